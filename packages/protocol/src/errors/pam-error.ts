@@ -1,0 +1,44 @@
+import { type ErrorCode, errorCatalog } from './catalog.ts';
+
+export type ErrorDetail = Readonly<Record<string, string | number>>;
+
+/**
+ * The only error type that crosses a package boundary.
+ *
+ * `message` says what happened to this user now; the remedy comes from the catalogue unless `remedy` is given.
+ * `message`, `detail` and `remedy` are shown to users and logged: never a secret.
+ */
+export class PamError extends Error {
+  override readonly name = 'PamError';
+  readonly code: ErrorCode;
+  readonly detail: ErrorDetail;
+  readonly remedy: string;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: ErrorOptions & { readonly detail?: ErrorDetail; readonly remedy?: string } = {},
+  ) {
+    super(message, options);
+    this.code = code;
+    this.detail = options.detail ?? {};
+    this.remedy = options.remedy ?? errorCatalog[code].remedy;
+  }
+
+  /** Wraps whatever a library threw; the original stays in `cause` for logs and is never shown. */
+  static from(reason: unknown, code: ErrorCode, message: string): PamError {
+    return reason instanceof PamError ? reason : new PamError(code, message, { cause: reason });
+  }
+}
+
+/** Shape of an error on the wire (HTTP body, JSON-RPC `data`, REFUSED frame). */
+export interface WireError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly remedy: string;
+  readonly detail: ErrorDetail;
+}
+
+export function toWireError(error: PamError): WireError {
+  return { code: error.code, message: error.message, remedy: error.remedy, detail: error.detail };
+}
