@@ -1,4 +1,158 @@
-export * from './errors/catalog.ts';
-export * from './errors/pam-error.ts';
-export * from './ids.ts';
-export * from './leg.ts';
+export type { AuditEvent } from './api/audit.ts';
+export { actorHead, auditEventSchema, readAudit } from './api/audit.ts';
+export {
+  beginRecovery,
+  beginSetup,
+  beginSignIn,
+  finishRecovery,
+  finishSetup,
+  finishSignIn,
+  getInfo,
+  signedInSchema,
+  signInNameSchema,
+  signOut,
+  whoAmI,
+} from './api/identity.ts';
+export type { Right, Route } from './api/route.ts';
+export { defineRoute, rights } from './api/route.ts';
+export type { Decision, EndReason, SessionView, StreamView } from './api/session.ts';
+export {
+  candidateSchema,
+  decisionSchema,
+  endReasonSchema,
+  endSession,
+  explainSession,
+  listSessions,
+  routeStream,
+  sessionViewSchema,
+  startSession,
+  streamViewSchema,
+  touchSession,
+  workloadSchema,
+} from './api/session.ts';
+export type { Head } from './api/shapes.ts';
+export { hashSchema, headSchema, jwsSchema } from './api/shapes.ts';
+export type { GatewayView, InstanceView, KeyWrap, WriteItem } from './api/vault.ts';
+export {
+  acknowledgeToken,
+  appendLog,
+  createApplication,
+  createGateway,
+  gatewayViewSchema,
+  getItem,
+  instanceViewSchema,
+  itemHistory,
+  keyWrapSchema,
+  listApplications,
+  listGateways,
+  listItems,
+  readLog,
+  redeemToken,
+  removeApplication,
+  removeGateway,
+  removeItem,
+  setMaxInstances,
+  writeItem,
+  writeItemSchema,
+} from './api/vault.ts';
+export type { ErrorCode, ErrorSpec } from './errors/catalog.ts';
+export { errorCatalog, isErrorCode } from './errors/catalog.ts';
+export type { ErrorDetail, WireError } from './errors/pam-error.ts';
+export { PamError, toWireError } from './errors/pam-error.ts';
+export type {
+  ApplicationUid,
+  DeviceId,
+  GatewayUid,
+  InstanceId,
+  ItemUid,
+  PersonUid,
+  SessionId,
+  StreamId,
+} from './ids.ts';
+export {
+  applicationUidSchema,
+  deviceIdSchema,
+  gatewayUidSchema,
+  instanceIdSchema,
+  itemUidSchema,
+  newUid,
+  personUidSchema,
+  sessionIdSchema,
+  streamIdSchema,
+  toBase64url,
+} from './ids.ts';
+export type { LegRole, LegStatus, Preamble } from './leg.ts';
+export {
+  decodePreamble,
+  encodePreamble,
+  legLimits,
+  legMagic,
+  legRole,
+  legStatus,
+  legVersion,
+  preambleBytes,
+  ticketBytes,
+} from './leg.ts';
+export type { HostView, LinkMethod, MembershipView } from './link/messages.ts';
+export {
+  dispatchResult,
+  helloResult,
+  hostSchema,
+  linkLimits,
+  linkMethods,
+  membershipSchema,
+  protocolRange,
+  refusalClassSchema,
+  streamEventSchema,
+  wireErrorSchema,
+} from './link/messages.ts';
+export type { LinkHandlers, LinkParams, LinkResult, LinkSide, Peer, PeerDeps } from './link/peer.ts';
+export { createPeer } from './link/peer.ts';
+export type {
+  ApplicationFacts,
+  GatewayFacts,
+  NetworkConfigurationFacts,
+  ResourceFacts,
+  UserFacts,
+  UserSecrets,
+} from './record/bodies.ts';
+export {
+  applicationFactsSchema,
+  credentialLinkSchema,
+  factsSchemas,
+  gatewayFactsSchema,
+  networkConfigurationFactsSchema,
+  resourceTypes,
+  serverIdentitySchema,
+  usableOnSchema,
+  userFactsSchema,
+  userSecretsSchema,
+} from './record/bodies.ts';
+export type {
+  Item,
+  ItemType,
+  KeyPart,
+  Mirror,
+  Part,
+  PartEnvelope,
+  PermissionName,
+  RecordType,
+  Switch,
+} from './record/item.ts';
+export {
+  configurationTypes,
+  envelopeSchema,
+  generationSchema,
+  itemSchema,
+  itemTypeSchema,
+  itemTypes,
+  keyPartSchema,
+  mirrorSchema,
+  partEnvelopeSchema,
+  partSchema,
+  permissionNames,
+  recordTypeSchema,
+  recordTypes,
+  revisionSchema,
+  switchSchema,
+} from './record/item.ts';

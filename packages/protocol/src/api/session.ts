@@ -1,0 +1,169 @@
+import { z } from 'zod';
+import {
+  gatewayUidSchema,
+  instanceIdSchema,
+  itemUidSchema,
+  personUidSchema,
+  sessionIdSchema,
+  streamIdSchema,
+} from '../ids.ts';
+import { defineRoute } from './route.ts';
+import { empty, event, hashSchema, jwsSchema, small } from './shapes.ts';
+
+export const workloadSchema = z.enum(['tunnel']);
+/** Reasons a session or stream ended; one closed list. */
+export const endReasonSchema = z.enum([
+  'client-closed',
+  'target-closed',
+  'client-reset',
+  'target-reset',
+  'target-refused',
+  'not-allowed',
+  'instance-lost',
+  'client-lost',
+  'carrier-lost',
+  'router-restarted',
+  'protocol-error',
+  'deadline',
+  'signed-out',
+  'stopped',
+  'failed',
+]);
+export type EndReason = z.infer<typeof endReasonSchema>;
+
+/** One candidate of a dispatch decision, with why it was passed over. */
+export const candidateSchema = z.strictObject({
+  instance: instanceIdSchema,
+  seq: z.int(),
+  class: z.int().min(0).max(2).nullable(),
+  excluded: z.string().max(128).nullable(),
+});
+/** What the pick saw and chose; replaying the pure pick over it gives the same choice. */
+export const decisionSchema = z.strictObject({
+  atMs: z.int(),
+  cursorBefore: z.int(),
+  candidates: z.array(candidateSchema).max(1_000),
+  pick: instanceIdSchema.nullable(),
+  cause: z.enum(['first', 'retry', 'refused', 'hedge', 'link-closed']),
+});
+export type Decision = z.infer<typeof decisionSchema>;
+
+/** Starts a session: one tunnel, whose accepted connections are its streams. */
+export const startSession = defineRoute({
+  method: 'POST',
+  path: '/v1/sessions',
+  access: 'device',
+  right: 'connect',
+  audited: true,
+  query: empty,
+  body: z.strictObject({
+    session: sessionIdSchema,
+    gateway: gatewayUidSchema,
+    resource: itemUidSchema,
+    workload: workloadSchema,
+    event,
+  }),
+  reply: empty,
+  bodyLimitBytes: 32_768,
+});
+
+/**
+ * Routes one stream: the router picks an instance, dispatches the signed request to it and answers with the ticket
+ * of the client's leg. `not` lists instances already tried for this stream. The client dials the address in
+ * `address`, or the one it uses for the API when absent. A named refusal of the instance comes as an error.
+ */
+export const routeStream = defineRoute({
+  method: 'POST',
+  path: '/v1/sessions/:id/streams',
+  access: 'device',
+  right: 'connect',
+  audited: false,
+  query: empty,
+  body: z.strictObject({ stream: streamIdSchema, request: jwsSchema, not: z.array(instanceIdSchema).max(16) }),
+  reply: z.strictObject({
+    instance: instanceIdSchema,
+    ticket: hashSchema,
+    address: z.string().max(300).optional(),
+    attempt: z.int().min(1),
+  }),
+  bodyLimitBytes: 65_536,
+});
+
+/** Keeps a session alive (every 30 s; ends as client-lost after 90 s without) and tells whether it still runs. */
+export const touchSession = defineRoute({
+  method: 'POST',
+  path: '/v1/sessions/:id/touch',
+  access: 'device',
+  audited: false,
+  query: empty,
+  body: empty,
+  reply: z.strictObject({ ended: endReasonSchema.nullable() }),
+  bodyLimitBytes: small,
+});
+
+export const endSession = defineRoute({
+  method: 'POST',
+  path: '/v1/sessions/:id/end',
+  access: 'device',
+  audited: false,
+  query: empty,
+  body: z.strictObject({ reason: endReasonSchema }),
+  reply: empty,
+  bodyLimitBytes: small,
+});
+
+export const streamViewSchema = z.strictObject({
+  stream: streamIdSchema,
+  session: sessionIdSchema,
+  instance: instanceIdSchema.nullable(),
+  state: z.enum(['routing', 'open', 'ended']),
+  startedAtMs: z.int(),
+  endedAtMs: z.int().nullable(),
+  reason: endReasonSchema.nullable(),
+  bytesUp: z.int(),
+  bytesDown: z.int(),
+});
+export const sessionViewSchema = z.strictObject({
+  session: sessionIdSchema,
+  person: personUidSchema,
+  gateway: gatewayUidSchema,
+  resource: itemUidSchema,
+  workload: workloadSchema,
+  startedAtMs: z.int(),
+  endedAtMs: z.int().nullable(),
+  reason: endReasonSchema.nullable(),
+  openStreams: z.int(),
+  totalStreams: z.int(),
+  streams: z.array(streamViewSchema).max(1_000).optional(),
+});
+export type SessionView = z.infer<typeof sessionViewSchema>;
+export type StreamView = z.infer<typeof streamViewSchema>;
+
+export const listSessions = defineRoute({
+  method: 'GET',
+  path: '/v1/sessions',
+  access: 'device',
+  audited: false,
+  query: z.strictObject({
+    streams: z.enum(['yes', 'no']).default('no'),
+    ended: z.enum(['yes', 'no']).default('no'),
+    limit: z.coerce.number().int().min(1).max(500).default(100),
+  }),
+  body: empty,
+  reply: z.strictObject({ sessions: z.array(sessionViewSchema).max(500) }),
+  bodyLimitBytes: small,
+});
+
+/** `id` is a stream or session id, or `last` (the caller's last stream). For a session: its latest 50 streams. */
+export const explainSession = defineRoute({
+  method: 'GET',
+  path: '/v1/sessions/:id/why',
+  access: 'device',
+  audited: false,
+  query: empty,
+  body: empty,
+  reply: z.strictObject({
+    streams: z.array(z.strictObject({ stream: streamViewSchema, decisions: z.array(decisionSchema).max(64) })).max(50),
+  }),
+  bodyLimitBytes: small,
+});

@@ -1,0 +1,18 @@
+import { z } from 'zod';
+
+/** No query or no body. */
+export const empty = z.strictObject({});
+/** Limit of small bodies, bytes. */
+export const small = 4_096;
+export const jwsSchema = z
+  .string()
+  .min(16)
+  .max(16_384)
+  .regex(/^[\w-]+\.[\w-]+\.[\w-]+$/);
+/** Hashes are SHA-256 in base64url, 43 characters. */
+export const hashSchema = z.string().regex(/^[\w-]{43}$/);
+/** Number and hash of a trust log entry. */
+export const headSchema = z.strictObject({ n: z.int().min(0).max(10_000_000), hash: hashSchema });
+export type Head = z.infer<typeof headSchema>;
+/** The actor's signed event that audited routes carry. */
+export const event = jwsSchema;
