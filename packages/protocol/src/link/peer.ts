@@ -45,7 +45,7 @@ const incomingSchema = z.union([
     jsonrpc: z.literal('2.0'),
     id: idSchema.optional(),
     method: z.string().max(64),
-    params: z.unknown(),
+    params: z.unknown().optional(),
   }),
   z.strictObject({ jsonrpc: z.literal('2.0'), id: idSchema, result: z.unknown() }),
   z.strictObject({
