@@ -1,0 +1,58 @@
+import type { ApplicationUid, GatewayUid, HostView, InstanceId } from '@sallyport/protocol';
+
+/** Register 2, in the store: what an operator or the instance wants. `drain` is one way, its deadline only moves earlier. */
+export type Intent =
+  | { readonly kind: 'serve' }
+  | { readonly kind: 'cordon' }
+  | { readonly kind: 'drain'; readonly by: 'operator' | 'gateway' | 'surplus'; readonly deadlineAtMs: number };
+
+/** Why an instance is gone. A displaced one returns to the head of the line; the others join anew. */
+export type GoneReason =
+  | 'stopped'
+  | 'drained'
+  | 'refused'
+  | 'link-closed'
+  | 'displaced'
+  | 'lost'
+  | 'identity'
+  | 'revoked';
+
+/** Register 1, in the store. `joining` is not in it: that is a link whose admission is not committed yet. */
+export type Membership = 'slot' | 'standby' | 'gone';
+
+/** One row: an instance as the store knows it. Times are Unix milliseconds. */
+export interface MemberRow {
+  readonly gateway: GatewayUid;
+  readonly instance: InstanceId;
+  readonly membership: Membership;
+  /** Only when gone. */
+  readonly goneReason: GoneReason | null;
+  /** Slot: admission number, the order of turns. Standby: place in line. From one counter a gateway; may be negative. */
+  readonly seq: number;
+  /** Fencing number of the slot held or last held; 0 = never held one. High half: the store's incarnation. */
+  readonly epoch: number;
+  readonly intent: Intent;
+  readonly host: HostView;
+  readonly version: string;
+  readonly address: string;
+  /** First hello of this membership of the pool, and last change of `membership`. */
+  readonly connectedAtMs: number;
+  readonly sinceAtMs: number;
+}
+
+export interface GatewayRow {
+  readonly uid: GatewayUid;
+  readonly app: ApplicationUid;
+  readonly maxInstances: number;
+  /** Grows with every deciding transaction. */
+  readonly version: number;
+  readonly everConnected: boolean;
+  readonly createdAtMs: number;
+  readonly modifiedAtMs: number;
+}
+
+/** A gateway with its slots, standbys and displaced members at one version, ordered by seq. */
+export interface PoolSnapshot {
+  readonly gateway: GatewayRow;
+  readonly members: readonly MemberRow[];
+}

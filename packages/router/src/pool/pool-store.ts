@@ -1,0 +1,104 @@
+import type { ApplicationUid, GatewayUid, HostView, InstanceId } from '@sallyport/protocol';
+import type { AdmissionOutcome } from './decide-admission.ts';
+import type { GoneReason, Intent, PoolSnapshot } from './member.ts';
+
+/** Names one membership so that a late message about an earlier one changes nothing. */
+export interface MemberRef {
+  readonly instance: InstanceId;
+  readonly seq: number;
+  readonly epoch: number;
+}
+
+export interface AdmitInput {
+  readonly gateway: GatewayUid;
+  readonly instance: InstanceId;
+  readonly noStandby: boolean;
+  readonly host: HostView;
+  readonly version: string;
+  readonly address: string;
+  readonly nowMs: number;
+}
+
+/** One-time token of a join configuration. */
+export interface TokenRow {
+  /** HKDF name of the token. */
+  readonly lookup: string;
+  readonly blob: string;
+  readonly expiresAtMs: number;
+}
+
+export type Redeemed =
+  | { readonly kind: 'blob'; readonly gateway: GatewayUid; readonly blob: string }
+  | { readonly kind: 'unknown' | 'expired' | 'used' };
+
+/**
+ * Gateways, slots and tokens. Each method is one transaction that first locks and bumps the gateway's row, and only
+ * then counts (F6). Methods that decide answer the pool as it is after them; `null` = no such gateway, or removed.
+ *
+ * I1: no transaction takes the number of slots above the maximum.
+ */
+export interface PoolStore {
+  /** PAM_CONFLICT when the UID is taken. The item that names it is written by the vault, in the same `together`. */
+  createGateway(input: {
+    readonly uid: GatewayUid;
+    readonly app: ApplicationUid;
+    readonly maxInstances: number;
+    readonly token: TokenRow | null;
+    readonly nowMs: number;
+  }): Promise<void>;
+  /** All members gone(revoked), tokens dropped; answers those who were in. PAM_NOT_FOUND. PAM_IN_USE is the vault's (removeItem). */
+  removeGateway(input: { readonly uid: GatewayUid; readonly nowMs: number }): Promise<readonly InstanceId[]>;
+  readPools(input: Record<never, never>): Promise<readonly PoolSnapshot[]>;
+  readPool(input: { readonly gateway: GatewayUid }): Promise<PoolSnapshot | null>;
+  /** A proved hello: slot, standby or refusal; a row that exists keeps seq and epoch. */
+  admit(
+    input: AdmitInput,
+  ): Promise<{ readonly outcome: AdmissionOutcome; readonly snapshot: PoolSnapshot } | null>;
+  /** Fills free slots from the line, in order, only with those in `waiting` (the router sees them alive). */
+  fill(input: {
+    readonly gateway: GatewayUid;
+    readonly waiting: readonly InstanceId[];
+    readonly nowMs: number;
+  }): Promise<PoolSnapshot | null>;
+  /** Gives slots of `absent` members (longest absent first) to those waiting, while count ≤ max: gone(displaced). */
+  reclaim(input: {
+    readonly gateway: GatewayUid;
+    readonly absent: readonly MemberRef[];
+    readonly waiting: readonly InstanceId[];
+    readonly nowMs: number;
+  }): Promise<PoolSnapshot | null>;
+  /** A promotion nobody acknowledged: back to the tail of the line. */
+  demote(input: {
+    readonly gateway: GatewayUid;
+    readonly member: MemberRef;
+    readonly nowMs: number;
+  }): Promise<PoolSnapshot | null>;
+  /** Members that left; a ref that no longer holds (seq or epoch moved on) is skipped. */
+  leave(input: {
+    readonly gateway: GatewayUid;
+    readonly members: readonly MemberRef[];
+    readonly reason: GoneReason;
+    readonly nowMs: number;
+  }): Promise<PoolSnapshot | null>;
+  /** Lowering it stops nothing. */
+  setMaximum(input: {
+    readonly gateway: GatewayUid;
+    readonly maxInstances: number;
+    readonly nowMs: number;
+  }): Promise<{ readonly before: number; readonly admitted: number; readonly snapshot: PoolSnapshot } | null>;
+  /** Table of section 4, rows cordon, uncordon, drain. PAM_NOT_FOUND: not a member; PAM_CONFLICT: refused by the table. */
+  setIntent(input: {
+    readonly gateway: GatewayUid;
+    readonly instance: InstanceId;
+    readonly intent: Intent;
+    readonly nowMs: number;
+  }): Promise<PoolSnapshot | null>;
+  /** The first redeemer may ask again until it acknowledges. */
+  redeemToken(input: {
+    readonly lookup: string;
+    readonly redeemer: string;
+    readonly nowMs: number;
+  }): Promise<Redeemed>;
+  /** Drops the blob. Idempotent for its redeemer, PAM_TOKEN_USED for another, PAM_TOKEN_UNKNOWN. */
+  acknowledgeToken(input: { readonly lookup: string; readonly redeemer: string; readonly nowMs: number }): Promise<void>;
+}

@@ -1,0 +1,103 @@
+import type {
+  Decision,
+  DeviceId,
+  EndReason,
+  GatewayUid,
+  InstanceId,
+  ItemUid,
+  PersonUid,
+  SessionId,
+  SessionView,
+  StreamId,
+  StreamView,
+} from '@sallyport/protocol';
+
+export interface SessionStart {
+  readonly session: SessionId;
+  readonly person: PersonUid;
+  readonly device: DeviceId;
+  readonly gateway: GatewayUid;
+  readonly resource: ItemUid;
+  readonly workload: 'tunnel';
+  readonly startedAtMs: number;
+}
+
+/** A change of a stream; written behind, in batches, in order. Unknown streams are ignored. */
+export type StreamChange =
+  | {
+      /** First pick, or another: creates the stream when it is new, appends `decision`, sets the instance. */
+      readonly kind: 'routed';
+      readonly stream: StreamId;
+      readonly session: SessionId;
+      readonly instance: InstanceId | null;
+      readonly decision: Decision;
+      readonly atMs: number;
+    }
+  | { readonly kind: 'opened'; readonly stream: StreamId; readonly instance: InstanceId; readonly atMs: number }
+  | {
+      /** Idempotent: the first end counts. */
+      readonly kind: 'ended';
+      readonly stream: StreamId;
+      readonly reason: EndReason;
+      readonly bytesUp: number;
+      readonly bytesDown: number;
+      readonly atMs: number;
+    };
+
+/** A session with the columns that checks need. */
+export interface SessionRow extends SessionStart {
+  readonly touchedAtMs: number;
+  readonly endedAtMs: number | null;
+  readonly reason: EndReason | null;
+}
+
+export interface ExplainedStream {
+  readonly stream: StreamView;
+  readonly decisions: readonly Decision[];
+}
+
+/** Sessions before the effect, streams written behind. */
+export interface SessionStore {
+  /** PAM_CONFLICT when the id is taken. */
+  startSession(input: SessionStart): Promise<void>;
+  getSession(input: { readonly session: SessionId }): Promise<SessionRow | null>;
+  /** Keeps it alive; answers the reason when it has ended, PAM_NOT_FOUND when unknown. */
+  touchSession(input: { readonly session: SessionId; readonly nowMs: number }): Promise<EndReason | null>;
+  /** Ends it and its running streams with `reason`; idempotent, the first reason stays. Answers the streams ended. */
+  endSession(input: {
+    readonly session: SessionId;
+    readonly reason: EndReason;
+    readonly nowMs: number;
+  }): Promise<readonly { readonly stream: StreamId; readonly instance: InstanceId | null }[]>;
+  /** Ends sessions untouched since `touchedBeforeMs` as client-lost, with their streams; answers them. */
+  sweepSessions(input: {
+    readonly touchedBeforeMs: number;
+    readonly nowMs: number;
+  }): Promise<readonly { readonly session: SessionId; readonly stream: StreamId | null; readonly instance: InstanceId | null }[]>;
+  /** At most 1,000 changes, one transaction. */
+  writeStreams(input: { readonly changes: readonly StreamChange[] }): Promise<void>;
+  /** Running streams of an instance end as `instance-lost`; answers how many. */
+  loseInstance(input: { readonly instance: InstanceId; readonly nowMs: number }): Promise<number>;
+  /**
+   * After a rejoin: streams of ours on this instance that it does not list end as instance-lost (except those routed
+   * after `routedBeforeMs`); answers those it lists that we hold as ended or do not know.
+   */
+  reconcileStreams(input: {
+    readonly instance: InstanceId;
+    readonly running: readonly StreamId[];
+    readonly routedBeforeMs: number;
+    readonly nowMs: number;
+  }): Promise<readonly StreamId[]>;
+  /** Newest first. `person` absent = everybody's. `streams`: with at most 1,000 streams each. */
+  listSessions(input: {
+    readonly person?: PersonUid;
+    readonly ended: boolean;
+    readonly streams: boolean;
+    readonly limit: number;
+  }): Promise<readonly SessionView[]>;
+  /** By stream id, session id (its latest 50 streams) or the latest stream of `lastOf`. Empty when unknown. */
+  explainStreams(input: {
+    readonly id?: string;
+    readonly lastOf?: PersonUid;
+  }): Promise<readonly ExplainedStream[]>;
+}
