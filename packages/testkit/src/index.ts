@@ -1,1 +1,2 @@
-export {};
+export type { TargetProgram } from './target-list.ts';
+export { missingTargets, targetPrograms } from './target-list.ts';

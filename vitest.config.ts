@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+import { closingLineReporter } from './scripts/closing-line-reporter.ts';
+
+export default defineConfig({
+  test: {
+    include: ['packages/*/{src,test}/**/*.test.ts', '{e2e,test,bench,scripts}/**/*.test.ts'],
+    pool: 'forks',
+    // Children, ports and disks are real: a test that hangs ends after a minute, one that is merely slow does not fail.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    reporters: ['default', closingLineReporter()],
+  },
+});
