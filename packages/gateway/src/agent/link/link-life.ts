@@ -1,0 +1,310 @@
+import { type ErrorCode, type MembershipView, PamError } from '@sallyport/protocol';
+
+/**
+ * Life of the control link, as one synchronous step; the runner (`link-runner.ts`) does what the effects say.
+ *
+ *     waiting → dialling → greeting → proving → admitted(slot | standby) → waiting → …          → stopped
+ *
+ * L1 a failure is said once: again only when its code changes or after something else was said.
+ * L2 the first redial comes 0–200 ms after a loss, later ones after full jitter up to 10 s; a retry-after is obeyed.
+ * L3 no pong for twice S cuts the link; time in which this process did not run is not counted (invariants F3).
+ * L4 events of a link that was replaced change nothing.
+ * L5 a refusal that no waiting cures ends the program; once admitted, only the removal of the gateway or its keys does.
+ *
+ * @see architecture section 4, table of times
+ */
+export const linkTimes = {
+  dialWithinMs: 10_000,
+  greetWithinMs: 10_000,
+  proveWithinMs: 20_000,
+  firstRedialMs: 200,
+  redialBaseMs: 400,
+  redialMaxMs: 10_000,
+  /** An admission shorter than this does not start the row of redials anew. */
+  settledAfterMs: 1_000,
+  /** A timer later than this was held up by a pause of this process. */
+  pauseMs: 250,
+} as const;
+
+export interface LinkSettings {
+  /** Number of routers in the join configuration, 1 to 8. */
+  readonly routers: number;
+}
+
+export type LinkPhase =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'waiting'; readonly untilMs: number }
+  | { readonly kind: 'dialling' | 'greeting' | 'proving'; readonly untilMs: number }
+  | {
+      readonly kind: 'admitted';
+      readonly membership: MembershipView;
+      readonly beatMs: number;
+      readonly suspectMs: number;
+      readonly sinceMs: number;
+      readonly sentSeq: number;
+      readonly heardSeq: number;
+      readonly heardAtMs: number;
+      readonly beatAtMs: number;
+    }
+  | { readonly kind: 'stopped' };
+
+export interface LinkState {
+  readonly phase: LinkPhase;
+  /** Number of the link that is dialled or up; grows with each dial. */
+  readonly link: number;
+  /** Index of the router that is dialled. */
+  readonly router: number;
+  readonly failures: number;
+  readonly everAdmitted: boolean;
+  /** The slot this instance believes to hold, kept over a loss of the link. */
+  readonly held: { readonly seq: number; readonly epoch: number } | null;
+  /** What was said since the last admission, it included, so that nothing is said twice. */
+  readonly said: readonly string[];
+}
+
+export type LinkEvent =
+  | { readonly kind: 'start' | 'tick' | 'stop' }
+  | { readonly kind: 'connected' | 'challenged'; readonly link: number }
+  | {
+      readonly kind: 'admitted';
+      readonly link: number;
+      readonly membership: MembershipView;
+      readonly beatMs: number;
+      readonly suspectMs: number;
+    }
+  | { readonly kind: 'membership'; readonly link: number; readonly membership: MembershipView }
+  | { readonly kind: 'pong'; readonly link: number; readonly seq: number; readonly beatMs: number }
+  /** A dial, a proof or an established link ended. */
+  | { readonly kind: 'lost'; readonly link: number; readonly error: PamError };
+
+export type LinkSaying =
+  | { readonly kind: 'slot'; readonly seq: number; readonly epoch: number; readonly promoted: boolean }
+  | { readonly kind: 'standby'; readonly position: number; readonly reason: string }
+  | { readonly kind: 'unreachable' | 'lost'; readonly error: PamError };
+
+export type LinkEffect =
+  | { readonly kind: 'dial'; readonly link: number; readonly router: number }
+  /** Echo leg, then hello. */
+  | { readonly kind: 'prove'; readonly link: number }
+  | { readonly kind: 'ping'; readonly link: number; readonly seq: number; readonly heard: number }
+  | { readonly kind: 'cut'; readonly link: number; readonly why: 'no-pong' | 'late' | 'failed' | 'stopped' }
+  | { readonly kind: 'say'; readonly what: LinkSaying }
+  | { readonly kind: 'give-up'; readonly error: PamError };
+
+export interface LinkStep {
+  readonly state: LinkState;
+  readonly effects: readonly LinkEffect[];
+}
+
+/** Monotonic milliseconds and one number in [0, 1) for jitter. */
+export interface LinkNow {
+  readonly nowMs: number;
+  readonly random: number;
+}
+
+/** Waiting cures none of these. */
+const finalCodes: ReadonlySet<ErrorCode> = new Set(['PAM_GATEWAY_REMOVED', 'PAM_INSTANCE_REFUSED', 'PAM_POOL_FULL']);
+/** These end a start, but not an instance that was admitted and may have streams running. */
+const finalAtStart: ReadonlySet<ErrorCode> = new Set([
+  'PAM_ROUTER_IMPOSTOR',
+  'PAM_CLOCK_SKEW',
+  'PAM_VERSION_UNSUPPORTED',
+  'PAM_TRUST_FORKED',
+  'PAM_TRUST_SHORTENED',
+  'PAM_TRUST_ANCHOR',
+  'PAM_TRUST_ENTRY_INVALID',
+  'PAM_WRAP_INVALID',
+]);
+
+export function newLinkState(): LinkState {
+  return { phase: { kind: 'idle' }, link: 0, router: 0, failures: 0, everAdmitted: false, held: null, said: [] };
+}
+
+/** When the runner has to send the next `tick`; null while nothing is due. */
+export function linkWakeAtMs(state: LinkState): number | null {
+  switch (state.phase.kind) {
+    case 'idle':
+    case 'stopped':
+      return null;
+    case 'admitted':
+      return Math.min(state.phase.beatAtMs, state.phase.heardAtMs + 2 * state.phase.suspectMs);
+    default:
+      return state.phase.untilMs;
+  }
+}
+
+function redialDelayMs(failures: number, error: PamError, random: number): number {
+  const ceiling =
+    failures <= 1
+      ? linkTimes.firstRedialMs
+      : Math.min(linkTimes.redialMaxMs, linkTimes.redialBaseMs * 2 ** Math.min(failures - 1, 10));
+  const asked = Number(error.detail['retryAfterMs'] ?? 0);
+  const retryAfterMs = Number.isFinite(asked) ? Math.min(Math.max(asked, 0), 600_000) : 0;
+  return retryAfterMs + random * ceiling;
+}
+
+function say(state: LinkState, key: string, what: LinkSaying): LinkStep {
+  if (state.said.includes(key)) return { state, effects: [] };
+  return { state: { ...state, said: [...state.said, key] }, effects: [{ kind: 'say', what }] };
+}
+
+function dial(state: LinkState, now: LinkNow): LinkStep {
+  const link = state.link + 1;
+  return {
+    state: { ...state, link, phase: { kind: 'dialling', untilMs: now.nowMs + linkTimes.dialWithinMs } },
+    effects: [{ kind: 'dial', link, router: state.router }],
+  };
+}
+
+/** The router is not there: no news after a loss, and the same news whichever way it shows. */
+const isPlain = (error: PamError): boolean =>
+  error.code === 'PAM_ROUTER_UNREACHABLE' || error.code === 'PAM_TIMEOUT' || error.code === 'PAM_LEG_FAILED';
+
+function fail(
+  state: LinkState,
+  error: PamError,
+  why: 'no-pong' | 'late' | 'failed',
+  settings: LinkSettings,
+  now: LinkNow,
+): LinkStep {
+  const cut: LinkEffect = { kind: 'cut', link: state.link, why };
+  const isFinal = finalCodes.has(error.code) || (!state.everAdmitted && finalAtStart.has(error.code));
+  if (isFinal) return { state: { ...state, phase: { kind: 'stopped' } }, effects: [cut, { kind: 'give-up', error }] };
+  const settled =
+    state.phase.kind === 'admitted' && now.nowMs - state.phase.sinceMs >= linkTimes.settledAfterMs ? 0 : state.failures;
+  const failures = settled + 1;
+  const spoken =
+    state.phase.kind === 'admitted'
+      ? say(state, 'lost', { kind: 'lost', error })
+      : isPlain(error) && state.said.includes('lost')
+        ? { state, effects: [] }
+        : say(state, isPlain(error) ? 'unreachable' : error.code, { kind: 'unreachable', error });
+  return {
+    state: {
+      ...spoken.state,
+      failures,
+      router: (state.router + 1) % settings.routers,
+      phase: { kind: 'waiting', untilMs: now.nowMs + redialDelayMs(failures, error, now.random) },
+    },
+    effects: [cut, ...spoken.effects],
+  };
+}
+
+function admit(state: LinkState, membership: MembershipView, promoted: boolean): LinkStep {
+  const slot = membership.kind === 'slot' ? { seq: membership.seq, epoch: membership.epoch } : null;
+  const key = membership.kind === 'slot' ? `slot ${membership.seq} ${membership.epoch}` : membership.reason;
+  const what: LinkSaying = membership.kind === 'slot' ? { ...membership, promoted } : membership;
+  const isNews = state.said.length !== 1 || state.said[0] !== key;
+  return { state: { ...state, held: slot, said: [key] }, effects: isNews ? [{ kind: 'say', what }] : [] };
+}
+
+/** Moves what is due later by a pause of this process (L3). */
+function afterPause(phase: LinkPhase, lateMs: number): LinkPhase {
+  if (lateMs <= linkTimes.pauseMs) return phase;
+  switch (phase.kind) {
+    case 'idle':
+    case 'stopped':
+    case 'waiting':
+      return phase;
+    case 'admitted':
+      return { ...phase, heardAtMs: phase.heardAtMs + lateMs };
+    default:
+      return { ...phase, untilMs: phase.untilMs + lateMs };
+  }
+}
+
+const lateWords = {
+  dialling: ['PAM_ROUTER_UNREACHABLE', 'no connection to the router within 10 s'],
+  greeting: ['PAM_TIMEOUT', 'the router did not greet within 10 s'],
+  proving: ['PAM_TIMEOUT', 'the router did not answer the hello within 20 s'],
+} as const;
+
+function tick(state: LinkState, settings: LinkSettings, now: LinkNow): LinkStep {
+  const unchanged: LinkStep = { state, effects: [] };
+  const wakeAtMs = linkWakeAtMs(state);
+  if (wakeAtMs === null || now.nowMs < wakeAtMs) return unchanged;
+  const phase = afterPause(state.phase, now.nowMs - wakeAtMs);
+  const moved: LinkState = { ...state, phase };
+  switch (phase.kind) {
+    case 'idle':
+    case 'stopped':
+      return unchanged;
+    case 'waiting':
+      return dial(state, now);
+    case 'admitted': {
+      if (now.nowMs - phase.heardAtMs >= 2 * phase.suspectMs) {
+        const error = new PamError('PAM_ROUTER_UNREACHABLE', `no pong from the router for ${2 * phase.suspectMs} ms`);
+        return fail(moved, error, 'no-pong', settings, now);
+      }
+      if (now.nowMs < phase.beatAtMs) return { state: moved, effects: [] };
+      const seq = phase.sentSeq + 1;
+      return {
+        state: { ...moved, phase: { ...phase, sentSeq: seq, beatAtMs: now.nowMs + phase.beatMs } },
+        effects: [{ kind: 'ping', link: state.link, seq, heard: phase.heardSeq }],
+      };
+    }
+    default: {
+      if (now.nowMs < phase.untilMs) return { state: moved, effects: [] };
+      const [code, message] = lateWords[phase.kind];
+      return fail(moved, new PamError(code, message), 'late', settings, now);
+    }
+  }
+}
+
+/** One event of the link's life. Never throws; an event that does not fit the phase changes nothing. */
+export function stepLink(state: LinkState, event: LinkEvent, settings: LinkSettings, now: LinkNow): LinkStep {
+  const unchanged: LinkStep = { state, effects: [] };
+  if (state.phase.kind === 'stopped') return unchanged;
+  if ('link' in event && event.link !== state.link) return unchanged;
+  const { phase } = state;
+  switch (event.kind) {
+    case 'start':
+      return phase.kind === 'idle' ? dial(state, now) : unchanged;
+    case 'stop':
+      return {
+        state: { ...state, phase: { kind: 'stopped' } },
+        effects: phase.kind === 'idle' ? [] : [{ kind: 'cut', link: state.link, why: 'stopped' }],
+      };
+    case 'tick':
+      return tick(state, settings, now);
+    case 'connected':
+      return phase.kind === 'dialling'
+        ? {
+            state: { ...state, phase: { kind: 'greeting', untilMs: now.nowMs + linkTimes.greetWithinMs } },
+            effects: [],
+          }
+        : unchanged;
+    case 'challenged':
+      if (phase.kind !== 'greeting') return unchanged;
+      return {
+        state: { ...state, phase: { kind: 'proving', untilMs: now.nowMs + linkTimes.proveWithinMs } },
+        effects: [{ kind: 'prove', link: state.link }],
+      };
+    case 'admitted': {
+      if (phase.kind !== 'proving') return unchanged;
+      const { membership, beatMs, suspectMs } = event;
+      const beating = { sentSeq: 0, heardSeq: 0, heardAtMs: now.nowMs, beatAtMs: now.nowMs };
+      const admitted: LinkPhase = { kind: 'admitted', membership, beatMs, suspectMs, sinceMs: now.nowMs, ...beating };
+      return admit({ ...state, everAdmitted: true, phase: admitted }, membership, false);
+    }
+    case 'membership':
+      if (phase.kind !== 'admitted') return unchanged;
+      return admit(
+        { ...state, phase: { ...phase, membership: event.membership } },
+        event.membership,
+        phase.membership.kind === 'standby',
+      );
+    case 'pong': {
+      if (phase.kind !== 'admitted' || event.seq <= phase.heardSeq || event.seq > phase.sentSeq) return unchanged;
+      const beatAtMs = Math.min(phase.beatAtMs, now.nowMs + event.beatMs);
+      const heard = { heardSeq: event.seq, heardAtMs: now.nowMs, beatMs: event.beatMs, beatAtMs };
+      return { state: { ...state, phase: { ...phase, ...heard } }, effects: [] };
+    }
+    case 'lost':
+      return phase.kind === 'idle' || phase.kind === 'waiting'
+        ? unchanged
+        : fail(state, event.error, 'failed', settings, now);
+    default:
+      return event satisfies never;
+  }
+}
