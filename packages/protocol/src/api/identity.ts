@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { deviceIdSchema, personUidSchema } from '../ids.ts';
 import { envelopeSchema } from '../record/item.ts';
 import { defineRoute } from './route.ts';
-import { empty, jwsSchema, small } from './shapes.ts';
+import { empty, headSchema, jwsSchema, small } from './shapes.ts';
 
 /** OPAQUE messages are base64url and under 1 KiB (RFC 9807; proven sizes: 43–427 characters). */
 const opaqueMessage = z
@@ -154,6 +154,8 @@ export const beginRecovery = defineRoute({
     name: signInNameSchema,
     blob: personBlob,
     registrationResponse: opaqueMessage,
+    /** Where the trust log ends: the new device's entry continues it. Checked by the caller once it may read the log. */
+    head: headSchema,
   }),
   bodyLimitBytes: small,
 });
