@@ -15,7 +15,7 @@ export {
 } from './api/identity.ts';
 export type { Right, Route } from './api/route.ts';
 export { defineRoute, rights } from './api/route.ts';
-export type { Decision, EndReason, SessionView, StreamView } from './api/session.ts';
+export type { Decision, EndReason, SessionView, StreamOptions, StreamView } from './api/session.ts';
 export {
   candidateSchema,
   decisionSchema,
@@ -26,6 +26,8 @@ export {
   routeStream,
   sessionViewSchema,
   startSession,
+  streamOptionsPurpose,
+  streamOptionsSchema,
   streamViewSchema,
   touchSession,
   workloadSchema,
@@ -156,3 +158,13 @@ export {
   revisionSchema,
   switchSchema,
 } from './record/item.ts';
+export type { Notice, Open, Opened, Ready, Refused, RefusedClass } from './stream/bodies.ts';
+export {
+  noticeBodySchema,
+  openBodySchema,
+  openedBodySchema,
+  readyBodySchema,
+  refusedBodySchema,
+  refusedClassSchema,
+  streamWindow,
+} from './stream/bodies.ts';

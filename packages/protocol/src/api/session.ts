@@ -48,6 +48,18 @@ export const decisionSchema = z.strictObject({
 });
 export type Decision = z.infer<typeof decisionSchema>;
 
+/**
+ * What the caller supplies for one stream, sealed to the pool's box key (`sealToBox(streamOptionsPurpose, …)`) in the
+ * signed request: another host and port, taken only when the record says `allowSupplyHost` and the address lies inside
+ * the configuration's networks.
+ */
+export const streamOptionsPurpose = 'stream-options';
+export const streamOptionsSchema = z.strictObject({
+  host: z.exactOptional(z.string().min(1).max(253)),
+  port: z.exactOptional(z.int().min(1).max(65_535)),
+});
+export type StreamOptions = z.infer<typeof streamOptionsSchema>;
+
 /** Starts a session: one tunnel, whose accepted connections are its streams. */
 export const startSession = defineRoute({
   method: 'POST',
