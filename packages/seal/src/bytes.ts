@@ -35,16 +35,12 @@ export function randomBytes(length: number): Bytes {
   return crypto.getRandomValues(new Uint8Array(length));
 }
 
-/** Decodes canonical base64url without padding; undefined when the text is anything else. */
+const lastCharacters = [/^/, /(?!)/, /[AQgw]$/, /[AEIMQUYcgkosw048]$/] as const;
+
+/** Decodes canonical base64url without padding (unused bits are zero); undefined when the text is anything else. */
 export function fromBase64url(text: string): Bytes | undefined {
-  if (!/^[\w-]*$/.test(text)) return undefined;
-  try {
-    const bytes = copyBytes(base64url.decode(text));
-    return toBase64url(bytes) === text ? bytes : undefined;
-  } catch (reason) {
-    if (reason instanceof TypeError) return undefined;
-    throw reason;
-  }
+  if (!/^[\w-]*$/.test(text) || lastCharacters[text.length % 4]?.test(text) !== true) return undefined;
+  return base64url.decode(text) as Bytes;
 }
 
 export async function sha256(bytes: Bytes): Promise<Bytes> {

@@ -1,4 +1,4 @@
-import type { GatewayUid, InstanceId } from '@sallyport/protocol';
+import { type GatewayUid, type InstanceId, toBase64url } from '@sallyport/protocol';
 import { instanceIdOf, newSigningKey, type PublicJwk, type SigningKey, verificationKey } from '../keys/ec-key.ts';
 import { refusal } from '../refuse.ts';
 import { makeCertificate, privatePem, type TlsIdentity } from './make-certificate.ts';
@@ -53,15 +53,40 @@ export interface CertificateQuestion {
   readonly nowMs: number;
 }
 
+interface CheckedCertificate {
+  readonly instance: InstanceId;
+  readonly publicJwk: PublicJwk;
+}
+
+const checkedBefore = new Map<
+  string,
+  CheckedCertificate & { readonly notBeforeMs: number; readonly notAfterMs: number }
+>();
+const checkedAtMost = 256;
+const checkedNameMaxChars = 16_384;
+
 /**
  * Checks that a certificate is that of an instance of this gateway, in full: no authority store, no chain but this one.
+ * One that passed is remembered with its pool key (a client sees the same certificate for each stream), except for
+ * its time, which is compared each time.
  *
  * @throws PAM_INSTANCE_UNVERIFIED with why: malformed, not-yet-valid, expired, is-ca, usage, extensions, life, pool
  * (not signed by the pool key), gateway (made for another), instance (the id is not the key's).
  */
-export async function checkInstanceCertificate(
-  question: CertificateQuestion,
-): Promise<{ readonly instance: InstanceId; readonly publicJwk: PublicJwk }> {
+export async function checkInstanceCertificate(question: CertificateQuestion): Promise<CheckedCertificate> {
+  const { der, gateway, poolPublicJwk, nowMs } = question;
+  const name = `${gateway} ${poolPublicJwk.x} ${poolPublicJwk.y} ${typeof der === 'string' ? der : toBase64url(der)}`;
+  const known = name.length > checkedNameMaxChars ? undefined : checkedBefore.get(name);
+  if (known !== undefined && nowMs >= known.notBeforeMs && nowMs <= known.notAfterMs) {
+    return { instance: known.instance, publicJwk: known.publicJwk };
+  }
+  const checked = await checkInFull(question);
+  if (checkedBefore.size >= checkedAtMost) checkedBefore.clear();
+  checkedBefore.set(name, checked);
+  return { instance: checked.instance, publicJwk: checked.publicJwk };
+}
+
+async function checkInFull(question: CertificateQuestion) {
   const refuse = (why: string, problem: string, cause?: unknown) =>
     refusal('PAM_INSTANCE_UNVERIFIED', why, `The certificate of the far end ${problem}.`, cause);
   const { gateway, nowMs } = question;
@@ -96,5 +121,5 @@ export async function checkInstanceCertificate(
   ) {
     throw refuse('gateway', 'does not name this gateway and its instance');
   }
-  return { instance, publicJwk };
+  return { instance, publicJwk, notBeforeMs: notBefore.getTime(), notAfterMs: notAfter.getTime() };
 }
