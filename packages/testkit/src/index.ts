@@ -2,6 +2,29 @@ export type { FakeClock } from './clock/fake-clock.ts';
 export { createFakeClock, settle } from './clock/fake-clock.ts';
 export type { SeededRandom } from './clock/seeded-random.ts';
 export { createSeededRandom } from './clock/seeded-random.ts';
+export type { HonestInstallation, HonestPool } from './lying-router/honest-installation.ts';
+export { appendEntry, freshUid, honestInstallation, joinConfigOf } from './lying-router/honest-installation.ts';
+export {
+  dropEntry,
+  editHeader,
+  editPayload,
+  flipFlags,
+  forgeEntry,
+  forkLog,
+  relabel,
+  reorderLog,
+  replayUnder,
+  rewireLinks,
+  sealOwnPart,
+  serveAsPart,
+  serveOlder,
+  serveOlderAsNewer,
+  serveWrapAs,
+  shortenLog,
+  substituteInLog,
+  swapEnvelopes,
+  wrapOwnKey,
+} from './lying-router/lies.ts';
 export type { Child, ChildExit, ChildOptions, WaitOptions } from './process/child.ts';
 export { descendantsOf, isRunning, runChild, startChild } from './process/child.ts';
 export type { Later } from './process/cleanup.ts';

@@ -31,6 +31,7 @@ export interface CertificateRules {
 export async function readCertificate(input: Uint8Array | string, rules: CertificateRules): Promise<ReadCertificate> {
   const refuse = (why: string, problem: string, cause?: unknown): PamError =>
     refusal(rules.code, why, `${rules.what} ${problem}.`, cause);
+  if (input.length > maxBytes) throw refuse('malformed', `is larger than ${maxBytes} bytes`);
   const x509 = await loadX509();
   try {
     const parsed = await parse(input);
@@ -63,7 +64,6 @@ export async function readCertificate(input: Uint8Array | string, rules: Certifi
 
 async function parse(input: Uint8Array | string): Promise<ReadCertificate> {
   const x509 = await loadX509();
-  if (input.length > maxBytes) throw new RangeError('certificate too large');
   const certificate = new x509.X509Certificate(typeof input === 'string' ? input : copyBytes(input));
   const { kty, crv, x, y } = await exportJWK(
     await certificate.publicKey.export({ name: 'ECDSA', namedCurve: 'P-256' }, ['verify']),
@@ -75,6 +75,7 @@ async function parse(input: Uint8Array | string): Promise<ReadCertificate> {
 
 /** base64url SHA-256 of the public key (SPKI, DER) of a certificate in DER or PEM; PAM_BAD_REQUEST when unreadable. */
 export async function pinOf(certificate: Uint8Array | string): Promise<string> {
+  if (certificate.length > maxBytes) throw new PamError('PAM_BAD_REQUEST', 'This certificate is too large.');
   try {
     return (await parse(certificate)).spkiHash;
   } catch (reason) {
