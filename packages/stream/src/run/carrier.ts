@@ -1,0 +1,131 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { PamError } from '@sallyport/protocol';
+import { encodeFrame, frameHeader } from '../frame/encode-frame.ts';
+import type { Frame } from '../frame/frame.ts';
+import { FrameDecoder } from '../frame/frame-decoder.ts';
+import type { Timers } from './system-timers.ts';
+import { readByTurns, type TurnReader } from './turn-reader.ts';
+
+/** What a carrier tells: frames in order, then at most one of `garbled` and `lost`. */
+export interface CarrierListener {
+  frame(frame: Frame): void;
+  garbled(error: PamError): void;
+  lost(): void;
+}
+
+/** More than any honest window: a peer that asks (PING) and never reads ends here. */
+const mostUnsentBytes = 20_971_520;
+const lingerMs = 2_000;
+
+/**
+ * Frames over one end-to-end TLS connection. Reads at most 64 KiB a turn and never stops for longer while somebody
+ * listens; without a listener frames wait and the connection is paused (at most one chunk is held).
+ *
+ * Only a FIN frame tells an end from a death: TLS shows a killed peer as a plain end, so every end here is `lost`.
+ */
+export class Carrier {
+  readonly #tls: TLSSocket;
+  readonly #raw: Socket;
+  readonly #timers: Timers;
+  readonly #decoder = new FrameDecoder();
+  readonly #reader: TurnReader;
+  #listener: CarrierListener | null = null;
+  #held: ((listener: CarrierListener) => void)[] = [];
+  /** The last word was told: garbled or lost. */
+  #over = false;
+  #gone = false;
+  #closing = false;
+
+  constructor(tls: TLSSocket, raw: Socket, timers: Timers) {
+    this.#tls = tls;
+    this.#raw = raw;
+    this.#timers = timers;
+    for (const socket of [tls, raw]) {
+      socket.on('error', this.#lost);
+      socket.on('close', this.#lost);
+    }
+    tls.on('end', this.#lost);
+    this.#reader = readByTurns(tls, (bytes) => this.#read(bytes));
+    this.#reader.pause();
+  }
+
+  /** Whose turn it is to get frames; `null` holds them back. */
+  listen(listener: CarrierListener | null): void {
+    this.#listener = listener;
+    if (listener === null) return this.#reader.pause();
+    while (this.#held.length > 0 && this.#listener === listener) this.#held.shift()?.(listener);
+    if (this.#listener === listener && !this.#closing) this.#reader.resume();
+  }
+
+  send(frame: Frame): void {
+    if (this.#tls.writableLength > mostUnsentBytes) this.#raw.resetAndDestroy();
+    else if (this.#tls.writable) this.#tls.write(encodeFrame(frame));
+  }
+
+  /** One DATA frame of 1 byte to 64 KiB; the bytes must not change afterwards. */
+  sendData(bytes: Uint8Array): void {
+    if (!this.#tls.writable) return;
+    this.#tls.cork();
+    this.#tls.write(frameHeader('data', bytes.length));
+    this.#tls.write(bytes);
+    this.#tls.uncork();
+  }
+
+  /** Sends what is queued, ends, and frees the descriptor within 2 s. Nothing is told any more. */
+  close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#listener = null;
+    this.#held = [];
+    if (this.#gone) {
+      this.#raw.destroy();
+      return;
+    }
+    const cancel = this.#timers.after(lingerMs, () => this.#raw.resetAndDestroy());
+    this.#raw.once('close', cancel);
+    this.#tls.end();
+    this.#reader.resume();
+  }
+
+  /** Breaks the connection at once. */
+  destroy(): void {
+    this.#closing = true;
+    this.#listener = null;
+    this.#held = [];
+    this.#raw.resetAndDestroy();
+    this.#tls.destroy();
+  }
+
+  #read(bytes: Uint8Array): void {
+    if (this.#closing) return;
+    try {
+      this.#decoder.push(bytes, this.#frame);
+    } catch (reason) {
+      const error = PamError.from(reason, 'PAM_INTERNAL', 'a frame could not be handled');
+      this.#over = true;
+      this.#tell((listener) => listener.garbled(error));
+    }
+  }
+
+  readonly #frame = (frame: Frame): void => {
+    if (this.#listener === null || this.#held.length > 0) this.#held.push((listener) => listener.frame(frame));
+    else this.#listener.frame(frame);
+  };
+
+  readonly #lost = (): void => {
+    this.#gone = true;
+    if (this.#closing) {
+      this.#raw.destroy();
+      this.#tls.destroy();
+    }
+    if (this.#over) return;
+    this.#over = true;
+    this.#tell((listener) => listener.lost());
+  };
+
+  #tell(what: (listener: CarrierListener) => void): void {
+    if (this.#listener === null) this.#held.push(what);
+    else what(this.#listener);
+  }
+}

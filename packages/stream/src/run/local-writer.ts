@@ -1,0 +1,54 @@
+import type { Writable } from 'node:stream';
+import { ChunkQueue } from './chunk-queue.ts';
+
+/** Bytes given to the socket before the rest waits in our queue, so that what it took is known in small steps. */
+const socketBytes = 131_072;
+
+/**
+ * Writes to the local socket and tells how many bytes it took (handed to the kernel). Chunks of one turn of the event
+ * loop go out in one write: TLS hands out 16 KiB at a time, four of which make one system call.
+ */
+export class LocalWriter {
+  readonly #local: Writable;
+  readonly #onTook: (total: number) => void;
+  readonly #queue = new ChunkQueue();
+  #given = 0;
+  #told = 0;
+  #corked = false;
+
+  constructor(local: Writable, onTook: (total: number) => void) {
+    this.#local = local;
+    this.#onTook = onTook;
+  }
+
+  write(chunk: Uint8Array): void {
+    this.#given += chunk.length;
+    if (this.#queue.bytes > 0 || this.#local.writableLength >= socketBytes) this.#queue.push(chunk);
+    else this.#put(chunk);
+  }
+
+  #put(chunk: Uint8Array): void {
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#local.cork();
+      setImmediate(this.#uncork);
+    }
+    this.#local.write(chunk, this.#took);
+  }
+
+  readonly #uncork = (): void => {
+    this.#corked = false;
+    this.#local.uncork();
+  };
+
+  readonly #took = (error?: Error | null): void => {
+    if (error) return;
+    const total = this.#given - this.#queue.bytes - this.#local.writableLength;
+    if (total === this.#told) return;
+    this.#told = total;
+    if (this.#queue.bytes > 0 && this.#local.writableLength < socketBytes) {
+      for (const chunk of this.#queue.take(socketBytes)) this.#put(chunk);
+    }
+    this.#onTook(total);
+  };
+}
