@@ -51,9 +51,7 @@ export interface PoolStore {
   readPools(input: Record<never, never>): Promise<readonly PoolSnapshot[]>;
   readPool(input: { readonly gateway: GatewayUid }): Promise<PoolSnapshot | null>;
   /** A proved hello: slot, standby or refusal; a row that exists keeps seq and epoch. */
-  admit(
-    input: AdmitInput,
-  ): Promise<{ readonly outcome: AdmissionOutcome; readonly snapshot: PoolSnapshot } | null>;
+  admit(input: AdmitInput): Promise<{ readonly outcome: AdmissionOutcome; readonly snapshot: PoolSnapshot } | null>;
   /** Fills free slots from the line, in order, only with those in `waiting` (the router sees them alive). */
   fill(input: {
     readonly gateway: GatewayUid;
@@ -94,11 +92,11 @@ export interface PoolStore {
     readonly nowMs: number;
   }): Promise<PoolSnapshot | null>;
   /** The first redeemer may ask again until it acknowledges. */
-  redeemToken(input: {
+  redeemToken(input: { readonly lookup: string; readonly redeemer: string; readonly nowMs: number }): Promise<Redeemed>;
+  /** Drops the blob. Idempotent for its redeemer, PAM_TOKEN_USED for another, PAM_TOKEN_UNKNOWN. */
+  acknowledgeToken(input: {
     readonly lookup: string;
     readonly redeemer: string;
     readonly nowMs: number;
-  }): Promise<Redeemed>;
-  /** Drops the blob. Idempotent for its redeemer, PAM_TOKEN_USED for another, PAM_TOKEN_UNKNOWN. */
-  acknowledgeToken(input: { readonly lookup: string; readonly redeemer: string; readonly nowMs: number }): Promise<void>;
+  }): Promise<void>;
 }

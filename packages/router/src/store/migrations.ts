@@ -1,0 +1,136 @@
+import { PamError } from '@sallyport/protocol';
+import { CompiledQuery } from 'kysely';
+import { type Act, all, type EngineName, first, type Queries, run } from './act.ts';
+
+/** A step of the schema, forward only. Statements are in the words both engines know, `STRICT` and types aside. */
+export interface Migration {
+  readonly name: string;
+  readonly statements: readonly string[];
+}
+
+const initial: Migration = {
+  name: '0001_initial',
+  statements: [
+    'CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL)',
+    'CREATE TABLE idempotency (key TEXT PRIMARY KEY, result TEXT NOT NULL, at_ms INTEGER NOT NULL)',
+    'CREATE TABLE log_entry (n INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, entry TEXT NOT NULL, at_ms INTEGER NOT NULL)',
+    `CREATE TABLE person (uid TEXT PRIMARY KEY, name TEXT NOT NULL, name_key TEXT NOT NULL UNIQUE,
+      credential_id TEXT NOT NULL, registration_record TEXT NOT NULL, ksf INTEGER NOT NULL, blob TEXT NOT NULL,
+      recovery_lookup TEXT NOT NULL UNIQUE, recovery_blob TEXT NOT NULL)`,
+    `CREATE TABLE sign_in (token_hash TEXT PRIMARY KEY, person TEXT NOT NULL REFERENCES person (uid),
+      device TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL)`,
+    'CREATE INDEX sign_in_expires ON sign_in (expires_ms)',
+    'CREATE TABLE opaque_attempt (id TEXT PRIMARY KEY, person TEXT, server_state TEXT NOT NULL, expires_ms INTEGER NOT NULL)',
+    `CREATE TABLE item (uid TEXT PRIMARY KEY, app TEXT NOT NULL, type TEXT NOT NULL, mirror TEXT NOT NULL,
+      created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL, removed_ms INTEGER)`,
+    'CREATE INDEX item_app ON item (app, uid) WHERE removed_ms IS NULL',
+    `CREATE TABLE item_part (uid TEXT NOT NULL REFERENCES item (uid), part TEXT NOT NULL, rev INTEGER NOT NULL,
+      gen INTEGER NOT NULL, envelope TEXT NOT NULL, author TEXT NOT NULL, at_ms INTEGER NOT NULL,
+      newest INTEGER NOT NULL, PRIMARY KEY (uid, part, rev))`,
+    'CREATE UNIQUE INDEX item_part_newest ON item_part (uid, part) WHERE newest = 1',
+    `CREATE TABLE item_link (item TEXT NOT NULL REFERENCES item (uid), target TEXT NOT NULL,
+      PRIMARY KEY (item, target))`,
+    'CREATE INDEX item_link_target ON item_link (target)',
+    `CREATE TABLE key_wrap (app TEXT NOT NULL, part TEXT NOT NULL, gen INTEGER NOT NULL, recipient TEXT NOT NULL,
+      wrap TEXT NOT NULL, PRIMARY KEY (app, part, gen, recipient))`,
+    'CREATE INDEX key_wrap_recipient ON key_wrap (recipient)',
+    `CREATE TABLE gateway (uid TEXT PRIMARY KEY, app TEXT NOT NULL,
+      max_instances INTEGER NOT NULL CHECK (max_instances >= 1), version INTEGER NOT NULL, next_seq INTEGER NOT NULL,
+      next_epoch INTEGER NOT NULL, ever_connected INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+      modified_ms INTEGER NOT NULL, removed_ms INTEGER)`,
+    `CREATE TABLE instance (gateway TEXT NOT NULL REFERENCES gateway (uid), id TEXT NOT NULL,
+      membership TEXT NOT NULL CHECK (membership IN ('slot', 'standby', 'gone')), gone_reason TEXT,
+      seq INTEGER NOT NULL, epoch INTEGER NOT NULL, intent TEXT NOT NULL, host TEXT NOT NULL, version TEXT NOT NULL,
+      address TEXT NOT NULL, connected_ms INTEGER NOT NULL, since_ms INTEGER NOT NULL, PRIMARY KEY (gateway, id))`,
+    "CREATE UNIQUE INDEX instance_seq ON instance (gateway, seq) WHERE membership = 'slot'",
+    "CREATE UNIQUE INDEX instance_epoch ON instance (gateway, epoch) WHERE membership = 'slot'",
+    'CREATE INDEX instance_gone ON instance (gateway, membership, since_ms)',
+    `CREATE TABLE token (lookup TEXT PRIMARY KEY, gateway TEXT NOT NULL REFERENCES gateway (uid), blob TEXT,
+      expires_ms INTEGER NOT NULL, redeemer TEXT, acknowledged_ms INTEGER)`,
+    `CREATE TABLE session (id TEXT PRIMARY KEY, person TEXT NOT NULL, device TEXT NOT NULL, gateway TEXT NOT NULL,
+      resource TEXT NOT NULL, workload TEXT NOT NULL, started_ms INTEGER NOT NULL, touched_ms INTEGER NOT NULL,
+      ended_ms INTEGER, reason TEXT)`,
+    'CREATE INDEX session_started ON session (started_ms)',
+    'CREATE INDEX session_live ON session (touched_ms) WHERE ended_ms IS NULL',
+    `CREATE TABLE stream (id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES session (id), instance TEXT,
+      state TEXT NOT NULL CHECK (state IN ('routing', 'open', 'ended')), started_ms INTEGER NOT NULL,
+      routed_ms INTEGER NOT NULL, ended_ms INTEGER, reason TEXT, bytes_up INTEGER NOT NULL,
+      bytes_down INTEGER NOT NULL, decisions INTEGER NOT NULL)`,
+    'CREATE INDEX stream_session ON stream (session, started_ms)',
+    "CREATE INDEX stream_instance ON stream (instance) WHERE state <> 'ended'",
+    `CREATE TABLE stream_decision (stream TEXT NOT NULL REFERENCES stream (id), n INTEGER NOT NULL,
+      decision TEXT NOT NULL, PRIMARY KEY (stream, n))`,
+    `CREATE TABLE audit_chain (router TEXT NOT NULL, start INTEGER NOT NULL, seq INTEGER NOT NULL, hash TEXT NOT NULL,
+      at_ms INTEGER NOT NULL, PRIMARY KEY (router, start))`,
+    `CREATE TABLE audit_event (router TEXT NOT NULL, start INTEGER NOT NULL, seq INTEGER NOT NULL, prev TEXT NOT NULL,
+      hash TEXT NOT NULL, at_ms INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, actor_event TEXT,
+      PRIMARY KEY (start, seq, router))`,
+    'CREATE TABLE actor_chain (actor TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL)',
+  ],
+};
+
+export const migrations: readonly Migration[] = [initial];
+
+/** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */
+export function dialectOf(engine: EngineName, statement: string): string {
+  if (engine === 'postgres') return statement.replaceAll(' INTEGER', ' BIGINT');
+  return statement.startsWith('CREATE TABLE') ? `${statement} STRICT` : statement;
+}
+
+/**
+ * Brings the schema up to `steps`, in the transaction it runs in: all or nothing, on both engines.
+ *
+ * @throws PAM_STORE_SCHEMA_NEWER when the store knows a migration that this program does not.
+ */
+export function* migrate(q: Queries, nowMs: number, steps: readonly Migration[] = migrations): Act<void> {
+  if (q.engine === 'postgres') yield CompiledQuery.raw('SELECT pg_advisory_xact_lock(7443)');
+  const table =
+    'CREATE TABLE IF NOT EXISTS migration (n INTEGER PRIMARY KEY, name TEXT NOT NULL, at_ms INTEGER NOT NULL)';
+  yield CompiledQuery.raw(dialectOf(q.engine, table));
+  const done = yield* all(q.db.selectFrom('migration').selectAll().orderBy('n'));
+  const newest = done.at(-1);
+  const unknown = done.find((row) => steps[row.n - 1]?.name !== row.name);
+  if (newest !== undefined && unknown !== undefined) {
+    throw new PamError(
+      'PAM_STORE_SCHEMA_NEWER',
+      `the store is at schema ${newest.name}, this program knows ${steps.at(-1)?.name}`,
+      {
+        detail: { store: newest.name, program: steps.at(-1)?.name ?? '' },
+      },
+    );
+  }
+  for (const [i, step] of steps.entries()) {
+    if (i < done.length) continue;
+    for (const statement of step.statements) yield CompiledQuery.raw(dialectOf(q.engine, statement));
+    yield* run(q.db.insertInto('migration').values({ n: i + 1, name: step.name, at_ms: nowMs }));
+  }
+  yield* run(
+    q.db
+      .insertInto('setting')
+      .values({ key: 'incarnation', value: '1' })
+      .onConflict((on) => on.doNothing()),
+  );
+}
+
+/** Low bits of an epoch; above them the incarnation, so that epochs of a restored store are always greater. */
+export const incarnationUnit = 2 ** 32;
+
+/** How often this store was restored, plus 1; at most 2^20. */
+export function* readIncarnation(q: Queries): Act<number> {
+  const row = yield* first(q.db.selectFrom('setting').select('value').where('key', '=', 'incarnation'));
+  return Number(row?.value ?? '1');
+}
+
+/** After a restore: every epoch given from now on is above every one given before (section 10). */
+export function* bumpIncarnation(q: Queries): Act<number> {
+  const incarnation = (yield* readIncarnation(q)) + 1;
+  yield* run(
+    q.db
+      .updateTable('setting')
+      .set({ value: String(incarnation) })
+      .where('key', '=', 'incarnation'),
+  );
+  const low = incarnation * incarnationUnit;
+  yield* run(q.db.updateTable('gateway').set({ next_epoch: low }).where('next_epoch', '<', low));
+  return incarnation;
+}

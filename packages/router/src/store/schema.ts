@@ -1,0 +1,117 @@
+/**
+ * The tables, as kysely sees them. Times are integer Unix milliseconds (`_ms`), ids text, JSON text that is checked by
+ * zod when it is read. Nothing here is a title, host name of a target, login or secret: those are inside envelopes.
+ */
+export interface Database {
+  setting: { key: string; value: string };
+  migration: { n: number; name: string; at_ms: number };
+  idempotency: { key: string; result: string; at_ms: number };
+  log_entry: { n: number; hash: string; entry: string; at_ms: number };
+  person: {
+    uid: string;
+    name: string;
+    name_key: string;
+    credential_id: string;
+    registration_record: string;
+    ksf: number;
+    blob: string;
+    recovery_lookup: string;
+    recovery_blob: string;
+  };
+  sign_in: { token_hash: string; person: string; device: string; created_ms: number; expires_ms: number };
+  opaque_attempt: { id: string; person: string | null; server_state: string; expires_ms: number };
+  item: {
+    uid: string;
+    app: string;
+    type: string;
+    mirror: string;
+    created_ms: number;
+    modified_ms: number;
+    removed_ms: number | null;
+  };
+  item_part: {
+    uid: string;
+    part: string;
+    rev: number;
+    gen: number;
+    envelope: string;
+    author: string;
+    at_ms: number;
+    newest: number;
+  };
+  item_link: { item: string; target: string };
+  key_wrap: { app: string; part: string; gen: number; recipient: string; wrap: string };
+  gateway: {
+    uid: string;
+    app: string;
+    max_instances: number;
+    version: number;
+    next_seq: number;
+    next_epoch: number;
+    ever_connected: number;
+    created_ms: number;
+    modified_ms: number;
+    removed_ms: number | null;
+  };
+  instance: {
+    gateway: string;
+    id: string;
+    membership: string;
+    gone_reason: string | null;
+    seq: number;
+    epoch: number;
+    intent: string;
+    host: string;
+    version: string;
+    address: string;
+    connected_ms: number;
+    since_ms: number;
+  };
+  token: {
+    lookup: string;
+    gateway: string;
+    blob: string | null;
+    expires_ms: number;
+    redeemer: string | null;
+    acknowledged_ms: number | null;
+  };
+  session: {
+    id: string;
+    person: string;
+    device: string;
+    gateway: string;
+    resource: string;
+    workload: string;
+    started_ms: number;
+    touched_ms: number;
+    ended_ms: number | null;
+    reason: string | null;
+  };
+  stream: {
+    id: string;
+    session: string;
+    instance: string | null;
+    state: string;
+    started_ms: number;
+    routed_ms: number;
+    ended_ms: number | null;
+    reason: string | null;
+    bytes_up: number;
+    bytes_down: number;
+    decisions: number;
+  };
+  stream_decision: { stream: string; n: number; decision: string };
+  audit_chain: { router: string; start: number; seq: number; hash: string; at_ms: number };
+  audit_event: {
+    router: string;
+    start: number;
+    seq: number;
+    prev: string;
+    hash: string;
+    at_ms: number;
+    kind: string;
+    body: string;
+    actor_event: string | null;
+  };
+  actor_chain: { actor: string; seq: number; hash: string };
+}
