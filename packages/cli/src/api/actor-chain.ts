@@ -1,0 +1,90 @@
+import { actorHead, PamError, type Route } from '@sallyport/protocol';
+import { digestOf, eventHash, type SigningKey, signEvent } from '@sallyport/seal';
+import type { z } from 'zod';
+import type { Memory, ProfileStore } from '../profile/profile-store.ts';
+import { type Clock, nowSeconds } from '../time/clock.ts';
+import { type CallInput, fillPath, type RouterClient } from './router-client.ts';
+
+type ChainEnd = { readonly seq: number; readonly hash: string };
+type Chain = Memory['chains'][string];
+const emptyChain: Chain = { seq: 0, hash: '', pending: null };
+
+/**
+ * The device's own chain of signed events. Every audited call carries the next event; the chain lives in the profile
+ * and is held under a lock while a call runs, so that two commands never sign the same number.
+ *
+ * Stages of one call: sign seq + 1 → remember it as pending → send → acknowledged: it is the end.
+ * When the answer is lost, or another copy of the profile went on, the router says PAM_AUDIT_SEQUENCE; then it is asked
+ * where it believes the chain ends, and that is accepted only if it contradicts nothing we remember (I1): never behind
+ * the end, and with our own hash wherever we know one.
+ */
+export interface ActorChain {
+  /** Calls an audited route; `on` lists the UIDs it is about. PAM_AUDIT_BROKEN when the router's word breaks I1. */
+  call<Query extends z.ZodType, Body extends z.ZodType, Reply extends z.ZodType>(
+    route: Route<Query, Body, Reply>,
+    input: Omit<CallInput<Query, Body>, 'body'> & { readonly body: Omit<z.input<Body>, 'event'> },
+    on: string[],
+  ): Promise<z.output<Reply>>;
+}
+
+export function createActorChain(deps: {
+  readonly client: RouterClient;
+  readonly store: ProfileStore;
+  readonly device: SigningKey;
+  readonly clock: Clock;
+}): ActorChain {
+  const { client, store, device, clock } = deps;
+  const read = async (): Promise<Chain> => (await store.readMemory()).chains[device.id] ?? emptyChain;
+  const write = async (chain: Chain) => {
+    await store.changeMemory((memory) => ({ ...memory, chains: { ...memory.chains, [device.id]: chain } }));
+  };
+  return {
+    call: async (route, input, on) =>
+      store.withChain(async () => {
+        const settle = async (chain: Chain) => {
+          const end = { ...acceptChainEnd(chain, await client.call(actorHead)), pending: null };
+          await write(end);
+          return end;
+        };
+        let chain = await read();
+        if (chain.pending !== null) chain = await settle(chain);
+        const body: unknown = JSON.parse(JSON.stringify(input.body));
+        for (let attempt = 1; ; attempt++) {
+          const event = await signEvent(
+            {
+              actor: device.id,
+              seq: chain.seq + 1,
+              prev: chain.hash,
+              at: nowSeconds(clock),
+              act: `${route.method} ${fillPath(route.path, input.params ?? {})}`,
+              on: [...on],
+              digest: await digestOf(body),
+            },
+            device,
+          );
+          const next = { seq: chain.seq + 1, hash: await eventHash(event) };
+          await write({ ...chain, pending: next });
+          try {
+            const reply = await client.call(route, { ...input, body: { ...input.body, event } } as never);
+            await write({ ...next, pending: null });
+            return reply;
+          } catch (reason) {
+            if (!(reason instanceof PamError) || reason.code !== 'PAM_AUDIT_SEQUENCE' || attempt > 1) throw reason;
+            chain = await settle({ ...chain, pending: next });
+          }
+        }
+      }),
+  };
+}
+
+/** I1: the end of our chain as the router names it, if it contradicts nothing remembered; else PAM_AUDIT_BROKEN. */
+export function acceptChainEnd(known: Chain, named: ChainEnd): ChainEnd {
+  if (named.seq < known.seq) {
+    throw new PamError('PAM_AUDIT_BROKEN', `the router knows ${named.seq} events of this device; ${known.seq} were acknowledged`);
+  }
+  const ours = named.seq === known.seq ? known.hash : named.seq === known.pending?.seq ? known.pending.hash : null;
+  if (ours !== null && ours !== named.hash) {
+    throw new PamError('PAM_AUDIT_BROKEN', `the router shows another event ${named.seq} of this device than the one it signed`);
+  }
+  return { seq: named.seq, hash: named.hash };
+}

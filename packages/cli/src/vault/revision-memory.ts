@@ -1,0 +1,44 @@
+import { createHash } from 'node:crypto';
+import { PamError } from '@sallyport/protocol';
+import type { Memory } from '../profile/profile-store.ts';
+
+/** One part as the router served it. */
+export interface ServedPart {
+  readonly uid: string;
+  readonly part: string;
+  readonly rev: number;
+  readonly envelope: string;
+}
+
+const keyOf = (served: ServedPart) => `${served.uid}/${served.part}`;
+const hashOf = (served: ServedPart) => createHash('sha256').update(served.envelope).digest('base64url');
+
+/**
+ * Compares a part with the highest revision this profile has seen of it. PAM_SEAL_STALE when the router serves an older
+ * one, or another text under the same number.
+ */
+export function checkRevision(memory: Memory['revs'], served: ServedPart): void {
+  const known = memory[keyOf(served)];
+  if (known === undefined || served.rev > known.rev) return;
+  if (served.rev < known.rev) {
+    throw new PamError(
+      'PAM_SEAL_STALE',
+      `the router served revision ${served.rev} of the ${served.part} of ${served.uid}; revision ${known.rev} was seen before`,
+      { detail: { uid: served.uid, why: 'older' } },
+    );
+  }
+  if (known.hash !== hashOf(served)) {
+    throw new PamError(
+      'PAM_SEAL_STALE',
+      `the router served another text as revision ${served.rev} of the ${served.part} of ${served.uid} than before`,
+      { detail: { uid: served.uid, why: 'rewritten' } },
+    );
+  }
+}
+
+/** Revisions with these parts, where they are newer; the same object when nothing is. */
+export function rememberRevisions(memory: Memory['revs'], served: readonly ServedPart[]): Memory['revs'] {
+  const newer = served.filter((part) => (memory[keyOf(part)]?.rev ?? 0) < part.rev);
+  if (newer.length === 0) return memory;
+  return { ...memory, ...Object.fromEntries(newer.map((part) => [keyOf(part), { rev: part.rev, hash: hashOf(part) }])) };
+}

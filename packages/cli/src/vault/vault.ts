@@ -1,0 +1,377 @@
+import {
+  type ApplicationUid,
+  factsSchemas,
+  getItem,
+  type Item,
+  type ItemType,
+  type ItemUid,
+  itemHistory,
+  itemUidSchema,
+  type KeyPart,
+  listApplications,
+  listItems,
+  newUid,
+  PamError,
+  type Part,
+  type PartEnvelope,
+  type UserSecrets,
+  userSecretsSchema,
+  writeItem,
+  type WriteItem,
+} from '@sallyport/protocol';
+import { type JsonValue, openPart, sealPart, unwrapKey } from '@sallyport/seal';
+import type { z } from 'zod';
+import type { SignedIn } from '../person/signed-in.ts';
+import type { Memory } from '../profile/profile-store.ts';
+import { type Clock, nowSeconds } from '../time/clock.ts';
+import { mirrorDifferences, mirrorOf } from './mirror.ts';
+import { checkRevision, rememberRevisions, type ServedPart } from './revision-memory.ts';
+import type { Named } from './resolve.ts';
+
+export type FactsOf<Type extends ItemType> = z.infer<(typeof factsSchemas)[Type]>;
+
+/** An item whose facts were opened, checked and believed. */
+export interface OpenedItem<Type extends ItemType = ItemType> extends Named {
+  readonly uid: ItemUid;
+  readonly app: ApplicationUid;
+  readonly type: Type;
+  readonly facts: FactsOf<Type>;
+  readonly factsRev: number;
+  /** Device id of who sealed these facts. */
+  readonly author: string;
+  readonly item: Item;
+}
+
+/** An item that could not be believed, and why. */
+export interface Unreadable {
+  readonly uid: ItemUid;
+  readonly type: ItemType;
+  readonly error: PamError;
+}
+
+export interface Application extends Named {
+  readonly uid: ItemUid;
+  readonly app: ApplicationUid;
+  readonly item: OpenedItem<'application'>;
+}
+
+/** What the vault lets a command do. Everything that comes from the router is checked before it is returned. */
+export interface Vault {
+  applications(): Promise<readonly Application[]>;
+  /** Items of these types (all when empty); what cannot be believed is listed apart. */
+  items<Type extends ItemType>(
+    types: readonly Type[],
+    filter?: { readonly app?: ApplicationUid },
+  ): Promise<{ readonly items: readonly OpenedItem<Type>[]; readonly unreadable: readonly Unreadable[] }>;
+  /** Like `items`, but anything that cannot be believed is an error: for deciding by name. */
+  allItems<Type extends ItemType>(types: readonly Type[]): Promise<readonly OpenedItem<Type>[]>;
+  item(uid: ItemUid): Promise<OpenedItem>;
+  open(item: Item): Promise<OpenedItem>;
+  secrets(item: OpenedItem): Promise<UserSecrets | null>;
+  /** Every stored revision, newest first, with its body opened. */
+  history(item: OpenedItem): Promise<readonly OldVersion[]>;
+  /** Seals and sends. `before` is null for a new item. */
+  write<Type extends ItemType>(
+    before: OpenedItem | null,
+    next: { readonly uid: ItemUid; readonly app: ApplicationUid; readonly type: Type; readonly facts: FactsOf<Type>; readonly secrets?: UserSecrets },
+  ): Promise<OpenedItem>;
+  /** Seals the first facts of an item for a route that creates it with more (application, gateway). */
+  sealNew<Type extends ItemType>(
+    next: { readonly uid: ItemUid; readonly app: ApplicationUid; readonly type: Type; readonly facts: FactsOf<Type> },
+    keys: { readonly facts: Uint8Array; readonly gen: number },
+  ): Promise<WriteItem>;
+  /** The newest generation's keys of an application. PAM_NOT_ALLOWED when a key was not given to this person. */
+  currentKeys(app: ApplicationUid, parts: readonly KeyPart[]): Promise<{ readonly gen: number; readonly keys: ReadonlyMap<KeyPart, Uint8Array> }>;
+  /** Every generation of every part that this person holds: what a new gateway is given. */
+  allKeys(app: ApplicationUid): Promise<readonly { readonly part: KeyPart; readonly gen: number; readonly key: Uint8Array }[]>;
+}
+
+export interface OldVersion {
+  readonly part: Part;
+  readonly rev: number;
+  readonly gen: number;
+  readonly author: string;
+  readonly atMs: number;
+  readonly body: unknown;
+}
+
+export interface VaultDeps {
+  readonly signedIn: Pick<SignedIn, 'client' | 'chain' | 'log' | 'device' | 'person' | 'store'>;
+  readonly clock: Clock;
+  /** Told what the user should know without it being an error. */
+  readonly warn: (text: string) => void;
+}
+
+/** A fresh UID from the secret source. */
+export function freshUid(): ItemUid {
+  return itemUidSchema.parse(newUid((length) => crypto.getRandomValues(new Uint8Array(length))));
+}
+
+export function openVault(deps: VaultDeps): Vault {
+  const { client, chain, log, device, person, store } = deps.signedIn;
+  const keys = new Map<string, Uint8Array>();
+  const wraps = new Map<string, string>();
+  let memory: Memory['revs'] | undefined;
+  let applications: readonly Application[] | undefined;
+
+  const keyOf = async (app: ApplicationUid, part: KeyPart, gen: number): Promise<Uint8Array> => {
+    const id = `${app}/${part}/${gen}`;
+    const known = keys.get(id);
+    if (known !== undefined) return known;
+    await loadApplications();
+    const wrap = wraps.get(id);
+    if (wrap === undefined) {
+      throw new PamError('PAM_NOT_ALLOWED', `you hold no ${part} key of application ${app} (generation ${gen})`);
+    }
+    const key = await unwrapKey(wrap, { app, part, gen }, person.boxKey, log.state());
+    keys.set(id, key);
+    return key;
+  };
+
+  let loading: Promise<readonly Item[]> | undefined;
+  const loadApplications = async (): Promise<readonly Item[]> => {
+    loading ??= (async () => {
+      const reply = await client.call(listApplications);
+      for (const { wraps: given } of reply.applications) {
+        for (const wrap of given) {
+          if (wrap.recipient === person.boxKey.id) wraps.set(`${wrap.app}/${wrap.part}/${wrap.gen}`, wrap.wrap);
+        }
+      }
+      return reply.applications.map(({ item }) => item);
+    })();
+    return loading;
+  };
+
+  const openBody = async (item: Item, part: Part, served: PartEnvelope) => {
+    const key = await keyOf(item.app, part === 'secrets' ? 'secrets' : 'facts', served.gen);
+    return openPart(
+      served.envelope,
+      { app: item.app, uid: item.uid, type: item.type, part, gen: served.gen, rev: served.rev },
+      key,
+      log.state(),
+    );
+  };
+
+  const seen = async (parts: readonly ServedPart[]) => {
+    memory ??= (await store.readMemory()).revs;
+    for (const part of parts) checkRevision(memory, part);
+    return memory;
+  };
+  const remember = async (parts: readonly ServedPart[]) => {
+    const known = await seen([]);
+    if (rememberRevisions(known, parts) === known) return;
+    memory = (await store.changeMemory((all) => ({ ...all, revs: rememberRevisions(all.revs, parts) }))).revs;
+  };
+  const partsOf = (item: Item): readonly ServedPart[] =>
+    (['facts', 'secrets'] as const).flatMap((part) => {
+      const served = item.parts[part];
+      return served === undefined ? [] : [{ uid: item.uid, part, rev: served.rev, envelope: served.envelope }];
+    });
+
+  const openChecked = async (item: Item): Promise<OpenedItem> => {
+    const served = item.parts.facts;
+    if (served === undefined) throw new PamError('PAM_SEAL_BROKEN', `the router serves no facts of ${item.uid}`);
+    await seen(partsOf(item));
+    const opened = await openBody(item, 'facts', served);
+    const facts = readFacts(item, opened.body);
+    const different = mirrorDifferences(mirrorOf(item.type, facts), item.mirror);
+    if (different.length > 0) {
+      deps.warn(
+        `the router's copy of “${facts.title}” (${item.uid}) differs from what is sealed in: ${different.join(', ')}. The sealed values hold.`,
+      );
+    }
+    return {
+      uid: item.uid,
+      app: item.app,
+      type: item.type,
+      title: facts.title,
+      facts,
+      factsRev: served.rev,
+      author: opened.author,
+      item,
+    };
+  };
+
+  const open = async (item: Item) => {
+    const opened = await openChecked(item);
+    await remember(partsOf(item));
+    return opened;
+  };
+
+  const fetchItems = async (query: { app?: ApplicationUid; type?: ItemType }): Promise<readonly Item[]> => {
+    const all: Item[] = [];
+    for (;;) {
+      const after = all.at(-1)?.uid;
+      const page = await client.call(listItems, { query: { ...query, ...(after === undefined ? {} : { after }) } });
+      all.push(...page.items);
+      if (!page.more || page.items.length === 0) return all;
+    }
+  };
+
+  const items = async <Type extends ItemType>(types: readonly Type[], filter: { readonly app?: ApplicationUid } = {}) => {
+    const [only] = types;
+    const fetched = await fetchItems({ ...filter, ...(types.length === 1 && only !== undefined ? { type: only } : {}) });
+    const opened: OpenedItem<Type>[] = [];
+    const unreadable: Unreadable[] = [];
+    for (const item of fetched) {
+      if (types.length > 0 && !types.some((type) => type === item.type)) continue;
+      try {
+        opened.push((await openChecked(item)) as OpenedItem<Type>);
+      } catch (reason) {
+        if (!(reason instanceof PamError)) throw reason;
+        unreadable.push({ uid: item.uid, type: item.type, error: reason });
+      }
+    }
+    await remember(opened.flatMap((one) => partsOf(one.item)));
+    opened.sort((a, b) => (a.title < b.title ? -1 : a.title > b.title ? 1 : a.uid < b.uid ? -1 : 1));
+    return { items: opened, unreadable };
+  };
+
+  const currentKeys: Vault['currentKeys'] = async (app, parts) => {
+    const gen = log.state().apps.get(app)?.currentGen ?? 0;
+    if (gen === 0) throw new PamError('PAM_NOT_FOUND', `the trust log names no key generation of application ${app}`);
+    const found = new Map<KeyPart, Uint8Array>();
+    for (const part of parts) found.set(part, await keyOf(app, part, gen));
+    return { gen, keys: found };
+  };
+
+  const sealed = async (
+    place: { readonly app: ApplicationUid; readonly uid: ItemUid; readonly type: ItemType; readonly part: Part; readonly gen: number; readonly rev: number },
+    body: unknown,
+    key: Uint8Array,
+  ): Promise<PartEnvelope> => ({
+    rev: place.rev,
+    gen: place.gen,
+    envelope: await sealPart(place, JSON.parse(JSON.stringify(body)) as JsonValue, key, device.key, nowSeconds(deps.clock)),
+  });
+
+  return {
+    applications: async () => {
+      if (applications !== undefined) return applications;
+      const opened: Application[] = [];
+      for (const item of await loadApplications()) {
+        const one = await open(item);
+        if (one.type !== 'application') throw new PamError('PAM_SEAL_MISPLACED', `${item.uid} is no application`);
+        opened.push({ uid: item.uid, app: item.app, title: one.title, item: one as OpenedItem<'application'> });
+      }
+      opened.sort((a, b) => (a.title < b.title ? -1 : 1));
+      applications = opened;
+      return opened;
+    },
+    items,
+    allItems: async (types) => {
+      const found = await items(types);
+      const [bad] = found.unreadable;
+      if (bad !== undefined) throw bad.error;
+      return found.items;
+    },
+    item: async (uid) => {
+      const { item } = await client.call(getItem, { params: { uid } });
+      if (item.uid !== uid) throw new PamError('PAM_SEAL_MISPLACED', `the router answered ${item.uid} when asked for ${uid}`);
+      return open(item);
+    },
+    open,
+    secrets: async (opened) => {
+      const served = opened.item.parts.secrets;
+      if (served === undefined) return null;
+      await seen(partsOf(opened.item));
+      const { body } = await openBody(opened.item, 'secrets', served);
+      const parsed = userSecretsSchema.safeParse(body);
+      if (!parsed.success) throw notUnderstood(opened.item, 'secrets', parsed.error);
+      await remember(partsOf(opened.item));
+      return parsed.data;
+    },
+    history: async (opened) => {
+      const { versions } = await client.call(itemHistory, { params: { uid: opened.uid } });
+      const result: OldVersion[] = [];
+      for (const version of versions) {
+        const read = await openBody(opened.item, version.part, version);
+        result.push({
+          part: version.part,
+          rev: version.rev,
+          gen: version.gen,
+          author: read.author,
+          atMs: read.at * 1_000,
+          body: read.body,
+        });
+      }
+      return result;
+    },
+    write: async (before, next) => {
+      const facts = checkFacts(next.type, next.facts);
+      const { gen, keys: held } = await currentKeys(next.app, next.secrets === undefined ? ['facts'] : ['facts', 'secrets']);
+      const place = { app: next.app, uid: next.uid, type: next.type, gen };
+      const rev = (part: 'facts' | 'secrets') => (before?.item.parts[part]?.rev ?? 0) + 1;
+      const body: WriteItem = {
+        uid: next.uid,
+        app: next.app,
+        type: next.type,
+        mirror: mirrorOf(next.type, facts),
+        parts: {
+          facts: await sealed({ ...place, part: 'facts', rev: rev('facts') }, facts, mustHold(held, 'facts')),
+          ...(next.secrets === undefined
+            ? {}
+            : { secrets: await sealed({ ...place, part: 'secrets', rev: rev('secrets') }, next.secrets, mustHold(held, 'secrets')) }),
+        },
+      };
+      const reply = await chain.call(writeItem, { params: { uid: next.uid }, body: { item: body } }, [next.uid]);
+      return open(reply.item);
+    },
+    sealNew: async (next, held) => ({
+      uid: next.uid,
+      app: next.app,
+      type: next.type,
+      mirror: mirrorOf(next.type, next.facts),
+      parts: {
+        facts: await sealed(
+          { app: next.app, uid: next.uid, type: next.type, part: 'facts', gen: held.gen, rev: 1 },
+          checkFacts(next.type, next.facts),
+          held.facts,
+        ),
+      },
+    }),
+    currentKeys,
+    allKeys: async (app) => {
+      await loadApplications();
+      const found: { part: KeyPart; gen: number; key: Uint8Array }[] = [];
+      for (const id of wraps.keys()) {
+        const [owner, part, gen] = id.split('/');
+        if (owner !== app) continue;
+        found.push({ part: part as KeyPart, gen: Number(gen), key: await keyOf(app, part as KeyPart, Number(gen)) });
+      }
+      return found;
+    },
+  };
+}
+
+function mustHold(keys: ReadonlyMap<KeyPart, Uint8Array>, part: KeyPart): Uint8Array {
+  const key = keys.get(part);
+  if (key === undefined) throw new PamError('PAM_INTERNAL', `the ${part} key was not fetched`);
+  return key;
+}
+
+function readFacts(item: Item, body: unknown): FactsOf<ItemType> {
+  const parsed = factsSchemas[item.type].safeParse(body);
+  if (parsed.success) return parsed.data;
+  throw notUnderstood(item, 'facts', parsed.error);
+}
+
+/** Facts as the schema of their type fills and bounds them. PAM_USAGE naming the field. */
+export function checkFacts<Type extends ItemType>(type: Type, facts: unknown): FactsOf<Type> {
+  const parsed = factsSchemas[type].safeParse(facts);
+  if (parsed.success) return parsed.data as FactsOf<Type>;
+  const issue = parsed.error.issues[0];
+  const field = issue?.path.join('.') ?? '';
+  throw new PamError('PAM_USAGE', `${type}: ${field === '' ? '' : `${field}: `}${issue?.message ?? 'not understood'}`, {
+    detail: { field },
+    remedy: `pam record template ${type} prints the fields.`,
+  });
+}
+
+function notUnderstood(item: Item, part: Part, error: z.ZodError): PamError {
+  const field = error.issues[0]?.path.join('.') ?? '';
+  return new PamError('PAM_SEAL_BROKEN', `the ${part} of ${item.uid} are not understood (${field})`, {
+    cause: error,
+    remedy: 'They were written by a newer version of the program: upgrade this one.',
+  });
+}
