@@ -214,10 +214,17 @@ test.each([...finalAlways, ...finalAtStart])('%s ends a start with itself', (cod
   expect(linkWakeAtMs(it.state())).toBeNull();
   expect(it.send({ kind: 'start' })).toEqual([]);
 });
+test.each(finalAtStart)('%s after the hello, before the trust log was verified, still ends a start', (code) => {
+  const it = play();
+  it.send({ kind: 'start' });
+  it.admit();
+  expect(it.lose(new PamError(code, 'no')).at(-1)?.kind).toBe('give-up');
+});
 test.each(finalAtStart)('%s does not end an instance that was admitted: its streams run on', (code) => {
   const it = play();
   it.send({ kind: 'start' });
   it.admit();
+  it.send({ kind: 'settled', link: it.link() });
   it.lose();
   it.wake();
   expect(it.lose(new PamError(code, 'no')).some((effect) => effect.kind === 'give-up')).toBe(false);
@@ -241,7 +248,7 @@ test('whatever happens in whatever order: never two links, never without a way o
   const event = (link: fc.Arbitrary<number>): fc.Arbitrary<LinkEvent> =>
     fc.oneof(
       fc.constantFrom<LinkEvent>({ kind: 'start' }, { kind: 'tick' }),
-      fc.record({ kind: fc.constantFrom('connected' as const, 'challenged' as const), link }),
+      fc.record({ kind: fc.constantFrom('connected' as const, 'challenged' as const, 'settled' as const), link }),
       fc.record({
         kind: fc.constant('admitted' as const),
         link,

@@ -55,7 +55,8 @@ export interface LinkState {
   /** Index of the router that is dialled. */
   readonly router: number;
   readonly failures: number;
-  readonly everAdmitted: boolean;
+  /** Admitted once, with a verified trust log: from then on streams may run here. */
+  readonly everSettled: boolean;
   /** The slot this instance believes to hold, kept over a loss of the link. */
   readonly held: { readonly seq: number; readonly epoch: number } | null;
   /** What was said since the last admission, it included, so that nothing is said twice. */
@@ -64,7 +65,8 @@ export interface LinkState {
 
 export type LinkEvent =
   | { readonly kind: 'start' | 'tick' | 'stop' }
-  | { readonly kind: 'connected' | 'challenged'; readonly link: number }
+  /** `settled`: after admission, trust log and keys were fetched and verified. */
+  | { readonly kind: 'connected' | 'challenged' | 'settled'; readonly link: number }
   | {
       readonly kind: 'admitted';
       readonly link: number;
@@ -117,7 +119,7 @@ const finalAtStart: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 export function newLinkState(): LinkState {
-  return { phase: { kind: 'idle' }, link: 0, router: 0, failures: 0, everAdmitted: false, held: null, said: [] };
+  return { phase: { kind: 'idle' }, link: 0, router: 0, failures: 0, everSettled: false, held: null, said: [] };
 }
 
 /** When the runner has to send the next `tick`; null while nothing is due. */
@@ -168,7 +170,7 @@ function fail(
   now: LinkNow,
 ): LinkStep {
   const cut: LinkEffect = { kind: 'cut', link: state.link, why };
-  const isFinal = finalCodes.has(error.code) || (!state.everAdmitted && finalAtStart.has(error.code));
+  const isFinal = finalCodes.has(error.code) || (!state.everSettled && finalAtStart.has(error.code));
   if (isFinal) return { state: { ...state, phase: { kind: 'stopped' } }, effects: [cut, { kind: 'give-up', error }] };
   const settled =
     state.phase.kind === 'admitted' && now.nowMs - state.phase.sinceMs >= linkTimes.settledAfterMs ? 0 : state.failures;
@@ -285,8 +287,10 @@ export function stepLink(state: LinkState, event: LinkEvent, settings: LinkSetti
       const { membership, beatMs, suspectMs } = event;
       const beating = { sentSeq: 0, heardSeq: 0, heardAtMs: now.nowMs, beatAtMs: now.nowMs };
       const admitted: LinkPhase = { kind: 'admitted', membership, beatMs, suspectMs, sinceMs: now.nowMs, ...beating };
-      return admit({ ...state, everAdmitted: true, phase: admitted }, membership, false);
+      return admit({ ...state, phase: admitted }, membership, false);
     }
+    case 'settled':
+      return phase.kind === 'admitted' ? { state: { ...state, everSettled: true }, effects: [] } : unchanged;
     case 'membership':
       if (phase.kind !== 'admitted') return unchanged;
       return admit(

@@ -1,0 +1,14 @@
+export type { AddressPolicy, DialDeps, Dialled, DialTarget, NeverEndpoint } from './dial/index.ts';
+export { checkTarget, dialTarget, localAddresses, resolveName, systemDial } from './dial/index.ts';
+export type { IdentityKeeper } from './identity-keeper.ts';
+export { createIdentityKeeper } from './identity-keeper.ts';
+export type { AgentDeps, AgentStatus, InstanceAgent } from './instance-agent.ts';
+export { createInstanceAgent } from './instance-agent.ts';
+export type { StreamReporter } from './report/stream-reporter.ts';
+export { createStreamReporter } from './report/stream-reporter.ts';
+export type { Log, Runtime } from './runtime.ts';
+export { systemRuntime } from './system-runtime.ts';
+export { createKeyRing } from './trust/key-ring.ts';
+export { trustFile } from './trust/trust-file.ts';
+export { openTrustMemory } from './trust/trust-memory.ts';
+export type { Workload, WorkloadContext } from './workload.ts';

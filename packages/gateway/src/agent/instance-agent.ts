@@ -1,0 +1,196 @@
+import type { LinkHandlers, MembershipView, PamError } from '@sallyport/protocol';
+
+import type { NeverEndpoint } from './dial/index.ts';
+import { type HelloDeps, sayHello } from './hello.ts';
+import type { ControlLink } from './link/control-link.ts';
+import type { LinkSaying } from './link/link-life.ts';
+import { type Admission, createLinkRunner } from './link/link-runner.ts';
+import { readRouterAddress, showAddress } from './link/router-address.ts';
+import { createRouterPlaces } from './router-places.ts';
+import type { StreamReporter } from './report/stream-reporter.ts';
+import type { Log, Runtime } from './runtime.ts';
+import type { KeyRing } from './trust/key-ring.ts';
+import type { ReadLog } from './trust/trust-memory.ts';
+import type { Workload, WorkloadContext } from './workload.ts';
+
+const logReadWithinMs = 20_000;
+const reportWithinMs = 10_000;
+const byeWithinMs = 2_000;
+
+export interface AgentDeps extends HelloDeps {
+  readonly keys: KeyRing;
+  readonly reporter: StreamReporter;
+  readonly workload: Workload;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  /** Resolves a router's name, so that tunnels never lead to the router. */
+  readonly resolve: (name: string) => Promise<readonly string[]>;
+  /** The instance cannot go on: its program ends with this error. */
+  readonly onGiveUp: (error: PamError) => void;
+}
+
+export interface AgentStatus {
+  /** Link up, admitted (slot or standby), trust log and keys verified. */
+  readonly ready: boolean;
+  readonly membership: MembershipView | null;
+  readonly router: string;
+  /** Why it is not ready; '' when it is. */
+  readonly why: string;
+}
+
+export interface InstanceAgent {
+  start(): void;
+  status(): AgentStatus;
+  /** Endpoints of the routers as far as known, for the dial policy. */
+  routerEndpoints(): readonly NeverEndpoint[];
+  /** Says bye and ends the link. */
+  leave(reason: 'stopped' | 'drained'): Promise<void>;
+}
+
+/** One instance as the router sees it: its link, its membership, its trust log, its reports. */
+export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
+  const { trust, keys, log, workload, config } = deps;
+  const routers = config.routers.map(readRouterAddress);
+  const places = createRouterPlaces(routers, deps.resolve);
+  let why = 'not started';
+  let lastAdmission: Admission | null = null;
+
+  const readLogOver =
+    (link: ControlLink): ReadLog =>
+    (from) =>
+      link.call('log.read', { from }, { timeoutMs: logReadWithinMs });
+
+  const contextOf = (link: ControlLink): WorkloadContext => ({
+    held: runner.state().held,
+    router: link.address,
+    log: () => trust.log(),
+    catchUp: () => trust.catchUp(readLogOver(link)),
+    factsKey: (gen) => keys.factsKey(gen, trust.log()),
+  });
+
+  const handlers = (link: ControlLink): Omit<LinkHandlers<'instance'>, 'link.challenge' | 'link.membership'> => ({
+    'vault.changed': async ({ head }) => {
+      if (head.n <= trust.log().head.n) return {};
+      await trust.catchUp(readLogOver(link)).catch((error: PamError) => link.cut(error));
+      return {};
+    },
+    'stream.dispatch': (params, signal) => workload.dispatch(params, contextOf(link), signal),
+    'stream.forget': async (params) => {
+      workload.forget(params);
+      return {};
+    },
+    'stream.end': async (params) => {
+      workload.end(params);
+      return {};
+    },
+    'leg.park': async (params) => {
+      workload.park(params, contextOf(link));
+      return {};
+    },
+  });
+
+  const runner = createLinkRunner({
+    routers,
+    runtime: deps.runtime,
+    log,
+    pins: () => pinsNow(),
+    handlers,
+    prove: async (link, challenge, state, signal) => {
+      const admission = await sayHello(deps, link, challenge, state.held, signal);
+      keys.offer(admission.wraps);
+      lastAdmission = admission;
+      return admission;
+    },
+    settle: async (link) => {
+      const verified = await trust.catchUp(readLogOver(link));
+      const gen = verified.apps.get(config.app)?.currentGen ?? 0;
+      if (gen > 0) await keys.factsKey(gen, verified);
+    },
+    onReady: (link) => {
+      why = '';
+      places.seen(link.remote);
+      deps.reporter.attach((params) => link.call('stream.events', params, { timeoutMs: reportWithinMs }));
+      const kind = runner.state().held === null ? 'standby' : 'slot';
+      log.info('ready', {
+        instance: deps.identity.id,
+        gateway: config.gateway,
+        membership: kind,
+        router: showAddress(link.address),
+      });
+    },
+    onLost: () => {
+      why = 'the link to the router is away';
+      deps.reporter.detach();
+    },
+    onSaying: (what) => say(what),
+    onGiveUp: (error) => {
+      why = error.message;
+      deps.onGiveUp(error);
+    },
+  });
+
+  function pinsNow(): readonly string[] {
+    const known = trust.log();
+    return known.head.n >= config.floor.n && known.routerPins.length > 0 ? known.routerPins : config.pins;
+  }
+
+  function say(what: LinkSaying): void {
+    const instance = deps.identity.id;
+    switch (what.kind) {
+      case 'slot': {
+        const { seq, epoch, promoted } = what;
+        const { admitted = 0, maxInstances = 0 } = promoted ? {} : (lastAdmission ?? {});
+        const of = promoted ? {} : { admitted, maxInstances };
+        log.info(promoted ? 'promoted' : 'admitted', { instance, membership: 'slot', seq, epoch, ...of });
+        return;
+      }
+      case 'standby':
+        log.info('waiting as standby', { instance, reason: what.reason, position: what.position });
+        return;
+      case 'unreachable':
+        why = what.error.message;
+        log.warn('router not reachable, trying until it answers', spoken(what.error));
+        return;
+      case 'lost':
+        log.warn('link lost, redialling; running streams go on', spoken(what.error));
+        return;
+      default:
+        what satisfies never;
+    }
+  }
+
+  return {
+    start: () => {
+      why = 'no answer from the router yet';
+      places.refresh();
+      runner.start();
+    },
+    status: () => {
+      const { phase } = runner.state();
+      const link = runner.current();
+      return {
+        ready: link !== null && phase.kind === 'admitted',
+        membership: phase.kind === 'admitted' ? phase.membership : null,
+        router: link === null ? config.routers.join(' ') : showAddress(link.address),
+        why,
+      };
+    },
+    routerEndpoints: () => places.endpoints(),
+    leave: async (reason) => {
+      const link = runner.current();
+      if (link !== null) {
+        await deps.reporter.flushed();
+        await link
+          .call('link.bye', { reason }, { timeoutMs: byeWithinMs })
+          .catch((error: PamError) => log.debug('the router did not take the bye', { code: error.code }));
+      }
+      runner.stop();
+    },
+  };
+}
+
+const spoken = (error: PamError): Record<string, string> => ({
+  code: error.code,
+  error: error.message,
+  remedy: error.remedy,
+});

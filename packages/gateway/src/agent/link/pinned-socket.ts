@@ -1,0 +1,72 @@
+import { isIP } from 'node:net';
+import tls from 'node:tls';
+import { PamError } from '@sallyport/protocol';
+import { type HostPort, pinOf } from '@sallyport/seal';
+import { showAddress } from './router-address.ts';
+
+export interface PinnedSocket {
+  readonly socket: tls.TLSSocket;
+  /** The pin that matched. */
+  readonly pin: string;
+}
+
+/** @throws PAM_ROUTER_IMPOSTOR unless the certificate's key is one of `pins`. */
+async function checkPin(socket: tls.TLSSocket, where: string, pins: readonly string[]): Promise<string> {
+  const certificate = socket.getPeerX509Certificate();
+  const pin = certificate === undefined ? '' : await pinOf(new Uint8Array(certificate.raw));
+  if (pins.includes(pin)) return pin;
+  throw new PamError('PAM_ROUTER_IMPOSTOR', `the server at ${where} holds another key than the router`, {
+    detail: { address: where, shown: pin, pinned: pins.join(' ') },
+  });
+}
+
+function unreachable(where: string, reason: unknown): PamError {
+  if (reason instanceof PamError) return reason;
+  const code = reason instanceof Error && 'code' in reason && typeof reason.code === 'string' ? reason.code : 'closed';
+  const isTls = code.startsWith('ERR_SSL_') || code === 'EPROTO';
+  const message = isTls
+    ? `what answers at ${where} does not speak TLS 1.3`
+    : `no connection to the router at ${where} (${code})`;
+  return new PamError('PAM_ROUTER_UNREACHABLE', message, { detail: { address: where, why: code }, cause: reason });
+}
+
+/**
+ * Opens TLS 1.3 to the router and compares its key with the pins by hand before anything is sent; no authority store
+ * is asked, so NODE_TLS_REJECT_UNAUTHORIZED changes nothing.
+ *
+ * @throws PAM_ROUTER_UNREACHABLE, PAM_ROUTER_IMPOSTOR; `signal.reason` when aborted. The socket is destroyed then.
+ */
+export async function openPinnedSocket(
+  address: HostPort,
+  pins: readonly string[],
+  signal: AbortSignal,
+): Promise<PinnedSocket> {
+  signal.throwIfAborted();
+  const where = showAddress(address);
+  const socket = tls.connect({
+    host: address.host,
+    port: address.port,
+    ...(isIP(address.host) === 0 ? { servername: address.host } : {}),
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.3',
+  });
+  socket.setNoDelay(true);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onAbort = (): void => {
+    socket.destroy();
+    reject(signal.reason);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  socket.once('secureConnect', resolve);
+  socket.on('error', reject);
+  socket.once('close', () => reject(new PamError('PAM_ROUTER_UNREACHABLE', `${where} closed the connection`)));
+  try {
+    await promise;
+    return { socket, pin: await checkPin(socket, where, pins) };
+  } catch (reason) {
+    socket.destroy();
+    throw signal.aborted ? signal.reason : unreachable(where, reason);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
