@@ -168,3 +168,4 @@ export {
   refusedClassSchema,
   streamWindow,
 } from './stream/bodies.ts';
+export { productVersion } from './version.ts';

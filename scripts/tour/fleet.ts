@@ -1,0 +1,123 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** One child of the tour. Its standard input is a pipe it watches: when the tour is gone, so is the child. */
+export interface Member {
+  readonly name: string;
+  readonly pid: number;
+  /** Lines it wrote so far, both outputs, at most the last 2,000. */
+  readonly lines: readonly string[];
+  /** Calls `see` with every line to come, until the returned function is called. */
+  onLine(see: (line: string) => void): () => void;
+  /** The first line, past or to come, that matches; rejects when the child ends or `withinMs` is over. */
+  line(pattern: RegExp, withinMs: number): Promise<string>;
+  readonly exited: Promise<void>;
+  isAlive(): boolean;
+  kill(signal: NodeJS.Signals): void;
+}
+
+const keptLines = 2_000;
+const graceMs = 8_000;
+
+/** Starts programs, keeps their output in `logs/NAME.log`, and ends all of them, newest first. */
+export class Fleet {
+  readonly #logDir: string;
+  readonly #members: Member[] = [];
+
+  constructor(logDir: string) {
+    this.#logDir = logDir;
+    mkdirSync(logDir, { recursive: true, mode: 0o700 });
+  }
+
+  start(name: string, command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Member {
+    // A group of its own: Ctrl-C reaches the tour alone, which then ends its children in order.
+    const child = spawn(command, args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+      detached: true,
+    });
+    const member = follow(name, child, join(this.#logDir, `${name}.log`));
+    this.#members.push(member);
+    return member;
+  }
+
+  async stopAll(): Promise<void> {
+    for (let member = this.#members.pop(); member; member = this.#members.pop()) {
+      const last = member;
+      if (!last.isAlive()) continue;
+      last.kill('SIGTERM');
+      const timer = setTimeout(() => last.kill('SIGKILL'), graceMs);
+      await last.exited;
+      clearTimeout(timer);
+    }
+  }
+}
+
+function follow(name: string, child: ChildProcess, logFile: string): Member {
+  const log = createWriteStream(logFile, { flags: 'a', mode: 0o600 });
+  const lines: string[] = [];
+  const watchers = new Set<(line: string) => void>();
+  const endings = new Set<() => void>();
+  let alive = true;
+  const see = (line: string): void => {
+    log.write(`${line}\n`);
+    lines.push(line);
+    if (lines.length > keptLines) lines.shift();
+    for (const watch of watchers) watch(line);
+  };
+  for (const stream of [child.stdout, child.stderr]) if (stream) createInterface({ input: stream }).on('line', see);
+  child.stdin?.on('error', () => child.stdin?.destroy());
+  const exited = new Promise<void>((resolve) => {
+    const end = (): void => {
+      alive = false;
+      for (const ending of endings) ending();
+      log.end(() => resolve());
+    };
+    child.once('close', end);
+    child.once('error', (error) => {
+      see(error.message);
+      if (child.pid === undefined) end();
+    });
+  });
+  const onLine = (watch: (line: string) => void): (() => void) => {
+    watchers.add(watch);
+    return () => void watchers.delete(watch);
+  };
+
+  function line(pattern: RegExp, withinMs: number): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const finish = (settle: () => void): void => {
+        clearTimeout(timer);
+        watchers.delete(check);
+        endings.delete(ended);
+        settle();
+      };
+      const check = (text: string): void => {
+        if (pattern.test(text)) finish(() => resolve(text));
+      };
+      const fail = (what: string): void => {
+        const tail = lines.slice(-8).map((text) => `    ${text}`);
+        finish(() => reject(new Error(`${name} ${what}; its last lines (all in ${logFile}):\n${tail.join('\n')}`)));
+      };
+      const ended = (): void => fail('ended');
+      const timer = setTimeout(() => fail(`did not get ready within ${withinMs / 1_000} s`), withinMs);
+      endings.add(ended);
+      watchers.add(check);
+      for (const text of lines) check(text);
+      if (!alive) ended();
+    });
+  }
+
+  return {
+    name,
+    pid: child.pid ?? -1,
+    lines,
+    onLine,
+    line,
+    exited,
+    isAlive: () => alive,
+    kill: (signal) => void child.kill(signal),
+  };
+}

@@ -1,0 +1,58 @@
+import { existsSync, globSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { productVersion } from '@sallyport/protocol';
+import { createCleanup, runChild, tempDir } from '@sallyport/testkit';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+const names = ['pam', 'pam-gateway', 'pam-router'];
+const cleanup = createCleanup();
+const dist = join(tempDir(cleanup.later, 0o711), 'dist');
+const home = tempDir(cleanup.later);
+const env = { SALLYPORT_HOME: home, HOME: home, SALLYPORT_NODE: process.execPath };
+
+beforeAll(async () => {
+  const built = await runChild(process.execPath, ['scripts/build.ts', '--out', dist], { cwd: root, withinMs: 120_000 });
+  if (built.code !== 0) throw new Error(`the build failed: ${built.stderr}`);
+}, 120_000);
+afterAll(() => cleanup.run());
+
+test.each(names)('%s runs from its bundle alone, through a link too, and says its version', async (name) => {
+  const link = join(home, name);
+  symlinkSync(join(dist, name), link);
+  for (const command of [join(dist, name), link]) {
+    const run = await runChild(command, ['--version'], { env, cwd: home });
+    expect(run).toMatchObject({ code: 0, stdout: expect.stringContaining(productVersion) });
+  }
+  const help = await runChild(process.execPath, [join(dist, `${name}.mjs`), '--help'], { env, cwd: home });
+  expect(help).toMatchObject({ code: 0, stdout: expect.stringMatching(/usage/i), stderr: '' });
+});
+
+test.each(names)('the shim of %s in the checkout runs the sources', async (name) => {
+  const folder = { pam: 'cli', 'pam-gateway': 'gateway', 'pam-router': 'router' }[name] ?? '';
+  const shim = join(root, 'packages', folder, 'bin', `${name}.mjs`);
+  expect(statSync(shim).mode & 0o111).toBe(0o111);
+  const run = await runChild(process.execPath, [shim, '--version'], { env, cwd: home });
+  expect(run).toMatchObject({ code: 0, stdout: expect.stringContaining(productVersion) });
+});
+
+test('an unknown command or flag is a usage error: exit 2, nothing on stdout', async () => {
+  for (const name of names) {
+    const run = await runChild(join(dist, name), ['--no-such-flag'], { env, cwd: home });
+    expect(run).toMatchObject({ code: 2, stdout: '' });
+  }
+});
+
+test('the sums are those of all files, and the workers lie beside the router', async () => {
+  const checked = await runChild('sha256sum', ['--quiet', '-c', 'SHA256SUMS'], { cwd: dist });
+  expect(checked).toMatchObject({ code: 0, stdout: '' });
+  const listed = readFileSync(join(dist, 'SHA256SUMS'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.slice(66));
+  const files = globSync('**/*', { cwd: dist }).filter((file) => statSync(join(dist, file)).isFile());
+  expect(listed.toSorted()).toEqual(files.filter((file) => file !== 'SHA256SUMS').toSorted());
+  for (const worker of ['relay-process.mjs', 'sqlite-worker.mjs']) {
+    expect(existsSync(join(dist, 'lib', 'pam-router', worker))).toBe(true);
+  }
+});
