@@ -23,7 +23,7 @@ interface SyntaxNode {
   readonly [key: string]: unknown;
 }
 
-const timers = new Set(['setTimeout', 'setInterval', 'setImmediate']);
+const timers = new Set(['setTimeout', 'setInterval']);
 const ambientMembers = new Set(['Date.now', 'Math.random', 'performance.now', 'globalThis.setTimeout']);
 const silencer = /@ts-ignore|@ts-expect-error|@ts-nocheck|(?:oxlint|eslint)-disable|biome-ignore|\b(?:TODO|FIXME)\b/g;
 
