@@ -208,16 +208,14 @@ export const sessionActs: ActsOf<SessionStore> = {
   *startSession(q, input) {
     const { session, startedAtMs, ...row } = input;
     yield* run(
-      q.db
-        .insertInto('session')
-        .values({
-          id: session,
-          ...row,
-          started_ms: startedAtMs,
-          touched_ms: startedAtMs,
-          ended_ms: null,
-          reason: null,
-        }),
+      q.db.insertInto('session').values({
+        id: session,
+        ...row,
+        started_ms: startedAtMs,
+        touched_ms: startedAtMs,
+        ended_ms: null,
+        reason: null,
+      }),
     );
   },
 

@@ -1,0 +1,154 @@
+import type { GatewayUid, InstanceId } from '@sallyport/protocol';
+import type { AdmissionOutcome, Join } from './decide-admission.ts';
+import type { GatewayRow, GoneReason, Intent, MemberRow, PoolSnapshot } from './member.ts';
+import type { MemberRef } from './pool-store.ts';
+import { type PoolRules, productionRules } from './rules.ts';
+import type { PoolTiming } from './timing.ts';
+
+/**
+ * What one router knows of its pools: the rows of the store at a version, and register 3 (health), which is its own.
+ *
+ * Times are of the *judge's clock* (`judgeMs`): it runs only while this router runs, so that no silence is counted over
+ * a time in which nobody listened (I7). The state belongs to one owner and is changed in place by `step`: a copy at
+ * each beat would cost the simulation its speed (ADR 0005).
+ */
+export interface RouterPools {
+  readonly timing: PoolTiming;
+  readonly rules: PoolRules;
+  readonly pools: Map<GatewayUid, Pool>;
+  readonly links: Map<string, Link>;
+  /** UIDs are never used again: what arrives late about these is dropped. */
+  readonly removed: Set<GatewayUid>;
+  judgeMs: number;
+  /** Monotonic time of the last event. */
+  seenAtMs: number;
+  /** Judge times of recent closes of links, oldest first. */
+  closes: number[];
+  /** Members that go absent before this time keep their places until it. */
+  graceUntilMs: number;
+}
+
+export interface Pool {
+  readonly uid: GatewayUid;
+  gateway: GatewayRow;
+  readonly members: Map<InstanceId, Member>;
+  /** Slots in order of seq. */
+  ring: readonly Member[];
+  /** seq of the last pick, -1 at first. Never an index (F16). */
+  cursor: number;
+  readonly joining: Map<string, Joining>;
+  /** One maintenance transaction at a time. */
+  busy: boolean;
+  /** After a failed one, not before this time. */
+  restUntilMs: number;
+}
+
+export type Health = 'ok' | 'suspect' | 'absent';
+
+export interface Member {
+  row: MemberRow;
+  link: Link | null;
+  health: Health;
+  /** Since when it is absent; only meaningful then. */
+  absentSinceMs: number;
+  /** Its slot or place is not given away before. */
+  reserveUntilMs: number;
+  /** Proved beats on time since it became suspect. */
+  beatsOnTime: number;
+  /** A promotion it was told and must acknowledge before this time. */
+  promoteByMs: number | null;
+  /** It said `bye`: no new work. */
+  leaving: boolean;
+  streams: number;
+  /** Wall time of the last proved beat. */
+  heartbeatAtMs: number;
+}
+
+/** A control link whose hello was proved. `committed`: its admission is in the store (F5). */
+export interface Link {
+  readonly id: string;
+  readonly pool: Pool;
+  readonly instance: InstanceId;
+  committed: boolean;
+  /** Judge time of the last proved round trip. */
+  heardAtMs: number;
+  /** Number of the last pong that the instance said it heard. */
+  heard: number;
+}
+
+export interface Hello extends Join {
+  readonly link: string;
+}
+
+/** A hello on its way: the old link of the same identity is being watched, or the store decides. */
+export interface Joining {
+  readonly hello: Hello;
+  stage: 'challenging' | 'admitting';
+  challengeUntilMs: number;
+  /** Its link closed meanwhile. */
+  closed: boolean;
+}
+
+export type StoreOp =
+  | { readonly method: 'fill'; readonly waiting: readonly InstanceId[] }
+  | { readonly method: 'reclaim'; readonly absent: readonly MemberRef[]; readonly waiting: readonly InstanceId[] }
+  | { readonly method: 'demote'; readonly member: MemberRef }
+  | { readonly method: 'leave'; readonly members: readonly MemberRef[]; readonly reason: GoneReason };
+
+export type PoolEvent =
+  | { readonly kind: 'started'; readonly snapshots: readonly PoolSnapshot[] }
+  | { readonly kind: 'hello'; readonly hello: Hello }
+  | {
+      readonly kind: 'admitted';
+      readonly link: string;
+      readonly gateway: GatewayUid;
+      readonly outcome: AdmissionOutcome;
+      readonly snapshot: PoolSnapshot;
+    }
+  | { readonly kind: 'admission-failed'; readonly link: string; readonly gateway: GatewayUid }
+  | { readonly kind: 'closed'; readonly link: string }
+  | { readonly kind: 'beat'; readonly link: string; readonly heard: number; readonly wallMs: number }
+  | { readonly kind: 'hedged'; readonly gateway: GatewayUid; readonly instance: InstanceId; readonly epoch: number }
+  | { readonly kind: 'acknowledged'; readonly link: string; readonly epoch: number }
+  | { readonly kind: 'bye'; readonly link: string }
+  | { readonly kind: 'snapshot'; readonly snapshot: PoolSnapshot }
+  | { readonly kind: 'settled'; readonly gateway: GatewayUid; readonly snapshot: PoolSnapshot | null }
+  | { readonly kind: 'settle-failed'; readonly gateway: GatewayUid }
+  | { readonly kind: 'removed'; readonly gateway: GatewayUid }
+  | { readonly kind: 'tick' };
+
+export type CutReason = 'silent' | 'taken-over' | 'gone' | 'revoked';
+
+export type PoolEffect =
+  | { readonly kind: 'admit'; readonly hello: Hello }
+  | { readonly kind: 'store'; readonly gateway: GatewayUid; readonly op: StoreOp }
+  | {
+      readonly kind: 'welcome';
+      readonly link: string;
+      readonly outcome: AdmissionOutcome;
+      readonly intent: Intent;
+      readonly gateway: GatewayRow;
+    }
+  /** The same identity lives on another link. */
+  | { readonly kind: 'refuse'; readonly link: string; readonly instance: InstanceId; readonly kept: string }
+  | { readonly kind: 'tell'; readonly link: string; readonly member: MemberRow }
+  | { readonly kind: 'cut'; readonly link: string; readonly why: CutReason }
+  | { readonly kind: 'lost'; readonly gateway: GatewayUid; readonly instance: InstanceId };
+
+export function createPools(timing: PoolTiming, nowMs: number, rules: PoolRules = productionRules): RouterPools {
+  return {
+    timing,
+    rules,
+    pools: new Map(),
+    links: new Map(),
+    removed: new Set(),
+    judgeMs: 0,
+    seenAtMs: nowMs,
+    closes: [],
+    graceUntilMs: 0,
+  };
+}
+
+export function refOf(row: MemberRow): MemberRef {
+  return { instance: row.instance, seq: row.seq, epoch: row.epoch };
+}

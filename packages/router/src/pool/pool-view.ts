@@ -1,0 +1,56 @@
+import type { InstanceView } from '@sallyport/protocol';
+import { standbyReason } from './decide-admission.ts';
+import type { GatewayRow } from './member.ts';
+import type { Member, Pool } from './pool-state.ts';
+
+/** A gateway with its instances as lists show them: slots, then the line. */
+export interface PoolView {
+  readonly gateway: GatewayRow;
+  readonly instances: readonly InstanceView[];
+}
+
+export function viewPool(pool: Pool): PoolView {
+  const line = [...pool.members.values()]
+    .filter((member) => member.row.membership === 'standby')
+    .sort((a, b) => a.row.seq - b.row.seq);
+  return {
+    gateway: pool.gateway,
+    instances: [
+      ...pool.ring.map((member) => viewMember(member, slotReason(member))),
+      ...line.map((member, ahead) =>
+        viewMember(member, standbyReason(pool.gateway.maxInstances, pool.ring.length, ahead, member.row.intent)),
+      ),
+    ],
+  };
+}
+
+/** One word for three registers: draining, else cordoned, else suspect (or absent), else ready. */
+function stateOf(member: Member): InstanceView['state'] {
+  if (member.row.membership !== 'slot') return 'standby';
+  if (member.row.intent.kind === 'drain') return 'draining';
+  if (member.row.intent.kind === 'cordon') return 'cordoned';
+  return member.health === 'ok' ? 'ready' : 'suspect';
+}
+
+function slotReason(member: Member): string {
+  if (member.health === 'absent') return 'its link is lost; the slot is kept';
+  if (member.health === 'suspect') return 'its beats are late';
+  return '';
+}
+
+function viewMember(member: Member, reason: string): InstanceView {
+  const { row } = member;
+  return {
+    instanceId: row.instance,
+    state: stateOf(member),
+    health: member.health,
+    reason,
+    ...row.host,
+    gatewayVersion: row.version,
+    ipAddress: row.address,
+    connectedOnMs: row.connectedAtMs,
+    sinceMs: row.sinceAtMs,
+    lastHeartbeatMs: member.heartbeatAtMs,
+    streams: member.streams,
+  };
+}

@@ -1,0 +1,463 @@
+import type { GatewayUid, InstanceId } from '@sallyport/protocol';
+import type { AdmissionOutcome } from './decide-admission.ts';
+import type { MemberRow, PoolSnapshot } from './member.ts';
+import {
+  type CutReason,
+  type Hello,
+  type Joining,
+  type Link,
+  type Member,
+  type Pool,
+  type PoolEffect,
+  type PoolEvent,
+  type RouterPools,
+  refOf,
+} from './pool-state.ts';
+import { silenceLimits } from './timing.ts';
+
+/**
+ * The pool's state machine: one event in, effects out; synchronous, no I/O, no clock of its own.
+ *
+ * Register 1 (membership) and 2 (intent) are rows of the store, changed there by transactions that this file asks for
+ * and adopted here by version; register 3 (health) lives here: ok ⇄ suspect → absent → ok.
+ *
+ * I4 a row adopted as cordoned, draining or displaced is never picked again (route.ts reads the same rows).
+ * I7 silence is counted on the judge's clock.
+ * I9 a slot is asked back only when its holder is absent past its reserve, and nobody is joining under its identity.
+ * I13 whatever frees a slot or adds a waiting standby is followed by `settle`, at once or at the next tick.
+ *
+ * @see architecture section 4; test/pool/registers.test.ts visits every cell of its table.
+ */
+export function step(state: RouterPools, event: PoolEvent, nowMs: number): readonly PoolEffect[] {
+  state.judgeMs += state.rules.runningMs(nowMs - state.seenAtMs, state.timing);
+  state.seenAtMs = nowMs;
+  if (event.kind === 'beat') return beat(state, event);
+  const effects: PoolEffect[] = [];
+  apply(state, event, effects);
+  return effects;
+}
+
+const none: readonly PoolEffect[] = [];
+
+function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' }>, effects: PoolEffect[]): void {
+  switch (event.kind) {
+    case 'started':
+      for (const snapshot of event.snapshots) start(state, snapshot, effects);
+      return;
+    case 'hello':
+      return hello(state, event.hello, effects);
+    case 'admitted':
+      if (!state.pools.has(event.gateway)) return;
+      return admitted(state, event, effects);
+    case 'admission-failed':
+      state.pools.get(event.gateway)?.joining.delete(event.link);
+      return;
+    case 'closed':
+      return closed(state, event.link, effects);
+    case 'hedged':
+      return hedged(state, event.gateway, event.instance, event.epoch);
+    case 'acknowledged':
+      return acknowledged(state, event.link, event.epoch);
+    case 'bye': {
+      const member = memberOf(state, event.link);
+      if (member !== undefined) member.leaving = true;
+      return;
+    }
+    case 'snapshot':
+      if (state.removed.has(event.snapshot.gateway.uid)) return;
+      adopt(state, event.snapshot, effects);
+      return settle(state, poolOf(state, event.snapshot), effects);
+    case 'settled':
+      return settled(state, event.gateway, event.snapshot, effects);
+    case 'settle-failed': {
+      const pool = state.pools.get(event.gateway);
+      if (pool === undefined) return;
+      pool.busy = false;
+      pool.restUntilMs = state.judgeMs + state.timing.promoteMs;
+      return;
+    }
+    case 'removed':
+      return removed(state, event.gateway, effects);
+    case 'tick': {
+      const silence = limits(state);
+      for (const pool of state.pools.values()) tick(state, pool, silence, effects);
+      return;
+    }
+    default:
+      return event satisfies never;
+  }
+}
+
+// --- links and health
+
+function beat(state: RouterPools, event: PoolEvent & { kind: 'beat' }): readonly PoolEffect[] {
+  const link = state.links.get(event.link);
+  if (link === undefined || event.heard <= link.heard) return none;
+  const onTime = state.judgeMs - link.heardAtMs <= 2 * state.timing.beatMs;
+  link.heard = event.heard;
+  link.heardAtMs = state.judgeMs;
+  const member = link.pool.members.get(link.instance);
+  if (member === undefined || member.link !== link) return none;
+  member.heartbeatAtMs = event.wallMs;
+  if (member.health === 'suspect') {
+    member.beatsOnTime = onTime ? member.beatsOnTime + 1 : 1;
+    if (member.beatsOnTime >= 2) member.health = 'ok';
+  }
+  return link.pool.joining.size === 0 ? none : answerChallenge(link);
+}
+
+/** The old link proved a round trip after the newcomer came: two processes have one identity. */
+function answerChallenge(link: Link): readonly PoolEffect[] {
+  const effects: PoolEffect[] = [];
+  for (const joining of link.pool.joining.values()) {
+    if (joining.stage !== 'challenging' || joining.hello.instance !== link.instance) continue;
+    link.pool.joining.delete(joining.hello.link);
+    effects.push({ kind: 'refuse', link: joining.hello.link, instance: link.instance, kept: link.id });
+  }
+  return effects;
+}
+
+function hello(state: RouterPools, asked: Hello, effects: PoolEffect[]): void {
+  const pool = state.pools.get(asked.gateway);
+  if (pool === undefined) return;
+  for (const other of pool.joining.values()) {
+    // Two newcomers at once: the later one takes the earlier one's place in the queue for the identity.
+    if (other.hello.instance === asked.instance && other.stage === 'challenging') {
+      pool.joining.delete(other.hello.link);
+      effects.push({ kind: 'refuse', link: other.hello.link, instance: asked.instance, kept: asked.link });
+    }
+  }
+  const rival = pool.members.get(asked.instance)?.link ?? null;
+  const joining: Joining = {
+    hello: asked,
+    stage: rival === null ? 'admitting' : 'challenging',
+    challengeUntilMs: state.judgeMs + limits(state).suspectMs,
+    closed: false,
+  };
+  pool.joining.set(asked.link, joining);
+  if (rival === null) effects.push({ kind: 'admit', hello: asked });
+}
+
+function admitted(state: RouterPools, event: PoolEvent & { kind: 'admitted' }, effects: PoolEffect[]): void {
+  const pool = poolOf(state, event.snapshot);
+  const joining = pool.joining.get(event.link);
+  pool.joining.delete(event.link);
+  adopt(state, event.snapshot, effects);
+  if (joining === undefined) return;
+  const { hello: asked } = joining;
+  const member = pool.members.get(asked.instance);
+  if (member !== undefined && isIn(event.outcome)) {
+    if (joining.closed) goAbsent(state, member, state.judgeMs + state.timing.reserveMs);
+    else {
+      // Two hellos of one identity were decided at once: the later link counts.
+      cut(state, member, 'taken-over', effects);
+      attach(state, pool, member, asked.link);
+    }
+  }
+  if (!joining.closed) {
+    const intent = member?.row.intent ?? { kind: 'serve' };
+    effects.push({ kind: 'welcome', link: asked.link, outcome: event.outcome, intent, gateway: pool.gateway });
+  }
+  settle(state, pool, effects);
+}
+
+function isIn(outcome: AdmissionOutcome): boolean {
+  return outcome.kind === 'slot' || outcome.kind === 'standby';
+}
+
+function attach(state: RouterPools, pool: Pool, member: Member, id: string): void {
+  const link: Link = { id, pool, instance: member.row.instance, committed: true, heardAtMs: state.judgeMs, heard: 0 };
+  state.links.set(id, link);
+  member.link = link;
+  member.health = 'ok';
+  member.leaving = false;
+  member.promoteByMs = null;
+}
+
+function closed(state: RouterPools, id: string, effects: PoolEffect[]): void {
+  const link = state.links.get(id);
+  if (link === undefined) return closeJoining(state, id);
+  state.links.delete(id);
+  const { pool } = link;
+  const member = pool.members.get(link.instance);
+  noteClose(state);
+  if (member === undefined || member.link !== link) return;
+  member.link = null;
+  goAbsent(state, member, state.judgeMs + state.timing.reserveMs);
+  for (const joining of pool.joining.values()) {
+    if (joining.hello.instance === link.instance && joining.stage === 'challenging') takeOver(joining, effects);
+  }
+  settle(state, pool, effects);
+}
+
+function closeJoining(state: RouterPools, id: string): void {
+  for (const pool of state.pools.values()) {
+    const joining = pool.joining.get(id);
+    if (joining === undefined) continue;
+    if (joining.stage === 'challenging') pool.joining.delete(id);
+    else joining.closed = true;
+  }
+}
+
+function takeOver(joining: Joining, effects: PoolEffect[]): void {
+  joining.stage = 'admitting';
+  effects.push({ kind: 'admit', hello: joining.hello });
+}
+
+/** Over half of this router's links closed within S: it is us, not they; all places are kept for RG. */
+function noteClose(state: RouterPools): void {
+  const since = state.judgeMs - limits(state).suspectMs;
+  state.closes.push(state.judgeMs);
+  while ((state.closes[0] ?? since) < since) state.closes.shift();
+  const recent = state.closes.length;
+  if (recent < 2 || recent * 2 <= state.links.size + recent) return;
+  state.graceUntilMs = state.judgeMs + graceMs(state);
+  for (const pool of state.pools.values()) {
+    for (const member of pool.members.values()) {
+      if (member.health === 'absent' && member.absentSinceMs >= since) {
+        member.reserveUntilMs = Math.max(member.reserveUntilMs, state.graceUntilMs);
+      }
+    }
+  }
+}
+
+function graceMs(state: RouterPools): number {
+  let members = 0;
+  for (const pool of state.pools.values()) members += pool.members.size;
+  return state.timing.graceMs + Math.ceil((members * 1_000) / state.timing.acceptsPerSecond);
+}
+
+function goAbsent(state: RouterPools, member: Member, reserveUntilMs: number): void {
+  member.health = 'absent';
+  member.absentSinceMs = state.judgeMs;
+  member.reserveUntilMs = Math.max(reserveUntilMs, state.graceUntilMs);
+  member.beatsOnTime = 0;
+}
+
+function cut(state: RouterPools, member: Member, why: CutReason, effects: PoolEffect[]): void {
+  if (member.link === null) return;
+  state.links.delete(member.link.id);
+  effects.push({ kind: 'cut', link: member.link.id, why });
+  member.link = null;
+}
+
+function hedged(state: RouterPools, gateway: GatewayUid, instance: InstanceId, epoch: number): void {
+  const member = state.pools.get(gateway)?.members.get(instance);
+  if (member?.row.membership === 'slot' && member.row.epoch === epoch) makeSuspect(member);
+}
+
+function makeSuspect(member: Member): void {
+  if (member.health === 'absent' || member.row.membership !== 'slot') return;
+  member.health = 'suspect';
+  member.beatsOnTime = 0;
+}
+
+function acknowledged(state: RouterPools, link: string, epoch: number): void {
+  const member = memberOf(state, link);
+  if (member !== undefined && member.row.epoch === epoch) member.promoteByMs = null;
+}
+
+function memberOf(state: RouterPools, id: string): Member | undefined {
+  const link = state.links.get(id);
+  const member = link?.pool.members.get(link.instance);
+  return member?.link === link ? member : undefined;
+}
+
+// --- rows of the store
+
+function poolOf(state: RouterPools, snapshot: PoolSnapshot): Pool {
+  const { uid } = snapshot.gateway;
+  const known = state.pools.get(uid);
+  if (known !== undefined) return known;
+  const pool: Pool = {
+    uid,
+    gateway: { ...snapshot.gateway, version: -1 },
+    members: new Map(),
+    ring: [],
+    cursor: -1,
+    joining: new Map(),
+    busy: false,
+    restUntilMs: 0,
+  };
+  state.pools.set(uid, pool);
+  return pool;
+}
+
+/** After a start every member is absent and keeps its place for RG. */
+function start(state: RouterPools, snapshot: PoolSnapshot, effects: PoolEffect[]): void {
+  const pool = poolOf(state, snapshot);
+  adopt(state, snapshot, effects);
+  state.graceUntilMs = state.judgeMs + graceMs(state);
+  for (const member of pool.members.values()) {
+    if (member.link === null) goAbsent(state, member, state.graceUntilMs);
+  }
+}
+
+/** Takes over rows unless newer ones are known, and tells members what changed for them. */
+function adopt(state: RouterPools, snapshot: PoolSnapshot, effects: PoolEffect[]): void {
+  const pool = poolOf(state, snapshot);
+  if (snapshot.gateway.version <= pool.gateway.version) return;
+  pool.gateway = snapshot.gateway;
+  const listed = new Set<InstanceId>();
+  for (const row of snapshot.members) {
+    listed.add(row.instance);
+    const member = pool.members.get(row.instance);
+    if (member === undefined) pool.members.set(row.instance, newMember(state, row));
+    else changeRow(state, member, row, effects);
+  }
+  for (const [instance, member] of pool.members) {
+    if (listed.has(instance)) continue;
+    pool.members.delete(instance);
+    // One that said bye closes its own link.
+    if (member.leaving && member.link !== null) state.links.delete(member.link.id);
+    else cut(state, member, 'gone', effects);
+  }
+  pool.ring = [...pool.members.values()]
+    .filter((member) => member.row.membership === 'slot')
+    .sort((a, b) => a.row.seq - b.row.seq);
+}
+
+function newMember(state: RouterPools, row: MemberRow): Member {
+  const member: Member = {
+    row,
+    link: null,
+    health: 'absent',
+    absentSinceMs: state.judgeMs,
+    reserveUntilMs: 0,
+    beatsOnTime: 0,
+    promoteByMs: null,
+    leaving: false,
+    streams: 0,
+    heartbeatAtMs: row.connectedAtMs,
+  };
+  goAbsent(state, member, state.judgeMs + state.timing.reserveMs);
+  return member;
+}
+
+function changeRow(state: RouterPools, member: Member, row: MemberRow, effects: PoolEffect[]): void {
+  const before = member.row;
+  member.row = row;
+  const promoted = row.membership === 'slot' && (before.membership !== 'slot' || before.epoch !== row.epoch);
+  if (promoted) member.promoteByMs = state.judgeMs + state.timing.promoteMs;
+  else if (row.membership !== 'slot') member.promoteByMs = null;
+  if (row.membership === 'standby' && member.health === 'suspect') member.health = 'ok';
+  const changed = promoted || row.membership !== before.membership || !sameIntent(row, before);
+  if (changed && member.link !== null) effects.push({ kind: 'tell', link: member.link.id, member: row });
+}
+
+function sameIntent(a: MemberRow, b: MemberRow): boolean {
+  if (a.intent.kind === 'drain' && b.intent.kind === 'drain') return a.intent.deadlineAtMs === b.intent.deadlineAtMs;
+  return a.intent.kind === b.intent.kind;
+}
+
+function settled(state: RouterPools, gateway: GatewayUid, snapshot: PoolSnapshot | null, effects: PoolEffect[]): void {
+  const pool = state.pools.get(gateway);
+  if (pool === undefined) return;
+  pool.busy = false;
+  if (snapshot === null) return removed(state, gateway, effects);
+  adopt(state, snapshot, effects);
+  settle(state, pool, effects);
+}
+
+function removed(state: RouterPools, gateway: GatewayUid, effects: PoolEffect[]): void {
+  state.removed.add(gateway);
+  const pool = state.pools.get(gateway);
+  if (pool === undefined) return;
+  for (const member of pool.members.values()) cut(state, member, 'revoked', effects);
+  state.pools.delete(gateway);
+}
+
+// --- what time brings
+
+type Silence = ReturnType<typeof silenceLimits>;
+
+function limits(state: RouterPools): Silence {
+  return silenceLimits(state.timing, state.links.size);
+}
+
+function tick(state: RouterPools, pool: Pool, silence: Silence, effects: PoolEffect[]): void {
+  let calm = pool.ring.length === pool.members.size || pool.ring.length >= pool.gateway.maxInstances;
+  for (const member of pool.members.values()) {
+    if (member.link === null || member.promoteByMs !== null) calm = false;
+    if (member.link === null) continue;
+    const silentMs = state.judgeMs - member.link.heardAtMs;
+    if (silentMs >= silence.cutMs) {
+      calm = false;
+      cut(state, member, 'silent', effects);
+      goAbsent(state, member, state.judgeMs);
+    } else if (silentMs >= silence.suspectMs && member.health === 'ok') makeSuspect(member);
+  }
+  if (pool.joining.size > 0) expireChallenges(state, pool, effects);
+  if (!calm) settle(state, pool, effects);
+}
+
+function expireChallenges(state: RouterPools, pool: Pool, effects: PoolEffect[]): void {
+  for (const joining of pool.joining.values()) {
+    if (joining.stage !== 'challenging') continue;
+    const rival = pool.members.get(joining.hello.instance);
+    if (rival !== undefined && rival.link !== null) {
+      if (state.judgeMs < joining.challengeUntilMs) continue;
+      cut(state, rival, 'taken-over', effects);
+      goAbsent(state, rival, state.judgeMs + state.timing.reserveMs);
+    }
+    takeOver(joining, effects);
+  }
+}
+
+/** Asks the store for the next move that is due, if any: one at a time for a pool. */
+function settle(state: RouterPools, pool: Pool, effects: PoolEffect[]): void {
+  if (pool.busy || state.judgeMs < pool.restUntilMs) return;
+  const gone: Member[] = [];
+  const lost: Member[] = [];
+  const absent: Member[] = [];
+  for (const member of pool.members.values()) {
+    if (member.promoteByMs !== null && state.judgeMs >= member.promoteByMs) {
+      return ask(pool, effects, { method: 'demote', member: refOf(member.row) });
+    }
+    if (member.health !== 'absent' || isJoining(pool, member.row.instance)) continue;
+    const past = state.judgeMs >= member.reserveUntilMs;
+    if (member.row.membership === 'standby') {
+      if (past) gone.push(member);
+    } else if (state.judgeMs >= member.absentSinceMs + state.timing.unwantedMs) lost.push(member);
+    else if (past && member.row.membership === 'slot') absent.push(member);
+  }
+  if (lost.length > 0) {
+    for (const member of lost) effects.push({ kind: 'lost', gateway: pool.uid, instance: member.row.instance });
+    return ask(pool, effects, { method: 'leave', members: lost.map((m) => refOf(m.row)), reason: 'lost' });
+  }
+  if (gone.length > 0) {
+    return ask(pool, effects, { method: 'leave', members: gone.map((m) => refOf(m.row)), reason: 'link-closed' });
+  }
+  const free = pool.gateway.maxInstances - pool.ring.length;
+  if (free <= 0 && (absent.length === 0 || free < 0)) return;
+  const waiting = waitingIn(state, pool);
+  if (waiting.length === 0) return;
+  if (absent.length === 0 || free >= waiting.length) return ask(pool, effects, { method: 'fill', waiting });
+  absent.sort((a, b) => a.absentSinceMs - b.absentSinceMs);
+  ask(pool, effects, { method: 'reclaim', absent: absent.map((m) => refOf(m.row)), waiting });
+}
+
+function ask(pool: Pool, effects: PoolEffect[], op: (PoolEffect & { kind: 'store' })['op']): void {
+  pool.busy = true;
+  effects.push({ kind: 'store', gateway: pool.uid, op });
+}
+
+function isJoining(pool: Pool, instance: InstanceId): boolean {
+  if (pool.joining.size === 0) return false;
+  for (const joining of pool.joining.values()) {
+    if (joining.hello.instance === instance && !joining.closed) return true;
+  }
+  return false;
+}
+
+/** Who may be promoted now: in line, serving, heard within S. */
+function waitingIn(state: RouterPools, pool: Pool): readonly InstanceId[] {
+  const { suspectMs } = limits(state);
+  const waiting: Member[] = [];
+  for (const member of pool.members.values()) {
+    if (member.row.membership !== 'standby' || member.row.intent.kind !== 'serve') continue;
+    if (member.link === null || member.leaving || state.judgeMs - member.link.heardAtMs >= suspectMs) continue;
+    waiting.push(member);
+  }
+  return waiting.sort((a, b) => a.row.seq - b.row.seq).map((member) => member.row.instance);
+}
