@@ -1,0 +1,62 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type Child, type ChildOptions, type Later, runChild, startChild } from '@sallyport/testkit';
+
+/** Root of this checkout, absolute, with a slash at its end. */
+export const repository = fileURLToPath(new URL('../../', import.meta.url));
+
+const shims = {
+  pam: `${repository}packages/cli/bin/pam.mjs`,
+  'pam-router': `${repository}packages/router/bin/pam-router.mjs`,
+  'pam-gateway': `${repository}packages/gateway/bin/pam-gateway.mjs`,
+} as const;
+export type Program = keyof typeof shims;
+
+export interface Run {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What the shells of developers may carry and a test must not inherit. */
+const scrubbed = Object.fromEntries(
+  Object.keys(process.env)
+    .filter((name) => name.startsWith('SALLYPORT_') || name === 'GATEWAY_CONFIG' || name.startsWith('VITEST'))
+    .map((name) => [name, undefined]),
+);
+
+/** Starts one of ours as a child that ends with the test, also when the test process is killed (its stdin closes). */
+export function startProgram(
+  later: Later,
+  program: Program,
+  args: readonly string[],
+  options: ChildOptions = {},
+): Child {
+  return startChild(later, process.execPath, [shims[program], ...args], withCleanEnv(options));
+}
+
+/** Runs one of ours to its end. */
+export async function runProgram(
+  program: Program,
+  args: readonly string[],
+  options: ChildOptions & { readonly withinMs?: number } = {},
+): Promise<Run> {
+  const { code, stdout, stderr } = await runChild(process.execPath, [shims[program], ...args], withCleanEnv(options));
+  return { code, stdout, stderr };
+}
+
+/** Path of a file of the repository; throws when it is not there. */
+export function inRepository(path: string): string {
+  const whole = `${repository}${path}`;
+  if (!existsSync(whole)) throw new Error(`${whole} is missing`);
+  return whole;
+}
+
+/** Path of the shim of one of ours, for scripts that start it themselves. */
+export function shimOf(program: Program): string {
+  return shims[program];
+}
+
+function withCleanEnv<Options extends ChildOptions>(options: Options): Options {
+  return { ...options, env: { NO_COLOR: '1', ...scrubbed, ...options.env } };
+}

@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Child, Later } from '@sallyport/testkit';
+import { startProgram } from './programs.ts';
+
+/** A running router process. */
+export interface RouterProcess {
+  readonly child: Child;
+  readonly port: number;
+  /** HOST:PORT. */
+  readonly address: string;
+  /** What the printed `pam setup` line gives as arguments: address and code; null when the router has an owner. */
+  readonly setupArgs: readonly string[] | null;
+  kill(signal?: NodeJS.Signals): Promise<void>;
+}
+
+export interface RouterOptions {
+  readonly dataDir: string;
+  /** 0: any. */
+  readonly port?: number;
+  readonly args?: readonly string[];
+}
+
+/** Starts `pam-router start` and waits until it says that it is ready. */
+export async function startRouter(later: Later, options: RouterOptions): Promise<RouterProcess> {
+  const { dataDir, port = 0, args = [] } = options;
+  const child = startProgram(later, 'pam-router', [
+    ...['start', '--data-dir', dataDir, '--listen', '127.0.0.1', '--port', String(port)],
+    ...['--exit-with-stdin', '--log-format', 'json', ...args],
+  ]);
+  const [, address = ''] = await child.waitForLine(/^sallyport router \S+ ready on (\S+)$/, { from: 'stdout' });
+  const setupArgs = isClaimed(dataDir)
+    ? null
+    : ((await child.waitForLine(/^pam setup (\S+ \S+)$/, { from: 'stdout' }))[1]?.split(' ') ?? null);
+  return {
+    child,
+    port: Number(address.slice(address.lastIndexOf(':') + 1)),
+    address,
+    setupArgs,
+    kill: async (signal = 'SIGKILL') => {
+      child.kill(signal);
+      await child.exited;
+    },
+  };
+}
+
+function isClaimed(dataDir: string): boolean {
+  const state: unknown = JSON.parse(readFileSync(join(dataDir, 'router.json'), 'utf8'));
+  return typeof state === 'object' && state !== null && 'claimed' in state && state.claimed === true;
+}
