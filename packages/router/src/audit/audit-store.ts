@@ -34,9 +34,9 @@ export interface AuditStore {
   }): Promise<ChainHead>;
   headOfActor(input: { readonly actor: string }): Promise<ChainHead>;
   /** All chains: head of each (router, start), oldest start first, at most 1,000 newest. */
-  listHeads(input: Record<never, never>): Promise<
-    readonly (ChainHead & { readonly router: string; readonly start: number; readonly atMs: number })[]
-  >;
+  listHeads(
+    input: Record<never, never>,
+  ): Promise<readonly (ChainHead & { readonly router: string; readonly start: number; readonly atMs: number })[]>;
   /** In order (start, seq) strictly after (start, after); `newest`: the other way round, before them when start > 0. */
   listEvents(input: {
     readonly start: number;

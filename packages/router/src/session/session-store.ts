@@ -73,7 +73,9 @@ export interface SessionStore {
   sweepSessions(input: {
     readonly touchedBeforeMs: number;
     readonly nowMs: number;
-  }): Promise<readonly { readonly session: SessionId; readonly stream: StreamId | null; readonly instance: InstanceId | null }[]>;
+  }): Promise<
+    readonly { readonly session: SessionId; readonly stream: StreamId | null; readonly instance: InstanceId | null }[]
+  >;
   /** At most 1,000 changes, one transaction. */
   writeStreams(input: { readonly changes: readonly StreamChange[] }): Promise<void>;
   /** Running streams of an instance end as `instance-lost`; answers how many. */
@@ -96,8 +98,5 @@ export interface SessionStore {
     readonly limit: number;
   }): Promise<readonly SessionView[]>;
   /** By stream id, session id (its latest 50 streams) or the latest stream of `lastOf`. Empty when unknown. */
-  explainStreams(input: {
-    readonly id?: string;
-    readonly lastOf?: PersonUid;
-  }): Promise<readonly ExplainedStream[]>;
+  explainStreams(input: { readonly id?: string; readonly lastOf?: PersonUid }): Promise<readonly ExplainedStream[]>;
 }

@@ -1,0 +1,79 @@
+import {
+  endSession,
+  explainSession,
+  listSessions,
+  PamError,
+  routeStream,
+  sessionIdSchema,
+  startSession,
+  touchSession,
+} from '@sallyport/protocol';
+import { z } from 'zod';
+import { type Binding, bindCaller } from './call.ts';
+import type { RouterParts } from './router-parts.ts';
+
+/** Session id, stream id, or `last`. */
+const explainedSchema = z.union([z.literal('last'), sessionIdSchema]);
+
+/** Sessions, their streams, and why a stream went where it went. */
+export function sessionRoutes(parts: RouterParts): Binding[] {
+  const { store, trust, audit, sessions, clock, pool } = parts;
+  return [
+    bindCaller(startSession, async (call) => {
+      const { session, gateway, resource, workload } = call.body;
+      const known = trust.state().gateways.get(gateway);
+      if (known === undefined || known.removed || pool.view(gateway) === null) {
+        throw new PamError('PAM_NOT_FOUND', `there is no gateway ${gateway}`, { detail: { uid: gateway } });
+      }
+      const event = await call.signed('session.started', { session, gateway, resource, workload });
+      const { person, device } = call.caller;
+      const startedAtMs = clock.nowMs();
+      const [, moved] = await store.together(
+        (t) =>
+          [
+            t.session.startSession({ session, person, device, gateway, resource, workload, startedAtMs }),
+            t.audit.appendEvents(audit.note(event)),
+          ] as const,
+      );
+      audit.moved(moved);
+      return {};
+    }),
+    bindCaller(routeStream, async (call) => {
+      const session = call.param('id', sessionIdSchema);
+      const { stream, request, not } = call.body;
+      const { person, device } = call.caller;
+      const placed = await sessions.route({ session, stream, request, not, person, device });
+      audit.later('stream.routed', { session, stream, instance: placed.instance, attempt: placed.attempt });
+      return { instance: placed.instance, ticket: placed.ticket, attempt: placed.attempt };
+    }),
+    bindCaller(touchSession, async (call) => {
+      const session = call.param('id', sessionIdSchema);
+      await sessions.own(session, call.caller.person);
+      return { ended: await store.session.touchSession({ session, nowMs: clock.nowMs() }) };
+    }),
+    bindCaller(endSession, async (call) => {
+      const session = call.param('id', sessionIdSchema);
+      const row = await sessions.own(session, call.caller.person);
+      if (row.endedAtMs !== null) return {};
+      await sessions.end(session, call.body.reason);
+      audit.later('session.ended', { session, reason: call.body.reason, person: call.caller.person });
+      return {};
+    }),
+    bindCaller(listSessions, async ({ query }) => {
+      await sessions.flush();
+      const list = await store.session.listSessions({
+        ended: query.ended === 'yes',
+        streams: query.streams === 'yes',
+        limit: query.limit,
+      });
+      return { sessions: [...list] };
+    }),
+    bindCaller(explainSession, async (call) => {
+      const id = call.param('id', explainedSchema);
+      await sessions.flush();
+      const streams = await store.session.explainStreams(id === 'last' ? { lastOf: call.caller.person } : { id });
+      if (streams.length === 0) throw new PamError('PAM_NOT_FOUND', `there is no session or stream ${id}`);
+      return { streams: streams.map(({ stream, decisions }) => ({ stream, decisions: decisions.slice(0, 64) })).slice(0, 50) };
+    }),
+  ];
+}

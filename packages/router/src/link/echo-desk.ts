@@ -1,0 +1,47 @@
+import { PamError } from '@sallyport/protocol';
+
+/** Which echo tickets came back through the data port: an instance that cannot reach it must not be admitted. */
+export interface EchoDesk {
+  echoed(ticket: string): void;
+  /** Resolves when the ticket came back. @throws PAM_LEG_FAILED after `waitMs`. */
+  wait(ticket: string): Promise<void>;
+  forget(ticket: string): void;
+}
+
+/** @param waitMs - the relay is another process: its word may come a little after the instance's. */
+export function createEchoDesk(waitMs: number, after: (ms: number, fn: () => void) => () => void): EchoDesk {
+  const open = new Map<string, { came: boolean; tell: () => void }>();
+  const entry = (ticket: string): { came: boolean; tell: () => void } => {
+    const known = open.get(ticket) ?? { came: false, tell: () => undefined };
+    open.set(ticket, known);
+    return known;
+  };
+  return {
+    echoed: (ticket) => {
+      const known = open.get(ticket);
+      if (known === undefined) return;
+      known.came = true;
+      known.tell();
+    },
+    wait: (ticket) => {
+      const known = entry(ticket);
+      if (known.came) return Promise.resolve();
+      return new Promise((resolve, reject) => {
+        const cancel = after(waitMs, () =>
+          reject(
+            new PamError('PAM_LEG_FAILED', 'the instance did not prove that it reaches the data port', {
+              detail: { why: 'no-echo' },
+            }),
+          ),
+        );
+        known.tell = () => {
+          cancel();
+          resolve();
+        };
+      });
+    },
+    forget: (ticket) => {
+      open.delete(ticket);
+    },
+  };
+}

@@ -1,0 +1,290 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import {
+  type ApplicationUid,
+  type EndReason,
+  type GatewayUid,
+  type InstanceId,
+  type ItemUid,
+  type LinkParams,
+  type LinkResult,
+  linkLimits,
+  type MembershipView,
+  PamError,
+  protocolRange,
+  type StreamId,
+} from '@sallyport/protocol';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { AuditTrail, EventBody } from '../audit/index.ts';
+import type { Clock } from '../clock.ts';
+import type { PoolEffects, PoolService } from '../pool/index.ts';
+import type { SessionLinks, SessionService } from '../session/index.ts';
+import type { TrustLog } from '../trust/index.ts';
+import type { VaultStore } from '../vault/index.ts';
+import { checkHello } from './check-hello.ts';
+import type { EchoDesk } from './echo-desk.ts';
+import { type Link, linkClose, openLink } from './link.ts';
+import type { AcceptEvents } from './stream-events.ts';
+
+export interface LinkServerDeps {
+  readonly clock: Clock;
+  readonly trust: TrustLog;
+  readonly vault: VaultStore;
+  readonly audit: AuditTrail;
+  readonly echo: EchoDesk;
+  /** Makes an echo ticket known to the relay. */
+  readonly expectEcho: (ticket: string) => Promise<void>;
+  readonly routerPin: string;
+  readonly version: string;
+  readonly promoteMs: number;
+  readonly beatMs: number;
+  readonly acceptEvents: AcceptEvents;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, string | number>) => void;
+}
+/** Made after the links, because they need them. */
+export interface LinkServices {
+  readonly pool: PoolService;
+  readonly sessions: SessionService;
+}
+
+/**
+ * The control links: `/v1/link`, one WebSocket per instance.
+ *
+ * K1 links without a verified hello are few (in all, and from one address) and live 10 s.
+ * K2 the pool hears of every admitted link's end exactly once.
+ */
+export interface LinkServer {
+  attach(https: Server): void;
+  use(services: LinkServices): void;
+  readonly forSessions: SessionLinks;
+  readonly forPool: PoolEffects;
+  changed(items: readonly ItemUid[], app: ApplicationUid | null): void;
+  gatewayRemoved(gateway: GatewayUid): void;
+  count(): number;
+  /** Tells everybody and cuts all. */
+  close(): void;
+}
+
+const strangers = { inAll: 512, perAddress: 64 } as const;
+const dispatchTimeoutMs = 8_000;
+const revokedLegsMs = 1_000;
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.on('error', () => socket.destroy());
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+}
+
+export function createLinkServer(deps: LinkServerDeps): LinkServer {
+  const { clock, trust, audit } = deps;
+  const wss = new WebSocketServer({
+    noServer: true,
+    maxPayload: linkLimits.messageBytes,
+    perMessageDeflate: false,
+    autoPong: false,
+    clientTracking: false,
+  });
+  const links = new Map<string, Link>();
+  const byInstance = new Map<InstanceId, Link>();
+  let services: LinkServices | null = null;
+  let nextId = 1;
+
+  function use(): LinkServices {
+    if (services === null) throw new PamError('PAM_INTERNAL', 'links were opened before the pool was there');
+    return services;
+  }
+  const note = (kind: string, body: EventBody): void => audit.later(kind, body);
+
+  function tooManyStrangers(address: string): boolean {
+    let inAll = 0;
+    let here = 0;
+    for (const link of links.values()) {
+      if (link.member() !== null) continue;
+      inAll += 1;
+      if (link.address === address) here += 1;
+    }
+    return inAll >= strangers.inAll || here >= strangers.perAddress;
+  }
+
+  async function hello(link: Link, ticket: string, nonce: string, params: LinkParams<'link.hello'>): Promise<LinkResult<'link.hello'>> {
+    const { pool, sessions } = use();
+    const { gateway: uid, instance } = params;
+    const log = trust.state();
+    const { gateway, publicJwk } = await checkHello(params, { log, nonce, routerPin: deps.routerPin, nowMs: clock.nowMs() });
+    await deps.echo.wait(ticket);
+    const answer = await pool.hello(link.id, {
+      gateway: uid,
+      instance,
+      noStandby: params.noStandby,
+      host: params.host,
+      version: params.version,
+      address: link.address,
+    });
+    deps.acceptEvents.know(instance, publicJwk);
+    link.become({ gateway: uid, instance, app: gateway.app });
+    byInstance.set(instance, link);
+    const wraps = await deps.vault.listWraps({ recipients: [gateway.boxKeyId], app: gateway.app });
+    const toEnd = await sessions.rejoin({
+      gateway: uid,
+      instance,
+      running: params.streams,
+      routedBeforeMs: link.openedAtMs,
+    });
+    if (toEnd.length > 0) clock.after(0, () => endStreams(instance, toEnd, 'router-restarted'));
+    note('instance.joined', {
+      gateway: uid,
+      instance,
+      membership: answer.membership.kind,
+      from: link.address,
+      streams: params.streams.length,
+    });
+    const head = trust.head();
+    if (head === null) throw new PamError('PAM_ROUTER_NOT_CLAIMED', 'this router has no owner yet');
+    const { membership, maxInstances, admitted, beatMs, suspectMs } = answer;
+    return { membership, maxInstances, admitted, beatMs, suspectMs, head, wraps: wraps.slice(0, 300) };
+  }
+
+  function closed(link: Link): void {
+    links.delete(link.id);
+    const member = link.member();
+    if (member !== null) {
+      if (byInstance.get(member.instance) === link) byInstance.delete(member.instance);
+      note('instance.left', { gateway: member.gateway, instance: member.instance });
+    }
+    services?.pool.linkClosed(link.id);
+  }
+
+  function open(ws: WebSocket, address: string): void {
+    const id = `l${nextId++}`;
+    const nonce = randomBytes(32).toString('base64url');
+    const echoTicket = randomBytes(32).toString('base64url');
+    const start = (): void => {
+      const link = openLink(ws, {
+        id,
+        address,
+        clock,
+        challenge: { nonce, timeMs: clock.nowMs(), version: deps.version, protocol: protocolRange, echoTicket },
+        promoteMs: deps.promoteMs,
+        idleBeatMs: deps.beatMs,
+        hello: async (which, params) => {
+          try {
+            return await hello(which, echoTicket, nonce, params);
+          } catch (reason) {
+            const code = reason instanceof PamError ? reason.code : 'PAM_INTERNAL';
+            note('instance.refused', { gateway: params.gateway, instance: params.instance, code, from: address });
+            deps.log('warn', 'instance refused', { instance: params.instance, gateway: params.gateway, code });
+            throw reason;
+          } finally {
+            deps.echo.forget(echoTicket);
+          }
+        },
+        bye: async (which, params) => {
+          const member = which.member();
+          await use().pool.bye(which.id, params.reason);
+          if (member !== null) note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
+        },
+        readLog: (from) => trust.read(from),
+        events: async (which, params) => {
+          const member = which.member();
+          if (member !== null) await deps.acceptEvents.accept(member.instance, params, use().sessions);
+        },
+        beat: (which, ping) => use().pool.beat(which.id, ping),
+        closed,
+        unexpected: (what, error) => deps.log('error', 'control link handler failed', { what, error: String(error) }),
+      });
+      links.set(id, link);
+    };
+    void deps.expectEcho(echoTicket).then(start, (error: unknown) => {
+      deps.log('error', 'no echo ticket', { error: String(error) });
+      ws.terminate();
+    });
+  }
+
+  function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (request.url?.split('?')[0] !== '/v1/link') return refuseUpgrade(socket, '404 Not Found');
+    if (services === null) return refuseUpgrade(socket, '503 Service Unavailable');
+    const address = (request.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
+    if (tooManyStrangers(address)) return refuseUpgrade(socket, '503 Service Unavailable');
+    socket.on('error', () => socket.destroy());
+    wss.handleUpgrade(request, socket, head, (ws) => {
+      ws.on('error', () => ws.terminate());
+      open(ws, address);
+    });
+  }
+
+  function endStreams(instance: InstanceId, streams: readonly StreamId[], reason: EndReason): void {
+    const peer = byInstance.get(instance)?.peer;
+    for (let i = 0; i < streams.length; i += 1_000) {
+      peer?.notify('stream.end', { streams: streams.slice(i, i + 1_000), reason });
+    }
+  }
+
+  const forPool: PoolEffects = {
+    tell: (id, membership: MembershipView) => {
+      const link = links.get(id);
+      const member = link?.member();
+      if (link === undefined) return;
+      void link.tell(membership).then((acknowledged) => {
+        if (!acknowledged || membership.kind !== 'slot') return;
+        services?.pool.acknowledged(id, membership.epoch);
+        if (member) note('instance.promoted', { gateway: member.gateway, instance: member.instance, epoch: membership.epoch });
+      });
+    },
+    cut: (id, error) => {
+      const link = links.get(id);
+      // Not in the pool's own turn: its registers are being changed.
+      if (link !== undefined) clock.after(0, () => link.cut(linkClose.replaced, error));
+    },
+    lost: (gateway, instance) => {
+      note('instance.lost', { gateway, instance });
+      void services?.sessions.lose(instance).catch((error: unknown) => {
+        deps.log('error', 'streams of a lost instance could not be recorded', { instance, error: String(error) });
+      });
+    },
+    duplicate: (instance, keptLink, refusedLink) => {
+      const kept = links.get(keptLink)?.address ?? 'gone';
+      const refused = links.get(refusedLink)?.address ?? 'gone';
+      note('instance.duplicate', { instance, kept, refused });
+      deps.log('warn', 'two processes use one instance identity', { instance, kept, refused });
+    },
+    failed: (error) => deps.log('error', 'the pool could not be stored', { code: error.code, error: error.message }),
+  };
+
+  return {
+    attach: (https) => {
+      https.on('upgrade', onUpgrade);
+    },
+    use: (made) => {
+      services = made;
+    },
+    forPool,
+    forSessions: {
+      dispatch: async (id, params) => {
+        const link = links.get(id);
+        if (link === undefined) throw new PamError('PAM_LEG_FAILED', 'the control link closed');
+        return link.peer.call('stream.dispatch', params, { timeoutMs: dispatchTimeoutMs });
+      },
+      forget: (id, stream, ticket) => links.get(id)?.peer.notify('stream.forget', { stream, ticket }),
+      end: endStreams,
+    },
+    changed: (items, app) => {
+      const head = trust.head();
+      if (head === null) return;
+      for (const link of byInstance.values()) {
+        const mine = link.member()?.app === app ? items.slice(0, 200) : [];
+        link.peer.notify('vault.changed', { head, items: [...mine] });
+      }
+    },
+    gatewayRemoved: (gateway) => {
+      for (const [instance, link] of byInstance) {
+        if (link.member()?.gateway !== gateway) continue;
+        link.peer.notify('stream.end', { streams: [], reason: 'stopped' });
+        clock.after(revokedLegsMs, () => services?.sessions.cutLegs(instance));
+      }
+    },
+    count: () => byInstance.size,
+    close: () => {
+      for (const link of [...links.values()]) link.cut(linkClose.replaced, new PamError('PAM_ROUTER_UNREACHABLE', 'the router stops'));
+    },
+  };
+}

@@ -1,0 +1,64 @@
+import { type InstanceId, type LinkParams, PamError } from '@sallyport/protocol';
+import type { PublicJwk } from '@sallyport/seal';
+import { type AuditStore, type AuditTrail, type ChainHead, checkActorEvent, type NewEvent } from '../audit/index.ts';
+import type { SessionService, StreamChange } from '../session/index.ts';
+
+export interface AcceptEventsDeps {
+  readonly audit: AuditTrail;
+  readonly auditStore: AuditStore;
+  readonly nowMs: () => number;
+  /** One transaction: the instance's signed event and what it changes. */
+  readonly commit: (changes: readonly StreamChange[], event: NewEvent) => Promise<ChainHead>;
+}
+
+/** What instances say happened to streams, each batch under a signed event of the instance's own chain. */
+export interface AcceptEvents {
+  /** Key of an instance, proved in its hello. */
+  know(instance: InstanceId, key: PublicJwk): void;
+  /**
+   * Stores a batch; the same batch sent again after a lost answer changes nothing.
+   *
+   * @throws PAM_PROOF_INVALID, PAM_AUDIT_SEQUENCE with `detail.stored` and `detail.storedHash`: continue from there.
+   */
+  accept(instance: InstanceId, params: LinkParams<'stream.events'>, sessions: SessionService): Promise<void>;
+}
+
+/** Keys of instances that were here since the start; the oldest goes when there are more. */
+const rememberedKeys = 50_000;
+
+export function createAcceptEvents(deps: AcceptEventsDeps): AcceptEvents {
+  const keys = new Map<InstanceId, PublicJwk>();
+  return {
+    know: (instance, key) => {
+      keys.delete(instance);
+      keys.set(instance, key);
+      const [oldest] = keys.size > rememberedKeys ? keys.keys() : [];
+      if (oldest !== undefined) keys.delete(oldest);
+    },
+    accept: async (instance, { events, signed }, sessions) => {
+      const key = keys.get(instance);
+      if (key === undefined) throw new PamError('PAM_INSTANCE_REFUSED', 'say link.hello first', { detail: { why: 'no-hello' } });
+      const event = await checkActorEvent(signed, {
+        actor: instance,
+        key,
+        act: 'stream.events',
+        content: events,
+        kind: 'stream.events',
+        body: { instance, opened: events.filter((each) => each.event === 'opened').length, events: events.length },
+        nowMs: deps.nowMs(),
+      });
+      const stored = await deps.auditStore.headOfActor({ actor: instance });
+      if (event.actor?.seq === stored.seq && event.actor.hash === stored.hash) return;
+      const changes = await sessions.accept(instance, events);
+      try {
+        deps.audit.moved(await deps.commit(changes, event));
+      } catch (reason) {
+        if (!(reason instanceof PamError) || reason.code !== 'PAM_AUDIT_SEQUENCE') throw reason;
+        throw new PamError('PAM_AUDIT_SEQUENCE', reason.message, {
+          cause: reason,
+          detail: { ...reason.detail, stored: stored.seq, storedHash: stored.hash },
+        });
+      }
+    },
+  };
+}

@@ -1,0 +1,281 @@
+import {
+  type DeviceId,
+  type EndReason,
+  errorCatalog,
+  type GatewayUid,
+  type Head,
+  type InstanceId,
+  type Item,
+  type ItemUid,
+  type LinkParams,
+  type LinkResult,
+  PamError,
+  type PersonUid,
+  type SessionId,
+  type StreamId,
+} from '@sallyport/protocol';
+import { verifyRequest } from '@sallyport/seal';
+import type { Clock } from '../clock.ts';
+import type { PoolService } from '../pool/index.ts';
+import type { TrustLog } from '../trust/index.ts';
+import type { VaultStore } from '../vault/index.ts';
+import { checkPermission } from './check-permission.ts';
+import { type DispatchDeps, dispatchStream, type Placed } from './dispatch-stream.ts';
+import type { SessionRow, SessionStore, StreamChange } from './session-store.ts';
+import { createStreamBook } from './stream-book.ts';
+import { createStreamJournal } from './stream-journal.ts';
+
+/** The control links, as sessions need them. */
+export interface SessionLinks {
+  dispatch(link: string, params: LinkParams<'stream.dispatch'>): Promise<LinkResult<'stream.dispatch'>>;
+  forget(link: string, stream: StreamId, ticket: string): void;
+  end(instance: InstanceId, streams: readonly StreamId[], reason: EndReason): void;
+}
+/** The relay's legs, as sessions need them. */
+export interface SessionLegs {
+  expect(match: string, clientTicket: string, instanceTicket: string): Promise<void>;
+  forget(match: string): void;
+  cut(match: string): void;
+}
+
+export interface SessionDeps {
+  readonly sessions: SessionStore;
+  readonly vault: VaultStore;
+  readonly trust: TrustLog;
+  readonly pool: PoolService;
+  readonly links: SessionLinks;
+  readonly legs: SessionLegs;
+  readonly clock: Clock;
+  readonly hedgeMs: number;
+  readonly newTicket: () => string;
+  readonly ended: (session: SessionId, reason: EndReason) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+export interface RouteOrder {
+  readonly session: SessionId;
+  readonly stream: StreamId;
+  /** Signed request, typ sallyport-request+jwt. */
+  readonly request: string;
+  readonly not: readonly InstanceId[];
+  readonly person: PersonUid;
+  readonly device: DeviceId;
+}
+
+/**
+ * Sessions and their streams.
+ *
+ * S1 a session is stored before it is acknowledged; a stream's decisions are written behind within a few ms.
+ * S2 a session that nobody touched for 90 s ends as client-lost; only time in which this router ran counts.
+ * S3 the router's checks of request and permission are for the message: the instance decides.
+ */
+export interface SessionService {
+  start(): void;
+  stop(): void;
+  route(order: RouteOrder): Promise<Placed>;
+  /** The caller's session. PAM_NOT_FOUND for unknown and foreign ones. */
+  own(session: SessionId, person: PersonUid): Promise<SessionRow>;
+  end(session: SessionId, reason: EndReason): Promise<void>;
+  /** Changes that an instance's events make; those that do not count are left out. Earlier ones are stored first. */
+  accept(instance: InstanceId, events: LinkParams<'stream.events'>['events']): Promise<readonly StreamChange[]>;
+  /** An instance is back and says what runs on it; answers what it has to end. */
+  rejoin(of: {
+    readonly gateway: GatewayUid;
+    readonly instance: InstanceId;
+    readonly running: readonly StreamId[];
+    readonly routedBeforeMs: number;
+  }): Promise<readonly StreamId[]>;
+  /** An instance is lost for good. */
+  lose(instance: InstanceId): Promise<void>;
+  /** Ends both legs of everything on this instance. */
+  cutLegs(instance: InstanceId): void;
+  flush(): Promise<void>;
+}
+
+const touchWithinMs = 90_000;
+const sweepMs = 10_000;
+/** A stream accepted by an instance whose legs never came to OPENED. */
+const openWithinMs = 30_000;
+const dispatchDeadlineMs = 8_000;
+
+export function createSessionService(deps: SessionDeps): SessionService {
+  const { clock, sessions, trust } = deps;
+  const journal = createStreamJournal({ store: sessions, after: clock.after, failed: deps.failed });
+  const gatewayOf = new Map<InstanceId, GatewayUid>();
+  const book = createStreamBook((instance, streams) => {
+    const gateway = gatewayOf.get(instance);
+    if (gateway !== undefined) deps.pool.streams(gateway, instance, streams);
+  });
+  let stopTimer = (): void => undefined;
+  let lastSweepMs = clock.monotonicMs();
+  let sweepFromMs = lastSweepMs + touchWithinMs;
+
+  async function own(session: SessionId, person: PersonUid): Promise<SessionRow> {
+    const row = await sessions.getSession({ session });
+    if (row === null || row.person !== person) {
+      throw new PamError('PAM_NOT_FOUND', `there is no session ${session}`, { detail: { session } });
+    }
+    return row;
+  }
+
+  function endStreams(streams: readonly { readonly stream: StreamId | null; readonly instance: InstanceId | null }[], reason: EndReason): void {
+    const byInstance = new Map<InstanceId, StreamId[]>();
+    for (const { stream, instance } of streams) {
+      if (instance === null || stream === null) continue;
+      byInstance.set(instance, [...(byInstance.get(instance) ?? []), stream]);
+    }
+    for (const [instance, list] of byInstance) deps.links.end(instance, list, reason);
+  }
+
+  /** S2: after a pause or a start everybody gets the whole time again. */
+  async function sweep(): Promise<void> {
+    const now = clock.monotonicMs();
+    if (now - lastSweepMs > 2 * sweepMs) sweepFromMs = now + touchWithinMs;
+    lastSweepMs = now;
+    const nowMs = clock.nowMs();
+    for (const stream of book.takeUnopened(nowMs - openWithinMs)) {
+      journal.write({ kind: 'ended', stream, reason: 'carrier-lost', bytesUp: 0, bytesDown: 0, atMs: nowMs });
+    }
+    if (now < sweepFromMs) return;
+    const swept = await sessions.sweepSessions({ touchedBeforeMs: nowMs - touchWithinMs, nowMs });
+    endStreams(swept, 'client-lost');
+    for (const session of new Set(swept.map((each) => each.session))) deps.ended(session, 'client-lost');
+  }
+
+  async function factsOf(resource: ItemUid, gateway: GatewayUid): Promise<Item[]> {
+    const [record] = await deps.vault.getItems({ uids: [resource] });
+    const configurationUid = record?.mirror.configuration;
+    const more = configurationUid ? await deps.vault.getItems({ uids: [configurationUid] }) : [];
+    const known = checkPermission({ resource, gateway, permission: 'tunneling' }, record ? [record, ...more] : []);
+    return [known.resource, known.configuration].map((item) => ({
+      ...item,
+      parts: item.parts.facts === undefined ? {} : { facts: item.parts.facts },
+    }));
+  }
+
+  function dispatchDeps(order: RouteOrder): DispatchDeps {
+    return {
+      pool: deps.pool,
+      expect: deps.legs.expect,
+      forgetLegs: deps.legs.forget,
+      newTicket: deps.newTicket,
+      after: clock.after,
+      hedgeMs: deps.hedgeMs,
+      deadlineMs: dispatchDeadlineMs,
+      decided: (decision) =>
+        journal.write({
+          kind: 'routed',
+          stream: order.stream,
+          session: order.session,
+          instance: decision.pick,
+          decision,
+          atMs: clock.nowMs(),
+        }),
+    };
+  }
+
+  async function route(order: RouteOrder): Promise<Placed> {
+    const row = await own(order.session, order.person);
+    if (row.endedAtMs !== null) {
+      throw new PamError('PAM_SESSION_ENDED', `the session has ended: ${row.reason ?? 'unknown'}`);
+    }
+    const log = trust.state();
+    const nowSeconds = Math.floor(clock.nowMs() / 1_000);
+    const claims = await verifyRequest(order.request, { gateway: row.gateway, log, nowSeconds });
+    const fits =
+      claims.iss === order.device &&
+      claims.session === order.session &&
+      claims.stream === order.stream &&
+      claims.resource === row.resource;
+    if (!fits) throw new PamError('PAM_REQUEST_INVALID', 'the signed request is for another session, stream, record or device');
+    const known = book.sessionOf(order.stream);
+    if (known !== null && known !== order.session) throw new PamError('PAM_CONFLICT', 'this stream id is taken');
+    const items = await factsOf(row.resource, row.gateway);
+    const head: Head = log.head;
+    try {
+      const placed = await dispatchStream(
+        {
+          gateway: row.gateway,
+          session: order.session,
+          stream: order.stream,
+          not: order.not,
+          send: ({ link, epoch, ticket }) =>
+            deps.links.dispatch(link, {
+              session: order.session,
+              stream: order.stream,
+              request: order.request,
+              ticket,
+              epoch,
+              parked: false,
+              items,
+              head,
+            }),
+          forget: ({ link, ticket }) => deps.links.forget(link, order.stream, ticket),
+        },
+        dispatchDeps(order),
+      );
+      gatewayOf.set(placed.instance, row.gateway);
+      book.routed(order.stream, order.session, placed.instance, placed.match, clock.nowMs());
+      return placed;
+    } catch (reason) {
+      const denied = reason instanceof PamError && errorCatalog[reason.code].http === 403;
+      // A stream that runs elsewhere is not ended by a failed attempt to route it once more.
+      if (book.sessionOf(order.stream) === null) {
+        journal.write({
+          kind: 'ended',
+          stream: order.stream,
+          reason: denied ? 'not-allowed' : 'failed',
+          bytesUp: 0,
+          bytesDown: 0,
+          atMs: clock.nowMs(),
+        });
+      }
+      throw reason;
+    }
+  }
+
+  return {
+    start: () => {
+      stopTimer = clock.every(sweepMs, () => void sweep().catch(deps.failed));
+    },
+    stop: () => stopTimer(),
+    route,
+    own,
+    end: async (session, reason) => {
+      await journal.flush();
+      const streams = await sessions.endSession({ session, reason, nowMs: clock.nowMs() });
+      endStreams(streams, reason);
+    },
+    accept: async (instance, events) => {
+      await journal.flush();
+      const changes: StreamChange[] = [];
+      for (const event of events) {
+        if (event.event === 'opened') {
+          book.opened(event.stream, instance);
+          changes.push({ kind: 'opened', stream: event.stream, instance, atMs: event.atMs });
+        } else if (book.ended(event.stream, instance)) {
+          const { stream, reason, bytesUp, bytesDown, atMs } = event;
+          changes.push({ kind: 'ended', stream, reason, bytesUp, bytesDown, atMs });
+        }
+      }
+      return changes;
+    },
+    rejoin: async ({ gateway, instance, running, routedBeforeMs }) => {
+      await journal.flush();
+      gatewayOf.set(instance, gateway);
+      const nowMs = clock.nowMs();
+      book.rejoined(instance, running, nowMs);
+      return sessions.reconcileStreams({ instance, running: [...running], routedBeforeMs, nowMs });
+    },
+    lose: async (instance) => {
+      await journal.flush();
+      book.lost(instance);
+      gatewayOf.delete(instance);
+      await sessions.loseInstance({ instance, nowMs: clock.nowMs() });
+    },
+    cutLegs: (instance) => {
+      for (const match of book.matchesOf(instance)) deps.legs.cut(match);
+    },
+    flush: () => journal.flush(),
+  };
+}
