@@ -21,6 +21,15 @@ function decodeAll(chunks: readonly Uint8Array[]): Frame[] {
   return joinData(frames);
 }
 
+function verdict(chunks: readonly Uint8Array[]): string {
+  try {
+    decodeAll(chunks);
+    return 'frames';
+  } catch (reason) {
+    return reason instanceof PamError ? reason.code : String(reason);
+  }
+}
+
 /** DATA comes in pieces; for comparing, neighbours are one. */
 function joinData(frames: readonly Frame[]): Frame[] {
   const joined: Frame[] = [];
@@ -48,7 +57,7 @@ const whole = Buffer.concat(vectors.frames.map(({ hex }) => Buffer.from(hex, 'he
 
 test('there is a vector for every frame type', () => {
   const kinds = new Set(vectors.frames.map(({ frame }) => frame['kind']));
-  expect([...kinds].toSorted()).toEqual(Object.keys(frameType).toSorted());
+  expect(kinds).toEqual(new Set(Object.keys(frameType)));
 });
 
 test.each(vectors.frames)('decodes and encodes the documented bytes of $name', ({ hex, frame }) => {
@@ -83,12 +92,7 @@ test('decodes the same frames under any splitting', () => {
 test('answers any rubbish with frames or a protocol error, and keeps at most one control payload', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 64 }), { maxLength: 20 }), (chunks) => {
-      try {
-        decodeAll(chunks);
-      } catch (reason) {
-        expect(reason).toBeInstanceOf(PamError);
-        expect((reason as PamError).code).toBe('PAM_STREAM_PROTOCOL');
-      }
+      expect(['frames', 'PAM_STREAM_PROTOCOL']).toContain(verdict(chunks));
     }),
     { numRuns: 2_000 },
   );

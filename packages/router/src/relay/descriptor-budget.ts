@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+
+/** How the relay divides its file descriptors: over budget is BUSY, never EMFILE (libuv then drops without a word). */
+export interface DescriptorBudget {
+  readonly descriptors: number;
+  /** Sockets that have not said what they are. */
+  readonly undecided: number;
+  /** TLS sockets on their way to the main process. */
+  readonly handovers: number;
+  /** Legs of all roles: two per stream. */
+  readonly legs: number;
+  /** Part of `legs`. */
+  readonly parked: number;
+}
+
+/** Node's own: standard streams, epoll, IPC, event descriptors, the listener, and some to spare. */
+const ownDescriptors = 48;
+/** Where the system does not say. */
+const usualDescriptors = 1_024;
+
+/**
+ * Divides `descriptors`.
+ *
+ * @param mostUndecided - bound from `legLimits`, where descriptors are plenty.
+ */
+export function divideDescriptors(descriptors: number, mostUndecided: number): DescriptorBudget {
+  const free = Math.max(16, descriptors - ownDescriptors);
+  const undecided = Math.min(mostUndecided, Math.floor(free / 4));
+  const handovers = Math.min(256, Math.floor(free / 8));
+  const legs = free - undecided - handovers;
+  return { descriptors, undecided, handovers, legs, parked: Math.floor(legs / 10) };
+}
+
+/** The soft limit of open files of this process, from /proc/self/limits; Node has raised it to the hard one. */
+export function readDescriptorLimit(): number {
+  try {
+    const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
+    const limit = Number(line?.[1]);
+    return Number.isSafeInteger(limit) ? Math.min(limit, 1_000_000) : usualDescriptors;
+  } catch (reason) {
+    if ((reason as NodeJS.ErrnoException).code === 'ENOENT') return usualDescriptors;
+    throw reason;
+  }
+}

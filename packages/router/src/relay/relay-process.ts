@@ -1,0 +1,51 @@
+import { createServer } from 'node:net';
+import type { Socket } from 'node:net';
+import { divideDescriptors, readDescriptorLimit } from './descriptor-budget.ts';
+import type { FromRelay, RelayLimits, ToRelay } from './relay-messages.ts';
+import { RelayServer } from './relay-server.ts';
+import { relayClock } from './system-relay-clock.ts';
+
+/**
+ * Entry of the relay process, forked by `startRelay`. It owns the accepts of the router's one port and copies session
+ * bytes, so that data cannot starve the main process's heartbeats. It ends with its parent, whatever ends that one.
+ */
+const sweepEveryMs = 250;
+const backlog = 1_024;
+
+// A Ctrl-C goes to the whole process group; the main process decides when the relay ends.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => undefined);
+process.on('disconnect', () => process.exit(0));
+process.on('message', (message: ToRelay, handle: unknown) => {
+  if (message.kind === 'start') start(message.limits, handle);
+});
+
+function start(limits: RelayLimits, handle: unknown): void {
+  const budget = divideDescriptors(readDescriptorLimit(), limits.undecidedSockets);
+  const relay = new RelayServer({
+    limits,
+    budget,
+    nowMs: relayClock.nowMs,
+    jitter: relayClock.jitter,
+    after: relayClock.after,
+    tell,
+  });
+  const server = createServer(
+    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 },
+    (socket) => relay.accept(socket),
+  );
+  process.on('message', (message: ToRelay) => {
+    if (message.kind === 'close') process.exit(0);
+    if (message.kind !== 'start') relay.handle(message);
+  });
+  relayClock.every(Math.min(sweepEveryMs, limits.aloneAfterMs), () => relay.sweep());
+  relayClock.every(limits.sweepMs, () => relay.report());
+  server.listen(handle, backlog, () => {
+    tell({ kind: 'listening', legs: budget.legs, descriptors: budget.descriptors });
+  });
+}
+
+function tell(message: FromRelay, socket?: Socket, sent?: () => void): void {
+  if (!process.connected || process.send === undefined) return;
+  process.send(message, socket, {}, () => sent?.());
+}

@@ -1,0 +1,205 @@
+import type { Socket } from 'node:net';
+import { type LegRole, type LegStatus, legLimits, legStatus } from '@sallyport/protocol';
+import type { DescriptorBudget } from './descriptor-budget.ts';
+import { type ArrivedLeg, Gate } from './gate.ts';
+import { LegSplice } from './leg-splice.ts';
+import type { FromRelay, RelayLimits, ToRelay } from './relay-messages.ts';
+import { newRelayTable, type RelayEffect, type RelayEvent, stepRelay } from './relay-table.ts';
+import type { SocketValve } from './socket-valve.ts';
+
+/** What the relay asks of its process. */
+export interface RelayServerDeps {
+  readonly limits: RelayLimits;
+  readonly budget: DescriptorBudget;
+  readonly nowMs: () => number;
+  readonly jitter: () => number;
+  readonly after: (ms: number, run: () => void) => () => void;
+  /** `socket` is given away when there is one; `sent` is called when it left. */
+  readonly tell: (message: FromRelay, socket?: Socket, sent?: () => void) => void;
+}
+
+interface Leg {
+  readonly socket: Socket;
+  readonly valve: SocketValve;
+  readonly role: LegRole;
+  early: Uint8Array[];
+  earlyBytes: number;
+  phase: 'waiting' | 'parked' | 'spliced' | 'leaving';
+}
+
+const busyRetryMs = 1_000;
+const lingerMs = 1_000;
+
+/**
+ * The relay's sockets: executes what the table decides. One per relay process; every stranger's misbehaviour costs its
+ * own connection only.
+ */
+export class RelayServer {
+  readonly #deps: RelayServerDeps;
+  readonly #gate: Gate;
+  readonly #table = newRelayTable();
+  readonly #legs = new Map<number, Leg>();
+  readonly #splices = new Map<string, LegSplice>();
+  readonly #told = new Map<string, number>();
+  #lastLeg = 0;
+  #handovers = 0;
+
+  constructor(deps: RelayServerDeps) {
+    this.#deps = deps;
+    const events = {
+      tls: (socket: Socket, early: Uint8Array) => this.#handOver(socket, early),
+      leg: (leg: ArrivedLeg) => this.#admit(leg),
+    };
+    this.#gate = new Gate(deps.limits, deps.budget, events, deps.nowMs);
+  }
+
+  accept(socket: Socket): void {
+    this.#gate.accept(socket);
+  }
+
+  handle(message: Exclude<ToRelay, { kind: 'start' | 'close' }>): void {
+    switch (message.kind) {
+      case 'expect':
+        this.#step({ kind: 'expect', tickets: message.tickets });
+        return this.#deps.tell({ kind: 'expected', id: message.id });
+      case 'bind':
+        return this.#step({ kind: 'bind', leg: message.leg, ticket: message.ticket });
+      case 'forget':
+        return this.#step({ kind: 'forget', match: message.match });
+      case 'cut':
+        return this.#splices.get(message.match)?.cut();
+      default:
+        return message satisfies never;
+    }
+  }
+
+  /** Every 250 ms or so: late preambles, lonely legs, old tickets. */
+  sweep(): void {
+    this.#gate.sweep();
+    this.#step({ kind: 'sweep' });
+  }
+
+  /** Every few seconds: stuck pairs and the bytes of those that moved. */
+  report(): void {
+    const moved = [];
+    for (const [match, pair] of this.#splices) {
+      pair.cutIfStuck(this.#deps.nowMs(), this.#deps.limits.noProgressMs);
+      const { bytesUp, bytesDown } = pair.bytes;
+      if (this.#told.get(match) === bytesUp + bytesDown || !this.#splices.has(match)) continue;
+      this.#told.set(match, bytesUp + bytesDown);
+      moved.push({ match, bytesUp, bytesDown });
+    }
+    if (moved.length > 0) this.#deps.tell({ kind: 'bytes', matches: moved });
+  }
+
+  #handOver(socket: Socket, early: Uint8Array): void {
+    if (this.#handovers >= this.#deps.budget.handovers) {
+      socket.destroy();
+      return;
+    }
+    this.#handovers++;
+    this.#deps.tell({ kind: 'tls', early }, socket, () => this.#handovers--);
+  }
+
+  #admit({ socket, valve, role, ticket, early }: ArrivedLeg): void {
+    const id = ++this.#lastLeg;
+    const leg: Leg = { socket, valve, role, early: [], earlyBytes: 0, phase: 'waiting' };
+    const parked = role === 'park' ? this.#table.parked.size : 0;
+    this.#legs.set(id, leg);
+    socket.on('close', () => this.#onClose(id, leg));
+    socket.on('end', () => {
+      if (leg.phase !== 'spliced') socket.destroy();
+    });
+    if (this.#legs.size > this.#deps.budget.legs || parked >= Math.max(1, this.#deps.budget.parked)) {
+      return this.#say(leg, 'busy', Uint8Array.of(busyRetryMs >> 8, busyRetryMs & 255));
+    }
+    socket.on('data', (bytes: Uint8Array) => this.#onData(id, leg, bytes));
+    if (early.length > 0) this.#onData(id, leg, early);
+    if (leg.phase === 'waiting') this.#step({ kind: 'leg', leg: id, role, ticket });
+  }
+
+  /** Bytes of a leg that is not spliced yet: kept for the peer, or the answer to BIND. */
+  #onData(id: number, leg: Leg, bytes: Uint8Array): void {
+    if (leg.phase === 'spliced' || leg.phase === 'leaving') return;
+    if (leg.phase === 'parked') {
+      leg.phase = 'waiting';
+      this.#step({ kind: 'park-answer', leg: id, isBound: bytes[0] === legStatus.bound });
+      if (bytes.length > 1) this.#onData(id, leg, bytes.subarray(1));
+      return;
+    }
+    leg.early.push(bytes);
+    leg.earlyBytes += bytes.length;
+    if (leg.earlyBytes > legLimits.earlyBytes) leg.socket.destroy();
+  }
+
+  #onClose(id: number, leg: Leg): void {
+    this.#legs.delete(id);
+    if (leg.phase !== 'spliced') this.#step({ kind: 'gone', leg: id });
+  }
+
+  #step(event: RelayEvent): void {
+    const rules = { limits: this.#deps.limits, jitter: this.#deps.jitter };
+    for (const effect of stepRelay(this.#table, event, this.#deps.nowMs(), rules)) this.#perform(effect);
+  }
+
+  #perform(effect: RelayEffect): void {
+    if (effect.kind === 'match') return this.#match(effect);
+    const leg = this.#legs.get(effect.leg);
+    switch (effect.kind) {
+      case 'refuse':
+        return this.#say(leg, effect.status);
+      case 'alone':
+        this.#say(leg, 'alone');
+        return this.#deps.tell({ kind: 'alone', match: effect.match, role: effect.role });
+      case 'echoed':
+        this.#say(leg, 'echoed');
+        return this.#deps.tell({ kind: 'echoed', ticket: effect.ticket });
+      case 'parked':
+        if (leg !== undefined) leg.phase = 'parked';
+        leg?.socket.write(Uint8Array.of(legStatus.parked));
+        return this.#deps.tell({ kind: 'parked', ticket: effect.ticket, leg: effect.leg });
+      case 'bind':
+        leg?.socket.write(Buffer.concat([Uint8Array.of(legStatus.bind), Buffer.from(effect.ticket, 'base64url')]));
+        return;
+      case 'bound':
+        return this.#deps.tell({ kind: 'bound', leg: effect.leg, ticket: effect.ticket });
+      case 'parked-lost':
+        if (effect.close) leg?.socket.destroy();
+        return this.#deps.tell({ kind: 'parked-lost', leg: effect.leg });
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  #match(effect: Extract<RelayEffect, { kind: 'match' }>): void {
+    const client = this.#legs.get(effect.client);
+    const instance = this.#legs.get(effect.instance);
+    if (client === undefined || instance === undefined) return;
+    for (const leg of [client, instance]) {
+      leg.phase = 'spliced';
+      leg.socket.removeAllListeners('data');
+      leg.socket.write(Uint8Array.of(legStatus.matched));
+    }
+    const { match } = effect;
+    this.#deps.tell({ kind: 'matched', match, client: effect.clientTicket, instance: effect.instanceTicket });
+    const pair = new LegSplice(client, instance, (why, bytes) => {
+      this.#splices.delete(match);
+      this.#told.delete(match);
+      this.#deps.tell({ kind: 'ended', match, why, ...bytes });
+    });
+    this.#splices.set(match, pair);
+    pair.start();
+    client.early = [];
+    instance.early = [];
+  }
+
+  /** Last word to a leg; it is closed within a second whatever it does. */
+  #say(leg: Leg | undefined, status: LegStatus, more: Uint8Array = new Uint8Array(0)): void {
+    if (leg === undefined) return;
+    leg.phase = 'leaving';
+    const cancel = this.#deps.after(lingerMs, () => leg.socket.destroy());
+    leg.socket.once('close', cancel);
+    leg.socket.end(Buffer.concat([Uint8Array.of(legStatus[status]), more]));
+    leg.socket.resume();
+  }
+}

@@ -1,0 +1,249 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { type LegRole, legLimits, PamError } from '@sallyport/protocol';
+import { bindListeningHandle, type ListeningHandle } from './listening-handle.ts';
+import type { ExpectedTicket, FromRelay, MatchBytes, MatchEnd, RelayLimits, ToRelay } from './relay-messages.ts';
+import { relayClock } from './system-relay-clock.ts';
+
+export type RelayLog = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  message: string,
+  fields: Readonly<Record<string, string | number>>,
+) => void;
+
+/** What main hears. Bytes are of the carrier (ciphertext), up is client → instance. */
+export interface RelayEvents {
+  /** A TLS client; nothing of it was lost. Do `httpsServer.emit('connection', socket)`. */
+  onTls(socket: Socket): void;
+  onMatched?(match: string, tickets: { readonly client: string; readonly instance: string }): void;
+  /** Totals so far of a match that moved, about every 5 s. */
+  onBytes?(match: string, bytes: MatchBytes): void;
+  /** Exactly once per `onMatched`. */
+  onEnded?(match: string, end: MatchBytes & { readonly why: MatchEnd }): void;
+  onAlone?(match: string, role: LegRole): void;
+  onEchoed?(ticket: string): void;
+  onParked?(ticket: string, leg: number): void;
+  onParkedLost?(leg: number): void;
+  onBound?(leg: number, ticket: string): void;
+  /** The relay process died and is back on the same socket. Its matches were reported ended, its tickets are gone. */
+  onRestarted?(): void;
+}
+
+export interface RelayOptions {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly log: RelayLog;
+  readonly events: RelayEvents;
+  readonly limits?: Partial<RelayLimits>;
+  /** The forked module; by default the one beside this file, or beside the bundle. */
+  readonly entry?: URL;
+  readonly execArgv?: readonly string[];
+}
+
+export interface Relay {
+  readonly port: number;
+  readonly pid: number;
+  /** Resolves when the relay knows the tickets: answer client and instance only then. */
+  expect(tickets: readonly ExpectedTicket[]): Promise<void>;
+  /** Writes BIND into a parked leg; the ticket was expected with role `instance`. `onBound` or `onParkedLost` follows. */
+  bind(request: { readonly leg: number; readonly ticket: string }): void;
+  /** Voids the tickets of a match that have not been used. */
+  forget(match: string): void;
+  /** Resets both legs. */
+  cut(match: string): void;
+  close(): Promise<void>;
+}
+
+const usualLimits: RelayLimits = {
+  preambleWithinMs: legLimits.preambleWithinMs,
+  undecidedSockets: legLimits.undecidedSockets,
+  undecidedPerAddress: legLimits.undecidedPerAddress,
+  aloneAfterMs: legLimits.aloneAfterMs,
+  noProgressMs: legLimits.noProgressMs,
+  parkLifeMs: legLimits.parkLifeMs,
+  ticketLifeMs: legLimits.ticketLifeMs,
+  sweepMs: 5_000,
+};
+/** A relay that died young is not started again at once: something is wrong that a loop would not cure. */
+const youngMs = 2_000;
+const youngRestartMs = 500;
+
+/**
+ * Binds the router's port and starts the relay process on it.
+ *
+ * @throws PAM_PORT_IN_USE, PAM_CONFIG_INVALID (address), PAM_INTERNAL when the process cannot be started.
+ */
+export async function startRelay(options: RelayOptions): Promise<Relay> {
+  const relay = new RelayParent(options, bindListeningHandle(options.host, options.port));
+  try {
+    await relay.start();
+  } catch (reason) {
+    await relay.close();
+    throw PamError.from(reason, 'PAM_INTERNAL', 'the relay process did not start');
+  }
+  return relay;
+}
+
+/** `relay-process.ts` beside this file when run from source, `relay-process.mjs` beside the bundle. */
+export function relayEntry(here: string): URL {
+  return new URL(here.endsWith('.ts') ? './relay-process.ts' : './relay-process.mjs', here);
+}
+
+class RelayParent implements Relay {
+  readonly port: number;
+  readonly #options: RelayOptions;
+  readonly #listening: ListeningHandle;
+  readonly #matches = new Map<string, MatchBytes>();
+  readonly #pending = new Map<number, { readonly tickets: readonly ExpectedTicket[]; readonly done: () => void }>();
+  #child: ChildProcess | null = null;
+  #lastId = 0;
+  #startedAtMs = 0;
+  #hasListened = false;
+  #closing = false;
+
+  constructor(options: RelayOptions, listening: ListeningHandle) {
+    this.#options = options;
+    this.#listening = listening;
+    this.port = listening.port;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  start(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#startedAtMs = relayClock.nowMs();
+    const child = fork(fileURLToPath(this.#options.entry ?? relayEntry(import.meta.url)), [], {
+      execArgv: [...(this.#options.execArgv ?? [])],
+      // No secret of the router reaches the process that strangers talk to.
+      env: {},
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    this.#child = child;
+    child.on('error', reject);
+    child.on('message', (message: FromRelay, handle: unknown) => {
+      if (message.kind === 'listening') resolve();
+      this.#onMessage(message, handle);
+    });
+    child.once('exit', (code, signal) => {
+      reject(new PamError('PAM_INTERNAL', `the relay process ended at once (${signal ?? code})`));
+      this.#onExit(child, `${signal ?? code}`);
+    });
+    const limits = { ...usualLimits, ...this.#options.limits };
+    child.send({ kind: 'start', limits } satisfies ToRelay, this.#listening.handle);
+    return promise;
+  }
+
+  expect(tickets: readonly ExpectedTicket[]): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const id = ++this.#lastId;
+    this.#pending.set(id, { tickets, done: resolve });
+    this.#send({ kind: 'expect', id, tickets });
+    return promise;
+  }
+
+  bind(request: { readonly leg: number; readonly ticket: string }): void {
+    this.#send({ kind: 'bind', ...request });
+  }
+
+  forget(match: string): void {
+    this.#send({ kind: 'forget', match });
+  }
+
+  cut(match: string): void {
+    this.#send({ kind: 'cut', match });
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#listening.close();
+    const child = this.#child;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  #send(message: ToRelay): void {
+    if (this.#child?.connected === true) this.#child.send(message);
+  }
+
+  #onMessage(message: FromRelay, handle: unknown): void {
+    const { events, log } = this.#options;
+    switch (message.kind) {
+      case 'listening':
+        this.#hasListened = true;
+        return log('info', 'relay listens', { port: this.port, pid: this.pid, legs: message.legs });
+      case 'expected':
+        this.#pending.get(message.id)?.done();
+        this.#pending.delete(message.id);
+        return;
+      case 'tls':
+        return this.#onTls(message.early, handle);
+      case 'matched':
+        this.#matches.set(message.match, { bytesUp: 0, bytesDown: 0 });
+        return events.onMatched?.(message.match, { client: message.client, instance: message.instance });
+      case 'bytes':
+        for (const { match, ...bytes } of message.matches) {
+          this.#matches.set(match, bytes);
+          events.onBytes?.(match, bytes);
+        }
+        return;
+      case 'ended':
+        this.#matches.delete(message.match);
+        return events.onEnded?.(message.match, message);
+      case 'alone':
+        return events.onAlone?.(message.match, message.role);
+      case 'echoed':
+        return events.onEchoed?.(message.ticket);
+      case 'parked':
+        return events.onParked?.(message.ticket, message.leg);
+      case 'parked-lost':
+        return events.onParkedLost?.(message.leg);
+      case 'bound':
+        return events.onBound?.(message.leg, message.ticket);
+      case 'log':
+        return log(message.level, message.message, message.fields);
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #onTls(early: Uint8Array, handle: unknown): void {
+    // The peer may have gone while its socket was on the way.
+    if (!(handle instanceof Socket)) return;
+    handle.on('error', () => handle.destroy());
+    handle.unshift(early);
+    this.#options.events.onTls(handle);
+  }
+
+  #onExit(child: ChildProcess, how: string): void {
+    if (this.#closing || this.#child !== child || !this.#hasListened) return;
+    const { events, log } = this.#options;
+    log('error', 'relay process died', { how, matches: this.#matches.size });
+    const lost = [...this.#matches];
+    this.#matches.clear();
+    for (const [match, bytes] of lost) events.onEnded?.(match, { ...bytes, why: 'relay-lost' });
+    const livedMs = relayClock.nowMs() - this.#startedAtMs;
+    if (livedMs >= youngMs) this.#restart();
+    else relayClock.after(youngRestartMs, () => this.#restart());
+  }
+
+  #restart(): void {
+    if (this.#closing) return;
+    this.start().then(
+      () => {
+        for (const [id, { tickets }] of this.#pending) this.#send({ kind: 'expect', id, tickets });
+        this.#options.events.onRestarted?.();
+      },
+      (reason: unknown) => {
+        const { message } = PamError.from(reason, 'PAM_INTERNAL', 'the relay process did not start');
+        this.#options.log('error', 'relay process did not come back', { message });
+      },
+    );
+  }
+}

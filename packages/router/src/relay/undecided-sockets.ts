@@ -1,0 +1,51 @@
+/**
+ * Sockets that have not said what they are. A stranger's silence must not cost more than its own connection: at most
+ * `most` of them (the oldest goes first), and at most `perAddress` of one address (that address's oldest goes first).
+ */
+export class UndecidedSockets<Key> {
+  readonly #sockets = new Map<Key, { readonly address: string; readonly sinceMs: number }>();
+  readonly #byAddress = new Map<string, Set<Key>>();
+  readonly #most: number;
+  readonly #perAddress: number;
+
+  constructor(limits: { readonly most: number; readonly perAddress: number }) {
+    this.#most = limits.most;
+    this.#perAddress = limits.perAddress;
+  }
+
+  get size(): number {
+    return this.#sockets.size;
+  }
+
+  /** Notes a socket; returns the one that must go for it, or null. */
+  add(key: Key, address: string, nowMs: number): Key | null {
+    this.#sockets.set(key, { address, sinceMs: nowMs });
+    const ofAddress = this.#byAddress.get(address) ?? new Set();
+    this.#byAddress.set(address, ofAddress.add(key));
+    const over = ofAddress.size > this.#perAddress ? ofAddress : this.#sockets.size > this.#most ? this.#sockets : null;
+    const oldest = over?.keys().next();
+    if (oldest === undefined || oldest.done === true) return null;
+    this.remove(oldest.value);
+    return oldest.value;
+  }
+
+  remove(key: Key): void {
+    const entry = this.#sockets.get(key);
+    if (entry === undefined) return;
+    this.#sockets.delete(key);
+    const ofAddress = this.#byAddress.get(entry.address);
+    ofAddress?.delete(key);
+    if (ofAddress?.size === 0) this.#byAddress.delete(entry.address);
+  }
+
+  /** Takes out those that came at `sinceMs` or before. */
+  takeOlder(sinceMs: number): readonly Key[] {
+    const old: Key[] = [];
+    for (const [key, entry] of this.#sockets) {
+      if (entry.sinceMs > sinceMs) break;
+      old.push(key);
+    }
+    for (const key of old) this.remove(key);
+    return old;
+  }
+}
