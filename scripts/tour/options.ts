@@ -42,7 +42,7 @@ function parse(argv: readonly string[]) {
       options: {
         once: { type: 'boolean', default: false },
         port: { type: 'string' },
-        'data-dir': { type: 'string', default: '.sallyport' },
+        'data-dir': { type: 'string' },
         instances: { type: 'string' },
         maximum: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
@@ -53,8 +53,11 @@ function parse(argv: readonly string[]) {
   }
 }
 
-/** @throws TourStop with exit 2 for what is not understood, with exit 0 and the usage for --help. */
-export function parseOptions(argv: readonly string[], cwd: string): TourOptions {
+/**
+ * @param root - the checkout, where .sallyport lies by default; `cwd` is where the user typed.
+ * @throws TourStop with exit 2 for what is not understood, with exit 0 and the usage for --help.
+ */
+export function parseOptions(argv: readonly string[], cwd: string, root: string = cwd): TourOptions {
   const flags = parse(argv);
   if (flags.help) throw new TourStop(0, usage);
   if (flags['data-dir'] === '') throw new TourStop(exitUsage, '--data-dir names a folder');
@@ -66,7 +69,7 @@ export function parseOptions(argv: readonly string[], cwd: string): TourOptions 
   return {
     once: flags.once,
     port: wholeNumber('port', flags.port, 0, 65_535),
-    dataDir: resolve(cwd, flags['data-dir']),
+    dataDir: flags['data-dir'] === undefined ? resolve(root, '.sallyport') : resolve(cwd, flags['data-dir']),
     instances,
     maximum,
   };

@@ -31,7 +31,7 @@ export interface Child {
   /** First line, past or to come, that matches. Rejects with all output when the process ends first. */
   waitForLine(pattern: RegExp, options?: WaitOptions): Promise<RegExpExecArray>;
   write(text: string): void;
-  /** Ends its standard input: what a program with --exit-with-parent takes for the death of its parent. */
+  /** Ends its standard input: what a program with --exit-with-stdin takes for the death of its parent. */
   closeStdin(): void;
   kill(signal: NodeJS.Signals): void;
   readonly exited: Promise<ChildExit>;

@@ -1,0 +1,155 @@
+import { execFile, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chmod, chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { PamError } from '@sallyport/protocol';
+import { freePort } from '../process/free-port.ts';
+
+const run = promisify(execFile);
+
+/** A private server: superuser `postgres` with a password, TCP on 127.0.0.1 only, in a temporary folder. */
+export interface PostgresServer {
+  /** `postgres://…` of the database `postgres`. */
+  readonly url: string;
+  readonly port: number;
+  /** Makes an empty database and answers its URL. `settings` become its defaults (`ALTER DATABASE … SET`). */
+  createDatabase(name: string, settings?: Readonly<Record<string, string>>): Promise<string>;
+  /** Runs SQL in `database` by psql and answers what it prints, unaligned. */
+  psql(database: string, sql: string): Promise<string>;
+  /** Stops it at once and removes its folder. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const debianRoot = '/usr/lib/postgresql';
+const systemUser = 'postgres';
+
+/**
+ * Says why no PostgreSQL can be had here, or null when one can. With `CI=true` a missing one is a failure, not a reason
+ * to skip.
+ *
+ * @throws PAM_CONFIG_INVALID with CI=true
+ */
+export async function whyNoPostgres(): Promise<string | null> {
+  const why = await missing();
+  if (why !== null && process.env['CI'] === 'true') throw new PamError('PAM_CONFIG_INVALID', `with CI=true: ${why}`);
+  return why;
+}
+
+async function missing(): Promise<string | null> {
+  if ((await binaries()) === null) return 'PostgreSQL 15 or newer is not installed (apt-get install postgresql-15)';
+  if (userInfo().uid !== 0) return null;
+  const known = await run('id', ['-u', systemUser]).then(
+    () => true,
+    () => false,
+  );
+  return known ? null : 'initdb refuses root and there is no user postgres';
+}
+
+async function binaries(): Promise<string | null> {
+  if (!existsSync(debianRoot)) return null;
+  const versions = (await readdir(debianRoot)).map(Number).filter((version) => version >= 15);
+  const newest = versions.sort((a, b) => b - a).find((v) => existsSync(join(debianRoot, String(v), 'bin', 'initdb')));
+  return newest === undefined ? null : join(debianRoot, String(newest), 'bin');
+}
+
+/**
+ * Starts a private PostgreSQL; about 1.5 s. It ends with `stop`, or with this process.
+ *
+ * @throws PAM_CONFIG_INVALID saying why there is none; ask `whyNoPostgres` first to skip.
+ */
+export async function startPostgres(): Promise<PostgresServer> {
+  const bin = await binaries();
+  const why = await whyNoPostgres();
+  if (bin === null || why !== null) throw new PamError('PAM_CONFIG_INVALID', why ?? 'there is no PostgreSQL');
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-pg-'));
+  const asRoot = userInfo().uid === 0;
+  if (asRoot) {
+    const { stdout } = await run('id', ['-u', systemUser]);
+    await chown(folder, Number(stdout.trim()), 0);
+    await chmod(folder, 0o755);
+  }
+  const command = (program: string, args: readonly string[]): [string, string[]] =>
+    asRoot ? ['runuser', ['-u', systemUser, '--', join(bin, program), ...args]] : [join(bin, program), [...args]];
+
+  const data = join(folder, 'data');
+  const password = join(folder, 'password');
+  await writeFile(password, 'test-only\n', { mode: 0o644 });
+  const auth = ['--auth-local=trust', '--auth-host=scram-sha-256', `--pwfile=${password}`];
+  const init = ['-D', data, '-U', 'postgres', ...auth, '-E', 'UTF8', '--no-locale', '--no-sync'];
+  await run(...command('initdb', init));
+
+  const port = await freePort();
+  const settings = [
+    `listen_addresses=127.0.0.1`,
+    `port=${port}`,
+    `unix_socket_directories=${folder}`,
+    'fsync=off', // a test's server never loses power; kill -9 of its clients loses nothing either way
+    'max_connections=300',
+    'shared_buffers=32MB',
+  ].flatMap((setting) => ['-c', setting]);
+  // The shell waits on stdin, which closes with this process however it ends, and then stops the server.
+  const [program, args] = command('postgres', ['-D', data, ...settings]);
+  const guard = spawn('sh', ['-c', '"$@" & p=$!; cat > /dev/null; kill -INT $p; wait $p', 'guard', program, ...args], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  const url = `postgres://postgres:test-only@127.0.0.1:${port}/postgres`;
+  const psql = async (database: string, sql: string): Promise<string> => {
+    const { stdout } = await run(join(bin, 'psql'), [
+      '-h',
+      folder,
+      '-p',
+      String(port),
+      '-U',
+      'postgres',
+      '-d',
+      database,
+      '-AtX',
+      '-v',
+      'ON_ERROR_STOP=1',
+      '-c',
+      sql,
+    ]);
+    return stdout.trim();
+  };
+  await ready(join(bin, 'pg_isready'), port, guard);
+
+  let stopped: Promise<void> | null = null;
+  return {
+    url,
+    port,
+    psql,
+    createDatabase: async (name, defaults = {}) => {
+      await psql('postgres', `CREATE DATABASE "${name}"`);
+      for (const [key, value] of Object.entries(defaults)) {
+        await psql('postgres', `ALTER DATABASE "${name}" SET ${key} = '${value}'`);
+      }
+      return url.replace(/\/postgres$/, `/${name}`);
+    },
+    stop: () => {
+      stopped ??= new Promise<void>((resolve) => {
+        if (guard.exitCode !== null) resolve();
+        guard.once('exit', () => resolve());
+        guard.stdin?.end();
+      }).then(() => rm(folder, { recursive: true, force: true }));
+      return stopped;
+    },
+  };
+}
+
+async function ready(isReady: string, port: number, guard: ReturnType<typeof spawn>): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  for (;;) {
+    const up = await run(isReady, ['-q', '-h', '127.0.0.1', '-p', String(port), '-t', '1']).then(
+      () => true,
+      () => false,
+    );
+    if (up) return;
+    if (guard.exitCode !== null || performance.now() > deadline) {
+      guard.stdin?.end();
+      throw new PamError('PAM_TIMEOUT', 'the private PostgreSQL did not come up');
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
