@@ -16,7 +16,14 @@ const groupAliases: Readonly<Record<string, string>> = {
   application: 'app',
   rec: 'record',
 };
-const verbAliases: Readonly<Record<string, string>> = { l: 'list', n: 'new', e: 'edit', rm: 'remove', s: 'start', x: 'stop' };
+const verbAliases: Readonly<Record<string, string>> = {
+  l: 'list',
+  n: 'new',
+  e: 'edit',
+  rm: 'remove',
+  s: 'start',
+  x: 'stop',
+};
 const flagAliases: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'tunnel start': {
     '-th': '--target-host',
@@ -44,7 +51,16 @@ export function readArguments(argv: readonly string[]): string[] {
   const verb = ours[verbAt];
   const before = ours.slice(0, at);
   const isGroup = groupsWithList.includes(group) || group === 'trust';
-  if (!isGroup) return [...before, group, ...ours.slice(at + 1).map((one) => splitShort(one)).flat(), ...rest];
+  if (!isGroup)
+    return [
+      ...before,
+      group,
+      ...ours
+        .slice(at + 1)
+        .map((one) => splitShort(one))
+        .flat(),
+      ...rest,
+    ];
   if (verb === undefined || verbAt !== at + 1) {
     const asksHelp = ours.slice(at + 1).some((one) => one === '-h' || one === '--help');
     const insert = asksHelp || group === 'trust' || verb !== undefined ? [] : ['list'];

@@ -41,7 +41,10 @@ const saveKit: FlagSpec = {
   about: 'write account secret and recovery code to a new file (0600) instead of asking them back',
 };
 const kit: FlagSpec = { flag: '--kit <file>', about: 'take the secrets from a kit that --save-kit wrote' };
-const deviceLabel: FlagSpec = { flag: '--device-label <text>', about: 'what device list shows for this machine (default user@host)' };
+const deviceLabel: FlagSpec = {
+  flag: '--device-label <text>',
+  about: 'what device list shows for this machine (default user@host)',
+};
 const verbose: FlagSpec = { flag: '-v, --verbose', about: 'more columns in the table; JSON always has all of them' };
 const gateway: FlagSpec = { flag: '-g, --gateway <name|uid>', about: 'the gateway', required: true };
 const application: FlagSpec = { flag: '-a, --application <name|uid>', about: 'the application' };
@@ -58,9 +61,17 @@ const recordFields: readonly FlagSpec[] = [
   { flag: '--tunneling <switch>', about: 'allow tunnels', choices: onOffDefault },
   { flag: '--rotation <switch>', about: 'allow password rotation', choices: onOffDefault },
   { flag: '--recording <switch>', about: 'record sessions', choices: onOffDefault },
-  { flag: '--credential <record[:admin|launch]>', about: 'a pamUser record it uses; also signs that record for this target', repeat: true },
+  {
+    flag: '--credential <record[:admin|launch]>',
+    about: 'a pamUser record it uses; also signs that record for this target',
+    repeat: true,
+  },
   { flag: '--login <name>', about: 'sign-in name of a pamUser' },
-  { flag: '--field <key=value>', about: 'any other field of the type; unknown keys become custom fields', repeat: true },
+  {
+    flag: '--field <key=value>',
+    about: 'any other field of the type; unknown keys become custom fields',
+    repeat: true,
+  },
   { flag: '--tag <tag>', about: 'a tag', repeat: true },
   { flag: '--notes <text>', about: 'notes' },
   passwordStdin,
@@ -73,9 +84,19 @@ const configPermissions: readonly FlagSpec[] = [
   { flag: '--rotation <switch>', about: 'allow password rotation (absent: off)', choices: onOff },
   { flag: '--recording <switch>', about: 'record sessions (absent: off)', choices: onOff },
 ];
-const environment: FlagSpec = { flag: '--environment <name>', about: 'only local exists', choices: ['local'], hidden: true };
+const environment: FlagSpec = {
+  flag: '--environment <name>',
+  about: 'only local exists',
+  choices: ['local'],
+  hidden: true,
+};
 const title: FlagSpec = { flag: '--title <title>', about: 'the same as --name', hidden: true };
-const networkCidr: FlagSpec = { flag: '--network-cidr <cidr>', about: 'the same as --network', repeat: true, hidden: true };
+const networkCidr: FlagSpec = {
+  flag: '--network-cidr <cidr>',
+  about: 'the same as --network',
+  repeat: true,
+  hidden: true,
+};
 
 /** Commands without a group. */
 export const topCommands: readonly CommandSpec[] = [
@@ -98,8 +119,15 @@ export const topCommands: readonly CommandSpec[] = [
       { flag: '-a, --application <name>', about: 'application (default quickstart)' },
       { flag: '-g, --gateway <name>', about: 'gateway (default NAME-gateway)' },
       { flag: '-m, --max-instances <n>', about: 'maximum of instances (default 3)' },
-      { flag: '--router <host:port>', about: 'how gateways reach the router (default: as this profile does)', repeat: true },
-      { flag: '-o, --output <file>', about: 'write the gateway’s configuration to a new file (0600) instead of printing it' },
+      {
+        flag: '--router <host:port>',
+        about: 'how gateways reach the router (default: as this profile does)',
+        repeat: true,
+      },
+      {
+        flag: '-o, --output <file>',
+        about: 'write the gateway’s configuration to a new file (0600) instead of printing it',
+      },
     ],
     shows: true,
     load: async () => import('./commands/quickstart.ts'),
@@ -109,7 +137,12 @@ export const topCommands: readonly CommandSpec[] = [
     args: '[router] [name]',
     about: 'sign in; on a new device with the account secret of the paper kit',
     more: 'Without arguments: the router and person of the profile. On a new device the account secret is asked for, taken from --kit, or read from the second line of standard input.',
-    flags: [kit, passwordStdin, { flag: '--for <hours>', about: 'how long the sign-in lasts, at most 12 (default 12)' }, deviceLabel],
+    flags: [
+      kit,
+      passwordStdin,
+      { flag: '--for <hours>', about: 'how long the sign-in lasts, at most 12 (default 12)' },
+      deviceLabel,
+    ],
     shows: true,
     load: async () => import('./commands/login.ts'),
   },
@@ -118,7 +151,12 @@ export const topCommands: readonly CommandSpec[] = [
     about: 'end the sign-in and shred the keys of this device',
     load: async () => import('./commands/logout.ts'),
   },
-  { name: 'whoami', about: 'show person, device, router and how long the sign-in lasts', shows: true, load: async () => import('./commands/whoami.ts') },
+  {
+    name: 'whoami',
+    about: 'show person, device, router and how long the sign-in lasts',
+    shows: true,
+    load: async () => import('./commands/whoami.ts'),
+  },
   {
     name: 'recover',
     args: '<router> <name>',
@@ -157,7 +195,12 @@ export const groups: readonly GroupSpec[] = [
         shows: true,
         load: async () => import('./commands/tunnel-start.ts'),
       },
-      { name: 'list', about: 'tunnels of this machine and profile', shows: true, load: async () => import('./commands/tunnel-list.ts') },
+      {
+        name: 'list',
+        about: 'tunnels of this machine and profile',
+        shows: true,
+        load: async () => import('./commands/tunnel-list.ts'),
+      },
       {
         name: 'stop',
         args: '[id]',
@@ -179,10 +222,18 @@ export const groups: readonly GroupSpec[] = [
           { flag: '-n, --name <title>', about: 'its name', required: true },
           { ...application, required: true },
           { flag: '-m, --max-instances <n>', about: 'how many instances may be admitted at once (default 1)' },
-          { flag: '-c, --config-init <format>', about: 'print the configuration instead of a token', choices: ['json', 'b64', 'k8s'] },
+          {
+            flag: '-c, --config-init <format>',
+            about: 'print the configuration instead of a token',
+            choices: ['json', 'b64', 'k8s'],
+          },
           { flag: '-e, --token-expires-in-min <minutes>', about: 'life of the token, 1 to 1440 (default 60)' },
           { flag: '-o, --output <file>', about: 'write it to a new file (0600) instead of standard output' },
-          { flag: '--router <host:port>', about: 'how the gateway reaches the router (default: as this profile does)', repeat: true },
+          {
+            flag: '--router <host:port>',
+            about: 'how the gateway reaches the router (default: as this profile does)',
+            repeat: true,
+          },
           { flag: '--with-config <title>', about: 'also make a PAM configuration with tunneling on' },
         ],
         shows: true,
@@ -235,7 +286,13 @@ export const groups: readonly GroupSpec[] = [
     name: 'app',
     about: 'applications: sets of records and the keys that open them',
     commands: [
-      { name: 'new', args: '<name>', about: 'make an application', shows: true, load: async () => import('./commands/app-new.ts') },
+      {
+        name: 'new',
+        args: '<name>',
+        about: 'make an application',
+        shows: true,
+        load: async () => import('./commands/app-new.ts'),
+      },
       { name: 'list', about: 'every application', shows: true, load: async () => import('./commands/app-list.ts') },
       {
         name: 'remove',
@@ -257,7 +314,11 @@ export const groups: readonly GroupSpec[] = [
           { flag: '-n, --name <title>', about: 'its title' },
           application,
           gateway,
-          { flag: '--network <cidr>', about: 'a network whose addresses may be dialled although they are private or special', repeat: true },
+          {
+            flag: '--network <cidr>',
+            about: 'a network whose addresses may be dialled although they are private or special',
+            repeat: true,
+          },
           ...configPermissions,
           { flag: '--tag <tag>', about: 'a tag', repeat: true },
           { flag: '--notes <text>', about: 'notes' },
@@ -325,7 +386,12 @@ export const groups: readonly GroupSpec[] = [
       {
         name: 'list',
         about: 'every record',
-        flags: [application, { flag: '--type <type>', about: 'only this type' }, { flag: '--tag <tag>', about: 'only with this tag' }, verbose],
+        flags: [
+          application,
+          { flag: '--type <type>', about: 'only this type' },
+          { flag: '--tag <tag>', about: 'only with this tag' },
+          verbose,
+        ],
         shows: true,
         load: async () => import('./commands/record-list.ts'),
       },
@@ -342,8 +408,20 @@ export const groups: readonly GroupSpec[] = [
         shows: true,
         load: async () => import('./commands/record-edit.ts'),
       },
-      { name: 'remove', args: '<record>', about: 'remove a record; asks first', flags: [yes], load: async () => import('./commands/record-remove.ts') },
-      { name: 'history', args: '<record>', about: 'its revisions: who, when, what changed', shows: true, load: async () => import('./commands/record-history.ts') },
+      {
+        name: 'remove',
+        args: '<record>',
+        about: 'remove a record; asks first',
+        flags: [yes],
+        load: async () => import('./commands/record-remove.ts'),
+      },
+      {
+        name: 'history',
+        args: '<record>',
+        about: 'its revisions: who, when, what changed',
+        shows: true,
+        load: async () => import('./commands/record-history.ts'),
+      },
       {
         name: 'import',
         args: '<file>',
@@ -353,7 +431,12 @@ export const groups: readonly GroupSpec[] = [
         shows: true,
         load: async () => import('./commands/record-import.ts'),
       },
-      { name: 'template', args: '<type>', about: 'print the JSON of a type, for --from and import', load: async () => import('./commands/record-template.ts') },
+      {
+        name: 'template',
+        args: '<type>',
+        about: 'print the JSON of a type, for --from and import',
+        load: async () => import('./commands/record-template.ts'),
+      },
     ],
   },
   {
@@ -404,21 +487,43 @@ export const groups: readonly GroupSpec[] = [
     about: 'the trust log: who and what is trusted',
     commands: [
       { name: 'log', about: 'its entries', shows: true, load: async () => import('./commands/trust-log.ts') },
-      { name: 'head', about: 'number and hash of the newest entry', shows: true, load: async () => import('./commands/trust-head.ts') },
-      { name: 'verify', about: 'fetch all of it anew, verify it and compare', shows: true, load: async () => import('./commands/trust-verify.ts') },
+      {
+        name: 'head',
+        about: 'number and hash of the newest entry',
+        shows: true,
+        load: async () => import('./commands/trust-head.ts'),
+      },
+      {
+        name: 'verify',
+        about: 'fetch all of it anew, verify it and compare',
+        shows: true,
+        load: async () => import('./commands/trust-verify.ts'),
+      },
     ],
   },
   {
     name: 'device',
     about: 'devices of the installation',
-    commands: [{ name: 'list', about: 'every device in the trust log', shows: true, load: async () => import('./commands/device-list.ts') }],
+    commands: [
+      {
+        name: 'list',
+        about: 'every device in the trust log',
+        shows: true,
+        load: async () => import('./commands/device-list.ts'),
+      },
+    ],
   },
   {
     name: 'profile',
     about: 'profiles of this machine',
     commands: [
       { name: 'list', about: 'every profile', shows: true, load: async () => import('./commands/profile-list.ts') },
-      { name: 'use', args: '<name>', about: 'make a profile the current one', load: async () => import('./commands/profile-use.ts') },
+      {
+        name: 'use',
+        args: '<name>',
+        about: 'make a profile the current one',
+        load: async () => import('./commands/profile-use.ts'),
+      },
     ],
   },
 ];

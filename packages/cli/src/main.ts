@@ -41,7 +41,15 @@ export async function main(argv: readonly string[]): Promise<number> {
     format = toFormat(askedFormat(argv)) ?? toFormat(env['SALLYPORT_FORMAT']) ?? settings.format ?? 'table';
     const { run } = await parsed.load();
     const code = await run(
-      { terminal, clock: systemClock, env, home, profileName: profile ?? settings.profile, format, signal: interrupt.signal },
+      {
+        terminal,
+        clock: systemClock,
+        env,
+        home,
+        profileName: profile ?? settings.profile,
+        format,
+        signal: interrupt.signal,
+      },
       parsed.args,
       parsed.flags,
     );

@@ -20,9 +20,7 @@ export function buildProgram(version: string, found: (parsed: Parsed) => void): 
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .helpCommand(false)
-    .addOption(
-      new Option('--profile <name>', 'profile to use (default: the current one)').env('SALLYPORT_PROFILE'),
-    )
+    .addOption(new Option('--profile <name>', 'profile to use (default: the current one)').env('SALLYPORT_PROFILE'))
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showSuggestionAfterError(true)
     .addHelpText('after', globalHelp);
@@ -44,7 +42,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict or limit, 5 not a
 69 unavailable, 75 try again, 130 interrupted.`;
 
 function addCommand(parent: Command, spec: CommandSpec, found: (parsed: Parsed) => void): void {
-  const command = parent.command(spec.args === undefined ? spec.name : `${spec.name} ${spec.args}`).description(spec.about);
+  const command = parent
+    .command(spec.args === undefined ? spec.name : `${spec.name} ${spec.args}`)
+    .description(spec.about);
   if (spec.alias !== undefined) command.alias(spec.alias);
   if (spec.more !== undefined) command.addHelpText('after', `\n${spec.more}`);
   for (const flag of spec.flags ?? []) command.addOption(toOption(flag));
@@ -69,7 +69,10 @@ function toOption(spec: FlagSpec): Option {
 }
 
 /** Reads arguments. Text for help and version; PAM_USAGE for everything commander refuses. */
-export function parse(version: string, argv: readonly string[]): { readonly parsed: Parsed; readonly profile: string | undefined } {
+export function parse(
+  version: string,
+  argv: readonly string[],
+): { readonly parsed: Parsed; readonly profile: string | undefined } {
   let parsed: Parsed | undefined;
   let text = '';
   const program = buildProgram(version, (one) => {
@@ -112,5 +115,7 @@ function usage(message: string, argv: readonly string[], program: Command): PamE
   }
   const names: string[] = [];
   for (let one: Command | null = command; one !== null; one = one.parent) names.unshift(one.name());
-  return new PamError('PAM_USAGE', message.replaceAll('\n', ' ').replace(/\s+/g, ' '), { remedy: `Run ${names.join(' ')} --help.` });
+  return new PamError('PAM_USAGE', message.replaceAll('\n', ' ').replace(/\s+/g, ' '), {
+    remedy: `Run ${names.join(' ')} --help.`,
+  });
 }

@@ -80,11 +80,17 @@ export function createActorChain(deps: {
 /** I1: the end of our chain as the router names it, if it contradicts nothing remembered; else PAM_AUDIT_BROKEN. */
 export function acceptChainEnd(known: Chain, named: ChainEnd): ChainEnd {
   if (named.seq < known.seq) {
-    throw new PamError('PAM_AUDIT_BROKEN', `the router knows ${named.seq} events of this device; ${known.seq} were acknowledged`);
+    throw new PamError(
+      'PAM_AUDIT_BROKEN',
+      `the router knows ${named.seq} events of this device; ${known.seq} were acknowledged`,
+    );
   }
   const ours = named.seq === known.seq ? known.hash : named.seq === known.pending?.seq ? known.pending.hash : null;
   if (ours !== null && ours !== named.hash) {
-    throw new PamError('PAM_AUDIT_BROKEN', `the router shows another event ${named.seq} of this device than the one it signed`);
+    throw new PamError(
+      'PAM_AUDIT_BROKEN',
+      `the router shows another event ${named.seq} of this device than the one it signed`,
+    );
   }
   return { seq: named.seq, hash: named.hash };
 }

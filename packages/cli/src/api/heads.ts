@@ -46,7 +46,10 @@ export function checkAuditHead(known: Memory['auditHeads'], head: RouterHead): v
   const before = known[String(head.start)];
   if (before === undefined) return;
   if (head.seq < before.seq) {
-    throw new PamError('PAM_AUDIT_BROKEN', `the audit log ends at event ${head.seq}; event ${before.seq} was seen before`);
+    throw new PamError(
+      'PAM_AUDIT_BROKEN',
+      `the audit log ends at event ${head.seq}; event ${before.seq} was seen before`,
+    );
   }
   if (head.seq === before.seq && head.hash !== before.hash) {
     throw new PamError('PAM_AUDIT_BROKEN', `the router shows another event ${head.seq} of its audit log than before`);
@@ -59,6 +62,8 @@ export function rememberAuditHead(memory: Memory, head: RouterHead, jws: string)
   const before = memory.auditHeads[key];
   if (before !== undefined && before.seq >= head.seq) return memory;
   const all = { ...memory.auditHeads, [key]: { seq: head.seq, hash: head.hash, jws } };
-  const kept = Object.entries(all).sort(([a], [b]) => Number(a) - Number(b)).slice(-100);
+  const kept = Object.entries(all)
+    .sort(([a], [b]) => Number(a) - Number(b))
+    .slice(-100);
   return { ...memory, auditHeads: Object.fromEntries(kept) };
 }

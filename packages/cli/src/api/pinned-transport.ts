@@ -6,7 +6,14 @@ import { connect, type TLSSocket } from 'node:tls';
 import { PamError } from '@sallyport/protocol';
 import type { Clock } from '../time/clock.ts';
 import { type Address, formatAddress } from './address.ts';
-import { connectWithinMs, type HttpReply, type HttpRequest, replyLimitBytes, replyWithinMs, type Transport } from './transport.ts';
+import {
+  connectWithinMs,
+  type HttpReply,
+  type HttpRequest,
+  replyLimitBytes,
+  replyWithinMs,
+  type Transport,
+} from './transport.ts';
 
 /**
  * HTTPS to the router, TLS 1.3 only. The certificate is compared with the pins by hand (SHA-256 of its public key) and
@@ -94,9 +101,13 @@ export async function dialPinned(
       const pin = der === undefined ? '' : createHash('sha256').update(der).digest('base64url');
       if (pin === '' || (pins !== null && !pins.some((known) => equalText(known, pin)))) {
         fail(
-          new PamError('PAM_ROUTER_IMPOSTOR', `the server at ${shown} does not hold the router's key; nothing was sent`, {
-            detail: { address: shown, seen: pin },
-          }),
+          new PamError(
+            'PAM_ROUTER_IMPOSTOR',
+            `the server at ${shown} does not hold the router's key; nothing was sent`,
+            {
+              detail: { address: shown, seen: pin },
+            },
+          ),
         );
         return;
       }
@@ -150,14 +161,18 @@ async function exchange(shown: string, agent: Agent, asked: HttpRequest, clock: 
       let bytes = 0;
       incoming.on('data', (chunk: Buffer) => {
         bytes += chunk.byteLength;
-        if (bytes > replyLimitBytes) settle(new PamError('PAM_TOO_LARGE', `the reply is over ${replyLimitBytes} bytes`));
+        if (bytes > replyLimitBytes)
+          settle(new PamError('PAM_TOO_LARGE', `the reply is over ${replyLimitBytes} bytes`));
         else chunks.push(chunk);
       });
       incoming.on('aborted', () => settle(unreachable(shown, 'the connection was lost in the reply', 1)));
       incoming.on('error', (reason) => settle(unreachable(shown, socketWords(reason), 1, reason)));
       incoming.on('end', () => {
         const headers = Object.fromEntries(
-          Object.entries(incoming.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : value ?? '']),
+          Object.entries(incoming.headers).map(([name, value]) => [
+            name,
+            Array.isArray(value) ? value.join(', ') : (value ?? ''),
+          ]),
         );
         settle(null, { status: incoming.statusCode ?? 0, headers, body: Buffer.concat(chunks).toString('utf8') });
       });

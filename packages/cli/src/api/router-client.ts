@@ -62,7 +62,10 @@ export function createRouterClient(deps: RouterClientDeps): RouterClient {
       const path = fillPath(route.path, input.params ?? {}) + queryText(input.query);
       const body = route.method === 'GET' ? null : JSON.stringify(input.body ?? {});
       if (body !== null && Buffer.byteLength(body) > route.bodyLimitBytes) {
-        throw new PamError('PAM_TOO_LARGE', `the request is ${Buffer.byteLength(body)} bytes, the limit ${route.bodyLimitBytes}`);
+        throw new PamError(
+          'PAM_TOO_LARGE',
+          `the request is ${Buffer.byteLength(body)} bytes, the limit ${route.bodyLimitBytes}`,
+        );
       }
       for (let attempts = 1; ; attempts++) {
         try {
@@ -156,7 +159,10 @@ function readReply(route: Route<z.ZodType, z.ZodType, z.ZodType>, reply: HttpRep
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const field = issue?.path.join('.') ?? '';
-  throw notOurs(address, `answered ${route.method} ${route.path} with a bad ${field === '' ? 'body' : `field ${field}`}`);
+  throw notOurs(
+    address,
+    `answered ${route.method} ${route.path} with a bad ${field === '' ? 'body' : `field ${field}`}`,
+  );
 }
 
 function notOurs(address: string, what: string): PamError {

@@ -50,7 +50,8 @@ export const run: Run = async (cli, args, rawFlags) => {
   if (existing !== null && existing.person.name !== who.name) throw profileTaken(store, existing);
   const deviceFile = await store.readDevice();
   const reached = await reachRouter(cli, who.address, existing?.pins ?? kit?.router_pins ?? null);
-  if (!reached.claimed) throw new PamError('PAM_ROUTER_NOT_CLAIMED', `the router at ${formatAddress(who.address)} has no owner yet`);
+  if (!reached.claimed)
+    throw new PamError('PAM_ROUTER_NOT_CLAIMED', `the router at ${formatAddress(who.address)} has no owner yet`);
   const password = await askPassword(cli.terminal, flags.passwordStdin);
   const device =
     deviceFile === null ? await newDevice(flags.deviceLabel ?? defaultDeviceLabel()) : await fromDeviceFile(deviceFile);
@@ -76,7 +77,10 @@ export const run: Run = async (cli, args, rawFlags) => {
   const { entries, log } = await enrolDevice(cli, client, { blob, person, device, store, existing });
   const pin = reached.transport.seenPin();
   if (pin === null || !log.routerPins.includes(pin)) {
-    throw new PamError('PAM_ROUTER_IMPOSTOR', `the trust log does not name the key of the server at ${formatAddress(who.address)}`);
+    throw new PamError(
+      'PAM_ROUTER_IMPOSTOR',
+      `the trust log does not name the key of the server at ${formatAddress(who.address)}`,
+    );
   }
   await saveSignIn(cli, store, {
     profile: {
@@ -95,7 +99,10 @@ export const run: Run = async (cli, args, rawFlags) => {
   const until = new Date(signedIn.reply.expiresAtMs).toISOString();
   if (cli.format === 'json') {
     showJson(cli.terminal, { profile: store.name, name: who.name, device_id: device.key.id, signed_in_until: until });
-  } else cli.terminal.err(`Signed in as ${who.name} at ${formatAddress(who.address)} until ${until} (profile ${store.name}).\n`);
+  } else
+    cli.terminal.err(
+      `Signed in as ${who.name} at ${formatAddress(who.address)} until ${until} (profile ${store.name}).\n`,
+    );
   return undefined;
 };
 
@@ -115,7 +122,8 @@ async function findAccountSecret(cli: Cli, kit: Kit | null, deviceFile: DeviceFi
   if (deviceFile !== null) return restingAccountSecret(deviceFile);
   const secondLine = cli.terminal.interactive ? undefined : (await cli.terminal.readInput(65_536)).split(/\r?\n/)[1];
   if (secondLine !== undefined && secondLine !== '') return secondLine;
-  if (cli.terminal.interactive) return cli.terminal.askSecret('This device is new: account secret (from the paper kit)');
+  if (cli.terminal.interactive)
+    return cli.terminal.askSecret('This device is new: account secret (from the paper kit)');
   throw new PamError('PAM_USAGE', 'this device is new: it needs the account secret', {
     remedy: 'Give --kit FILE, or the account secret as the second line of standard input.',
   });

@@ -27,12 +27,19 @@ export const run: Run = async (cli) => {
     });
     return undefined;
   }
-  if (rows.length === 0) cli.terminal.err('There is no profile yet: pam setup HOST:PORT CODE claims a new router, pam login signs in.\n');
+  if (rows.length === 0)
+    cli.terminal.err('There is no profile yet: pam setup HOST:PORT CODE claims a new router, pam login signs in.\n');
   else {
     showTable(
       cli.terminal,
       ['', 'profile', 'router', 'person', 'signed in until'],
-      rows.map((row) => [row.current ? '*' : '', row.name, row.router, row.person, row.signedInUntil ?? 'not signed in']),
+      rows.map((row) => [
+        row.current ? '*' : '',
+        row.name,
+        row.router,
+        row.person,
+        row.signedInUntil ?? 'not signed in',
+      ]),
     );
   }
   return undefined;

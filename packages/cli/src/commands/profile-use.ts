@@ -8,7 +8,10 @@ export const run: Run = async (cli, args) => {
   const name = argument(args, 0);
   const names = await profileNames(cli.home);
   if (!names.includes(name)) {
-    throw new PamError('PAM_PROFILE_MISSING', `there is no profile “${name}”; there are: ${names.join(', ') || 'none'}`);
+    throw new PamError(
+      'PAM_PROFILE_MISSING',
+      `there is no profile “${name}”; there are: ${names.join(', ') || 'none'}`,
+    );
   }
   await setCurrentProfile(cli.home, name);
   cli.terminal.err(`The current profile is ${name}.\n`);

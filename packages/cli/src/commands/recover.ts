@@ -55,7 +55,9 @@ export const run: Run = async (cli, args, rawFlags) => {
   if (kit === null && !cli.terminal.interactive) {
     throw new PamError('PAM_USAGE', 'the recovery code is needed', { remedy: 'Give --kit FILE, or use a terminal.' });
   }
-  const code = await parseRecoveryCode(kit?.recovery_code ?? (await cli.terminal.askSecret('Recovery code (from the paper kit)')));
+  const code = await parseRecoveryCode(
+    kit?.recovery_code ?? (await cli.terminal.askSecret('Recovery code (from the paper kit)')),
+  );
   const password = await askNewPassword(cli.terminal, flags.passwordStdin);
 
   const { registrationRequest, clientState } = await startRegistration(password);
@@ -111,14 +113,30 @@ export const run: Run = async (cli, args, rawFlags) => {
   const token = await reached.clientFor(device.key, null).call(finishRecovery, { body: { ...body, proof } });
 
   const client = reached.clientFor(device.key, token.accessToken);
-  const log = await openTrustLog({ client, store, clock: cli.clock, signal: cli.signal, jitter, anchor: blob.anchor, floor: blob.floor });
+  const log = await openTrustLog({
+    client,
+    store,
+    clock: cli.clock,
+    signal: cli.signal,
+    jitter,
+    anchor: blob.anchor,
+    floor: blob.floor,
+  });
   const state = await log.sync();
   const pin = reached.transport.seenPin();
   if (pin === null || !state.routerPins.includes(pin)) {
-    throw new PamError('PAM_ROUTER_IMPOSTOR', `the trust log does not name the key of the server at ${formatAddress(address)}`);
+    throw new PamError(
+      'PAM_ROUTER_IMPOSTOR',
+      `the trust log does not name the key of the server at ${formatAddress(address)}`,
+    );
   }
   await saveSignIn(cli, store, {
-    profile: { router: formatAddress(address), pins: state.routerPins, anchor: blob.anchor, floor: { n: state.head.n, hash: state.head.hash } },
+    profile: {
+      router: formatAddress(address),
+      pins: state.routerPins,
+      anchor: blob.anchor,
+      floor: { n: state.head.n, hash: state.head.hash },
+    },
     entries: log.entries(),
     device,
     accountSecret,
@@ -126,6 +144,8 @@ export const run: Run = async (cli, args, rawFlags) => {
     token,
   });
   reached.transport.close();
-  cli.terminal.err(`The account of ${name} has a new password, account secret and recovery code; the old ones open nothing.\n`);
+  cli.terminal.err(
+    `The account of ${name} has a new password, account secret and recovery code; the old ones open nothing.\n`,
+  );
   return undefined;
 };

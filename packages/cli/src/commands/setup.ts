@@ -52,7 +52,8 @@ export const run: Run = async (cli, args, rawFlags) => {
   if (existing !== null) throw profileTaken(store, existing);
   await checkKitCanBeSaved(cli.terminal, flags.saveKit);
   const reached = await reachRouter(cli, address, [pin]);
-  if (reached.claimed) throw new PamError('PAM_ROUTER_CLAIMED', `the router at ${formatAddress(address)} has an owner already`);
+  if (reached.claimed)
+    throw new PamError('PAM_ROUTER_CLAIMED', `the router at ${formatAddress(address)} has an owner already`);
   const name = await chosenName(cli, flags.name);
   const password = await askNewPassword(cli.terminal, flags.passwordStdin);
 
@@ -99,7 +100,16 @@ export const run: Run = async (cli, args, rawFlags) => {
       floor: { n: log.head.n, hash: log.head.hash },
     };
     return {
-      ...{ registrationRecord, exportKey, person, device, entries: [genesis, second], blob, accountSecret, recoveryCode },
+      ...{
+        registrationRecord,
+        exportKey,
+        person,
+        device,
+        entries: [genesis, second],
+        blob,
+        accountSecret,
+        recoveryCode,
+      },
       recoveryKey: (await exportPrivate(recoveryKey)).d,
     };
   });
@@ -155,16 +165,22 @@ export const run: Run = async (cli, args, rawFlags) => {
       signed_in_until: new Date(token.expiresAtMs).toISOString(),
     });
   } else {
-    cli.terminal.err(`The router at ${formatAddress(address)} is yours, ${name}. You are signed in until ${new Date(token.expiresAtMs).toISOString()}.\n`);
+    cli.terminal.err(
+      `The router at ${formatAddress(address)} is yours, ${name}. You are signed in until ${new Date(token.expiresAtMs).toISOString()}.\n`,
+    );
     cli.terminal.err('Next: pam quickstart --target HOST:PORT, or pam app new NAME.\n');
   }
   return undefined;
 };
 
 async function chosenName(cli: Cli, flag: string | undefined): Promise<string> {
-  if (flag === undefined && !cli.terminal.interactive) throw new PamError('PAM_USAGE', 'give your sign-in name with --name');
+  if (flag === undefined && !cli.terminal.interactive)
+    throw new PamError('PAM_USAGE', 'give your sign-in name with --name');
   const asked = (flag ?? (await cli.terminal.ask('Your sign-in name'))).trim().toLowerCase();
   const parsed = signInNameSchema.safeParse(asked);
   if (parsed.success) return parsed.data;
-  throw new PamError('PAM_USAGE', `“${asked}” cannot be a sign-in name: 1 to 64 letters, digits, dots, dashes, underscores, @`);
+  throw new PamError(
+    'PAM_USAGE',
+    `“${asked}” cannot be a sign-in name: 1 to 64 letters, digits, dots, dashes, underscores, @`,
+  );
 }

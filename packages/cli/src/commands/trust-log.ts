@@ -27,7 +27,13 @@ export const run: Run = async (cli) => {
   showTable(
     cli.terminal,
     ['n', 'at', 'kind', 'signed by', 'about'],
-    entries.map((entry) => [entry.n, timeCell(entry.at * 1_000), entry.kind, signerName(state, entry.kid), about(entry.body)]),
+    entries.map((entry) => [
+      entry.n,
+      timeCell(entry.at * 1_000),
+      entry.kind,
+      signerName(state, entry.kid),
+      about(entry.body),
+    ]),
   );
   return undefined;
 };

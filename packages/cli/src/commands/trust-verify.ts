@@ -21,7 +21,10 @@ export const run: Run = async (cli) => {
       for (const [index, entry] of page.entries.entries()) {
         const ours = kept[from + index];
         if (ours !== undefined && ours !== entry) {
-          throw new PamError('PAM_TRUST_FORKED', `the router shows another entry ${from + index} than the one kept here`);
+          throw new PamError(
+            'PAM_TRUST_FORKED',
+            `the router shows another entry ${from + index} than the one kept here`,
+          );
         }
       }
       folded = await foldLog(folded, page.entries);

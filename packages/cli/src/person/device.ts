@@ -1,7 +1,14 @@
 import { hostname, userInfo } from 'node:os';
 import { Buffer } from 'node:buffer';
 import { deviceIdSchema, PamError } from '@sallyport/protocol';
-import { exportPrivate, newSigningKey, newSymmetricKey, openAtRest, sealAtRest, type SigningKey } from '@sallyport/seal';
+import {
+  exportPrivate,
+  newSigningKey,
+  newSymmetricKey,
+  openAtRest,
+  sealAtRest,
+  type SigningKey,
+} from '@sallyport/seal';
 import type { DeviceFile } from '../profile/profile-store.ts';
 
 /** A device as it works: its key and the secret that seals what rests in the profile. */

@@ -16,7 +16,9 @@ export function deviceEntry(person: PersonUid, device: Device): LogEntryBody {
 }
 
 /** The profile a sign-in goes into, and what is there already. */
-export async function targetProfile(cli: Cli): Promise<{ readonly store: ProfileStore; readonly existing: Profile | null }> {
+export async function targetProfile(
+  cli: Cli,
+): Promise<{ readonly store: ProfileStore; readonly existing: Profile | null }> {
   const store = openProfileStore(cli.home, await chosenProfileName(cli), cli);
   return { store, existing: await store.readProfile() };
 }
@@ -38,7 +40,12 @@ export async function saveSignIn(
   cli: Cli,
   store: ProfileStore,
   what: {
-    readonly profile: { readonly router: string; readonly pins: readonly string[]; readonly anchor: string; readonly floor: Head };
+    readonly profile: {
+      readonly router: string;
+      readonly pins: readonly string[];
+      readonly anchor: string;
+      readonly floor: Head;
+    };
     readonly entries: readonly string[];
     readonly device: Device;
     readonly accountSecret: string;

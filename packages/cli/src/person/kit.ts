@@ -22,7 +22,8 @@ export type Kit = z.infer<typeof kitSchema>;
 /** Reads a kit that `--save-kit` wrote. PAM_CONFIG_INVALID. */
 export async function readKit(path: string): Promise<Kit> {
   const text = await readText(path, 65_536);
-  if (text === null) throw new PamError('PAM_NOT_FOUND', `there is no file ${path}`, { remedy: 'Give the file that --save-kit wrote.' });
+  if (text === null)
+    throw new PamError('PAM_NOT_FOUND', `there is no file ${path}`, { remedy: 'Give the file that --save-kit wrote.' });
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -31,16 +32,23 @@ export async function readKit(path: string): Promise<Kit> {
   }
   const parsed = kitSchema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new PamError('PAM_CONFIG_INVALID', `${path} is not a kit: ${parsed.error.issues[0]?.path.join('.') ?? ''} is wrong`);
+  throw new PamError(
+    'PAM_CONFIG_INVALID',
+    `${path} is not a kit: ${parsed.error.issues[0]?.path.join('.') ?? ''} is wrong`,
+  );
 }
 
 /** Refuses at once what would fail at the end: nobody to show the kit to, or a file that exists. */
 export async function checkKitCanBeSaved(terminal: Terminal, file: string | undefined): Promise<void> {
   if (file !== undefined) return refuseExisting(file);
   if (terminal.interactive) return;
-  throw new PamError('PAM_USAGE', 'the account secret and the recovery code must be saved, and there is no terminal to show them on', {
-    remedy: 'Give --save-kit FILE.',
-  });
+  throw new PamError(
+    'PAM_USAGE',
+    'the account secret and the recovery code must be saved, and there is no terminal to show them on',
+    {
+      remedy: 'Give --save-kit FILE.',
+    },
+  );
 }
 
 /**
@@ -50,7 +58,9 @@ export async function checkKitCanBeSaved(terminal: Terminal, file: string | unde
 export async function saveKit(terminal: Terminal, kit: Kit, file: string | undefined): Promise<void> {
   if (file !== undefined) {
     await writeNew(file, `${JSON.stringify(kit, null, 2)}\n`);
-    terminal.err(`The kit is in ${file} (readable by you only). Print it, keep it off this machine, then delete the file.\n`);
+    terminal.err(
+      `The kit is in ${file} (readable by you only). Print it, keep it off this machine, then delete the file.\n`,
+    );
     return;
   }
   terminal.err(kitText(kit));
@@ -86,7 +96,9 @@ async function askBack(terminal: Terminal, name: string, secret: string): Promis
   for (;;) {
     const place = Math.floor(((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) / 2 ** 32) * (letters.length - 3));
     const wanted = letters.slice(place, place + 4);
-    const answer = await terminal.ask(`${name}: type characters ${place + 1} to ${place + 4} (dashes between groups do not count)`);
+    const answer = await terminal.ask(
+      `${name}: type characters ${place + 1} to ${place + 4} (dashes between groups do not count)`,
+    );
     if (answer.trim().toUpperCase() === wanted.toUpperCase()) return;
     terminal.err(`That is not what stands there. Look at the ${name} on your paper.\n`);
   }

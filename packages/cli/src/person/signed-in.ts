@@ -12,7 +12,14 @@ import {
 import { z } from 'zod';
 import { type ActorChain, createActorChain } from '../api/actor-chain.ts';
 import { parseAddress } from '../api/address.ts';
-import { auditHeadHeader, checkAuditHead, compareLogHead, logHeadHeader, parseLogHead, rememberAuditHead } from '../api/heads.ts';
+import {
+  auditHeadHeader,
+  checkAuditHead,
+  compareLogHead,
+  logHeadHeader,
+  parseLogHead,
+  rememberAuditHead,
+} from '../api/heads.ts';
 import { pinnedTransport } from '../api/pinned-transport.ts';
 import { createRouterClient, type RouterClient, type WatchHeads } from '../api/router-client.ts';
 import type { Transport } from '../api/transport.ts';

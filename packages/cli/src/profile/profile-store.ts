@@ -58,10 +58,7 @@ export const memorySchema = z.strictObject({
   /** Highest head seen of each start of the router. */
   auditHeads: z.record(z.string().max(20), auditHeadSchema),
   /** End of this device's own chain of signed events; `pending` was sent and not yet acknowledged. */
-  chains: z.record(
-    z.string().max(64),
-    z.strictObject({ ...chainEndSchema.shape, pending: chainEndSchema.nullable() }),
-  ),
+  chains: z.record(z.string().max(64), z.strictObject({ ...chainEndSchema.shape, pending: chainEndSchema.nullable() })),
 });
 export type Memory = z.infer<typeof memorySchema>;
 const noMemory: Memory = { v: 1, logHead: null, revs: {}, auditHeads: {}, chains: {} };

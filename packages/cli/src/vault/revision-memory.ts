@@ -40,5 +40,8 @@ export function checkRevision(memory: Memory['revs'], served: ServedPart): void 
 export function rememberRevisions(memory: Memory['revs'], served: readonly ServedPart[]): Memory['revs'] {
   const newer = served.filter((part) => (memory[keyOf(part)]?.rev ?? 0) < part.rev);
   if (newer.length === 0) return memory;
-  return { ...memory, ...Object.fromEntries(newer.map((part) => [keyOf(part), { rev: part.rev, hash: hashOf(part) }])) };
+  return {
+    ...memory,
+    ...Object.fromEntries(newer.map((part) => [keyOf(part), { rev: part.rev, hash: hashOf(part) }])),
+  };
 }

@@ -1,5 +1,13 @@
 import { type Head, PamError, readLog } from '@sallyport/protocol';
-import { checkFloor, createLog, foldLog, type LogEntryBody, type LogState, type SigningKey, signEntry } from '@sallyport/seal';
+import {
+  checkFloor,
+  createLog,
+  foldLog,
+  type LogEntryBody,
+  type LogState,
+  type SigningKey,
+  signEntry,
+} from '@sallyport/seal';
 import { compareLogHead } from '../api/heads.ts';
 import type { RouterClient } from '../api/router-client.ts';
 import type { ProfileStore } from '../profile/profile-store.ts';
@@ -59,7 +67,10 @@ export async function openTrustLog(deps: {
       const reply = await client.call(readLog, { query: { from: state.head.n + 1 } });
       if (compareLogHead(known, reply.head) === 'same') break;
       if (reply.entries.length === 0) {
-        throw new PamError('PAM_TRUST_BEHIND', `the router names entry ${reply.head.n} of the trust log but does not show it`);
+        throw new PamError(
+          'PAM_TRUST_BEHIND',
+          `the router names entry ${reply.head.n} of the trust log but does not show it`,
+        );
       }
       await keep(reply.entries, await foldLog(state, reply.entries));
     }
@@ -74,7 +85,10 @@ export async function openTrustLog(deps: {
     atLeast: async (head) => {
       if (state.head.n < head.n) await sync();
       if (state.head.n < head.n) {
-        throw new PamError('PAM_TRUST_BEHIND', `entry ${head.n} of the trust log is known elsewhere; the router shows ${state.head.n}`);
+        throw new PamError(
+          'PAM_TRUST_BEHIND',
+          `entry ${head.n} of the trust log is known elsewhere; the router shows ${state.head.n}`,
+        );
       }
       if (state.hashes[head.n] !== head.hash) {
         throw new PamError('PAM_TRUST_FORKED', `entry ${head.n} of the trust log is another one elsewhere`);

@@ -73,7 +73,13 @@ export interface Vault {
   /** Seals and sends. `before` is null for a new item. */
   write<Type extends ItemType>(
     before: OpenedItem | null,
-    next: { readonly uid: ItemUid; readonly app: ApplicationUid; readonly type: Type; readonly facts: FactsOf<Type>; readonly secrets?: UserSecrets },
+    next: {
+      readonly uid: ItemUid;
+      readonly app: ApplicationUid;
+      readonly type: Type;
+      readonly facts: FactsOf<Type>;
+      readonly secrets?: UserSecrets;
+    },
   ): Promise<OpenedItem>;
   /** Seals the first facts of an item for a route that creates it with more (application, gateway). */
   sealNew<Type extends ItemType>(
@@ -81,9 +87,14 @@ export interface Vault {
     keys: { readonly facts: Uint8Array; readonly gen: number },
   ): Promise<WriteItem>;
   /** The newest generation's keys of an application. PAM_NOT_ALLOWED when a key was not given to this person. */
-  currentKeys(app: ApplicationUid, parts: readonly KeyPart[]): Promise<{ readonly gen: number; readonly keys: ReadonlyMap<KeyPart, Uint8Array> }>;
+  currentKeys(
+    app: ApplicationUid,
+    parts: readonly KeyPart[],
+  ): Promise<{ readonly gen: number; readonly keys: ReadonlyMap<KeyPart, Uint8Array> }>;
   /** Every generation of every part that this person holds: what a new gateway is given. */
-  allKeys(app: ApplicationUid): Promise<readonly { readonly part: KeyPart; readonly gen: number; readonly key: Uint8Array }[]>;
+  allKeys(
+    app: ApplicationUid,
+  ): Promise<readonly { readonly part: KeyPart; readonly gen: number; readonly key: Uint8Array }[]>;
 }
 
 export interface OldVersion {
@@ -208,9 +219,15 @@ export function openVault(deps: VaultDeps): Vault {
     }
   };
 
-  const items = async <Type extends ItemType>(types: readonly Type[], filter: { readonly app?: ApplicationUid } = {}) => {
+  const items = async <Type extends ItemType>(
+    types: readonly Type[],
+    filter: { readonly app?: ApplicationUid } = {},
+  ) => {
     const [only] = types;
-    const fetched = await fetchItems({ ...filter, ...(types.length === 1 && only !== undefined ? { type: only } : {}) });
+    const fetched = await fetchItems({
+      ...filter,
+      ...(types.length === 1 && only !== undefined ? { type: only } : {}),
+    });
     const opened: OpenedItem<Type>[] = [];
     const unreadable: Unreadable[] = [];
     for (const item of fetched) {
@@ -236,13 +253,26 @@ export function openVault(deps: VaultDeps): Vault {
   };
 
   const sealed = async (
-    place: { readonly app: ApplicationUid; readonly uid: ItemUid; readonly type: ItemType; readonly part: Part; readonly gen: number; readonly rev: number },
+    place: {
+      readonly app: ApplicationUid;
+      readonly uid: ItemUid;
+      readonly type: ItemType;
+      readonly part: Part;
+      readonly gen: number;
+      readonly rev: number;
+    },
     body: unknown,
     key: Uint8Array,
   ): Promise<PartEnvelope> => ({
     rev: place.rev,
     gen: place.gen,
-    envelope: await sealPart(place, JSON.parse(JSON.stringify(body)) as JsonValue, key, device.key, nowSeconds(deps.clock)),
+    envelope: await sealPart(
+      place,
+      JSON.parse(JSON.stringify(body)) as JsonValue,
+      key,
+      device.key,
+      nowSeconds(deps.clock),
+    ),
   });
 
   return {
@@ -267,7 +297,8 @@ export function openVault(deps: VaultDeps): Vault {
     },
     item: async (uid) => {
       const { item } = await client.call(getItem, { params: { uid } });
-      if (item.uid !== uid) throw new PamError('PAM_SEAL_MISPLACED', `the router answered ${item.uid} when asked for ${uid}`);
+      if (item.uid !== uid)
+        throw new PamError('PAM_SEAL_MISPLACED', `the router answered ${item.uid} when asked for ${uid}`);
       return open(item);
     },
     open,
@@ -299,7 +330,10 @@ export function openVault(deps: VaultDeps): Vault {
     },
     write: async (before, next) => {
       const facts = checkFacts(next.type, next.facts);
-      const { gen, keys: held } = await currentKeys(next.app, next.secrets === undefined ? ['facts'] : ['facts', 'secrets']);
+      const { gen, keys: held } = await currentKeys(
+        next.app,
+        next.secrets === undefined ? ['facts'] : ['facts', 'secrets'],
+      );
       const place = { app: next.app, uid: next.uid, type: next.type, gen };
       const rev = (part: 'facts' | 'secrets') => (before?.item.parts[part]?.rev ?? 0) + 1;
       const body: WriteItem = {
@@ -311,7 +345,13 @@ export function openVault(deps: VaultDeps): Vault {
           facts: await sealed({ ...place, part: 'facts', rev: rev('facts') }, facts, mustHold(held, 'facts')),
           ...(next.secrets === undefined
             ? {}
-            : { secrets: await sealed({ ...place, part: 'secrets', rev: rev('secrets') }, next.secrets, mustHold(held, 'secrets')) }),
+            : {
+                secrets: await sealed(
+                  { ...place, part: 'secrets', rev: rev('secrets') },
+                  next.secrets,
+                  mustHold(held, 'secrets'),
+                ),
+              }),
         },
       };
       const reply = await chain.call(writeItem, { params: { uid: next.uid }, body: { item: body } }, [next.uid]);

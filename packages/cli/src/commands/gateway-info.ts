@@ -1,0 +1,61 @@
+import { PamError } from '@sallyport/protocol';
+import { z } from 'zod';
+import type { Run } from '../cli.ts';
+import { readFlags } from '../flags.ts';
+import { gatewayJson, instanceJson, statusText } from '../gateway/gateway-rows.ts';
+import { listNamedGateways } from '../gateway/list-named.ts';
+import { showJson, showTable } from '../terminal/show.ts';
+import { openVaultSession } from '../vault/open-session.ts';
+import { resolveName } from '../vault/resolve.ts';
+
+const flagsSchema = z.object({ gateway: z.string(), instance: z.string().optional() });
+
+/** `pam gateway info -g GATEWAY [-i INSTANCE]`; an instance may be named by the first characters of its id. */
+export const run: Run = async (cli, _args, rawFlags) => {
+  const flags = readFlags(flagsSchema, rawFlags);
+  const session = await openVaultSession(cli);
+  const gateway = resolveName('gateway', flags.gateway, await listNamedGateways(session));
+  session.close();
+  if (flags.instance === undefined) {
+    const json = gatewayJson(gateway);
+    if (cli.format === 'json') showJson(cli.terminal, json);
+    else {
+      const { instances, status: _, ...head } = json;
+      const members = instances.map((one): [string, string] => [
+        `instance ${one.instance_id}`,
+        `${one.state}, ${one.device_name}, ${one.ip_address}, ${one.streams} streams`,
+      ]);
+      showTable(
+        cli.terminal,
+        ['field', 'value'],
+        [
+          ['status', statusText(gateway.view)],
+          ...Object.entries(head).map(([key, value]): [string, string] => [key, String(value ?? '')]),
+          ...members,
+        ],
+      );
+    }
+    return undefined;
+  }
+  const prefix = flags.instance;
+  const hits = gateway.view.instances.filter((one) => one.instanceId.startsWith(prefix));
+  const [only] = hits;
+  if (only === undefined)
+    throw new PamError('PAM_NOT_FOUND', `“${gateway.title}” has no instance ${prefix}`, {
+      remedy: 'pam gateway list -v shows them.',
+    });
+  if (hits.length > 1)
+    throw new PamError(
+      'PAM_AMBIGUOUS',
+      `several instances begin with ${prefix}: ${hits.map((one) => one.instanceId).join(', ')}`,
+    );
+  const json = { gateway_uid: gateway.uid, gateway_name: gateway.title, ...instanceJson(only) };
+  if (cli.format === 'json') showJson(cli.terminal, json);
+  else
+    showTable(
+      cli.terminal,
+      ['field', 'value'],
+      Object.entries(json).map(([key, value]): [string, string] => [key, String(value ?? '')]),
+    );
+  return undefined;
+};

@@ -1,0 +1,162 @@
+import { type ErrorDetail, PamError, permissionNames, type RecordType, recordTypes } from '@sallyport/protocol';
+import { z } from 'zod';
+import type { Cli } from '../cli.ts';
+import { readText } from '../profile/file-store.ts';
+import { passwordFromInput } from '../person/password.ts';
+import { type RecordInput, isField, readRecordInput } from './record-input.ts';
+
+const onOffDefault = z.enum(['on', 'off', 'default']);
+const list = z.array(z.string().max(2_048)).max(64);
+
+/** Flags that `record new` and `record edit` share. */
+export const recordFlagsSchema = z.object({
+  name: z.string().optional(),
+  title: z.string().optional(),
+  config: z.string().optional(),
+  host: z.string().optional(),
+  port: z.string().optional(),
+  serverIdentity: z.string().optional(),
+  allowSupplyHost: z.enum(['on', 'off']).optional(),
+  connections: onOffDefault.optional(),
+  tunneling: onOffDefault.optional(),
+  rotation: onOffDefault.optional(),
+  recording: onOffDefault.optional(),
+  credential: list.optional(),
+  login: z.string().optional(),
+  field: list.optional(),
+  tag: list.optional(),
+  notes: z.string().optional(),
+  passwordStdin: z.boolean().default(false),
+  generate: z.boolean().default(false),
+  from: z.string().optional(),
+});
+export type RecordFlags = z.infer<typeof recordFlagsSchema>;
+
+/** Bytes of JSON read from a file or standard input for one record. */
+const recordLimitBytes = 131_072;
+const secretKeys = ['password', 'privatePemKey', 'passphrase', 'oneTimeCode'];
+
+/** A record type as people write it. PAM_USAGE listing them. */
+export function readRecordType(text: string): RecordType {
+  const type = recordTypes.find((one) => one.toLowerCase() === text.toLowerCase());
+  if (type !== undefined) return type;
+  throw new PamError('PAM_USAGE', `“${text}” is no record type; there are ${recordTypes.join(', ')}`);
+}
+
+/** Port of a flag, 1 to 65535. PAM_USAGE. */
+export function readPort(flag: string, text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port;
+  throw new PamError('PAM_USAGE', `${flag}: “${text}” is not a port from 1 to 65535`);
+}
+
+/** Puts flags on top of the JSON of `--from`. Secrets never come from arguments. PAM_USAGE. */
+export async function inputFromFlags(cli: Cli, type: RecordType, flags: RecordFlags): Promise<RecordInput> {
+  const base = flags.from === undefined ? readRecordInput({}) : readRecordInput(await readJson(cli, flags.from));
+  const fields: Record<string, unknown> = { ...base.fields };
+  const custom: Record<string, string> = {};
+  for (const pair of flags.field ?? []) {
+    const at = pair.indexOf('=');
+    if (at < 1) throw new PamError('PAM_USAGE', `--field: “${pair}” is not key=value`);
+    const [key, value] = [pair.slice(0, at), pair.slice(at + 1)];
+    if (secretKeys.includes(key)) {
+      throw new PamError('PAM_USAGE', `--field ${key}: secrets are never arguments`, {
+        remedy: 'Use --password-stdin, or put it into the JSON of --from.',
+      });
+    }
+    if (isField(type, key)) fields[key] = fieldValue(value);
+    else custom[key] = value;
+  }
+  if (Object.keys(custom).length > 0) fields['custom'] = { ...(fields['custom'] as object | undefined), ...custom };
+  if (flags.host !== undefined) fields['host'] = flags.host;
+  if (flags.port !== undefined) fields['port'] = readPort('--port', flags.port);
+  if (flags.serverIdentity !== undefined) fields['serverIdentity'] = flags.serverIdentity;
+  if (flags.allowSupplyHost !== undefined) fields['allowSupplyHost'] = flags.allowSupplyHost === 'on';
+  if (flags.login !== undefined) fields['login'] = flags.login;
+  if (flags.tag !== undefined) fields['tags'] = flags.tag;
+  if (flags.notes !== undefined) fields['notes'] = flags.notes;
+  const title = flags.name ?? flags.title;
+  const secrets = await secretsFromFlags(cli, type, flags, base.secrets);
+  const permissions = { ...base.permissions };
+  for (const name of permissionNames) {
+    const value = flags[name];
+    if (value !== undefined) permissions[name] = value;
+  }
+  return {
+    ...base,
+    fields,
+    ...(title === undefined ? {} : { title }),
+    ...(flags.config === undefined ? {} : { configuration: flags.config === '' ? null : flags.config }),
+    ...(flags.credential === undefined ? {} : { credentials: flags.credential }),
+    ...(Object.keys(permissions).length === 0 ? {} : { permissions }),
+    ...(secrets === undefined ? {} : { secrets }),
+  };
+}
+
+async function secretsFromFlags(
+  cli: Cli,
+  type: RecordType,
+  flags: RecordFlags,
+  base: RecordInput['secrets'],
+): Promise<RecordInput['secrets']> {
+  if (!flags.generate && !flags.passwordStdin) return base;
+  if (type !== 'pamUser')
+    throw new PamError('PAM_USAGE', `a ${type} has no password: make a pamUser and link it with --credential`);
+  if (flags.generate && flags.passwordStdin)
+    throw new PamError('PAM_USAGE', '--generate and --password-stdin exclude each other');
+  if (flags.passwordStdin && flags.from === '-')
+    throw new PamError('PAM_USAGE', '--password-stdin and --from - both want standard input');
+  return { ...base, password: flags.generate ? generatePassword() : await passwordFromInput(cli.terminal) };
+}
+
+/** Text that looks like a boolean, a number or a list becomes one; the schema of the type decides whether it fits. */
+function fieldValue(text: string): unknown {
+  if (/^(true|false|-?\d{1,10})$/.test(text) || /^\[.*\]$/s.test(text)) {
+    try {
+      return JSON.parse(text);
+    } catch (reason) {
+      if (reason instanceof SyntaxError) return text;
+      throw reason;
+    }
+  }
+  return text;
+}
+
+async function readJson(cli: Cli, file: string): Promise<unknown> {
+  const text = file === '-' ? await cli.terminal.readInput(recordLimitBytes) : await readText(file, recordLimitBytes);
+  const detail: ErrorDetail = { file };
+  if (text === null)
+    throw new PamError('PAM_NOT_FOUND', `there is no file ${file}`, { detail, remedy: 'Check the path.' });
+  try {
+    return JSON.parse(text);
+  } catch (reason) {
+    const what = file === '-' ? 'standard input' : file;
+    throw new PamError(
+      'PAM_USAGE',
+      `${what} is not JSON: ${reason instanceof Error ? reason.message.split('\n')[0] : ''}`,
+      { detail },
+    );
+  }
+}
+
+const letters = 'ABCDEFGHJKLMNPQRSTUVWXYZ';
+const small = 'abcdefghijkmnopqrstuvwxyz';
+const digits = '23456789';
+const signs = '-_.+=@%';
+
+/** 24 characters (about 145 bits) with a capital, a small letter, a digit and a sign; none that are easily confused. */
+export function generatePassword(): string {
+  const all = letters + small + digits + signs;
+  for (;;) {
+    const text = Array.from({ length: 24 }, () => all[draw(all.length)] ?? '').join('');
+    if ([letters, small, digits, signs].every((kind) => [...text].some((char) => kind.includes(char)))) return text;
+  }
+}
+
+/** A number below `limit` without bias. */
+function draw(limit: number): number {
+  for (;;) {
+    const [byte = 255] = crypto.getRandomValues(new Uint8Array(1));
+    if (byte < 256 - (256 % limit)) return byte % limit;
+  }
+}
