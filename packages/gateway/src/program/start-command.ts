@@ -1,0 +1,133 @@
+import { PamError } from '@sallyport/protocol';
+import { systemRuntime } from '../agent/index.ts';
+import { version } from '../version.ts';
+import { defaultMaxStreams, type RunningInstance, startInstance } from './instance.ts';
+import {
+  folderFor,
+  type JoinSource,
+  noJoinSource,
+  obtainJoin,
+  type ObtainedJoin,
+  pickJoinSource,
+} from './join-source.ts';
+import { createProgramLog, logFormats, logLevels, oneOf } from './program-log.ts';
+import type { Settings } from './settings.ts';
+import { claimStateFolder, defaultHome } from './state-folder.ts';
+import { openStopSignals } from './stop-signals.ts';
+import type { TakenSecrets } from './take-secrets.ts';
+import { readAllStdin, writeLine } from './system-stdio.ts';
+
+const defaultGraceSeconds = 10;
+const redialMaxMs = 10_000;
+
+type ProgramLog = ReturnType<typeof createProgramLog>;
+
+function logOf(settings: Settings): ProgramLog {
+  const usual = process.stdout.isTTY ? 'text' : 'json';
+  return createProgramLog({
+    format: oneOf('log-format', settings.text('log-format') ?? usual, logFormats),
+    level: oneOf('log-level', settings.text('log-level') ?? 'info', logLevels),
+    write: writeLine,
+  });
+}
+
+/** Obtains the configuration, again and again while the router of a token is down; says so once. */
+async function obtainPatiently(
+  source: JoinSource,
+  folder: string,
+  log: ProgramLog,
+  signal: AbortSignal,
+): Promise<ObtainedJoin> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await obtainJoin(source, folder, systemRuntime.nowMs);
+    } catch (reason) {
+      if (!(reason instanceof PamError) || reason.code !== 'PAM_ROUTER_UNREACHABLE') throw reason;
+      if (attempt === 0)
+        log.warn('router not reachable, trying until it answers', { code: reason.code, error: reason.message });
+      await pause(systemRuntime.random() * Math.min(redialMaxMs, 400 * 2 ** Math.min(attempt, 8)), signal);
+    }
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const stop = (): void => {
+    cancel();
+    reject(signal.reason);
+  };
+  const cancel = systemRuntime.schedule(ms, () => {
+    signal.removeEventListener('abort', stop);
+    resolve();
+  });
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
+  return promise;
+}
+
+/** `pam-gateway start`: runs one instance until it is told to stop or cannot go on. @returns the exit code. */
+export async function runStart(settings: Settings, secrets: TakenSecrets): Promise<number> {
+  const log = logOf(settings);
+  const exitWithStdin = settings.isOn('exit-with-stdin');
+  if (exitWithStdin && settings.text('token') === '-')
+    throw new PamError('PAM_CONFIG_INVALID', '--token - and --exit-with-stdin both need stdin');
+  const graceMs = 1_000 * (settings.whole('stop-grace', { least: 0, most: 86_400 }) ?? defaultGraceSeconds);
+  const maxStreams = settings.whole('max-streams', { least: 1, most: 20_000 }) ?? defaultMaxStreams;
+  const healthPort = settings.whole('health-port', { least: 1, most: 65_535 });
+  const source = await pickJoinSource({
+    configFile: settings.text('config-file'),
+    token: settings.text('token'),
+    environmentConfig: secrets.joinConfig,
+    environmentToken: secrets.token,
+    readStdin: readAllStdin,
+  });
+  const folder = claimStateFolder(settings.text('state-dir'), defaultHome(process.env), folderFor(source));
+  if (folder === null) throw noJoinSource();
+  const signals = openStopSignals({ exitWithStdin });
+  try {
+    const { config, from } = await obtainPatiently(source, folder.path, log, signals.stopping);
+    log.info('starting', {
+      version,
+      gateway: config.gateway,
+      routers: config.routers.join(' '),
+      from,
+      stateDir: folder.path,
+    });
+    const instance = await startInstance({
+      config,
+      stateDir: folder.path,
+      version,
+      runtime: systemRuntime,
+      log,
+      noStandby: settings.isOn('no-standby'),
+      maxStreams,
+      health: settings.isOn('listen-none') ? 'none' : (healthPort ?? 'socket'),
+    });
+    return await runUntilStopped(instance, signals, graceMs, log);
+  } catch (reason) {
+    if (signals.stopping.aborted) return signals.exitCode();
+    throw reason;
+  } finally {
+    signals.close();
+    folder.release();
+  }
+}
+
+async function runUntilStopped(
+  instance: RunningInstance,
+  signals: ReturnType<typeof openStopSignals>,
+  graceMs: number,
+  log: ProgramLog,
+): Promise<number> {
+  const why = await Promise.race([instance.gaveUp, signals.stopped]);
+  if (why instanceof PamError) {
+    await instance.stop(0);
+    throw why;
+  }
+  log.info('stopping', { why, streams: instance.health().streams });
+  const stopping = instance.stop(why === 'stdin closed' ? 0 : graceMs);
+  await Promise.race([stopping, signals.hurried.then(() => instance.hurry())]);
+  await stopping;
+  log.info('stopped');
+  return signals.exitCode();
+}

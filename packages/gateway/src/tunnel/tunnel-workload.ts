@@ -1,0 +1,257 @@
+import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { endReasonSchema, type LinkResult, PamError, toWireError } from '@sallyport/protocol';
+import { type InstanceIdentity, requestHash } from '@sallyport/seal';
+import {
+  connectLeg,
+  createStreamContext,
+  decodeTicket,
+  runInstanceStream,
+  type StreamOutcome,
+} from '@sallyport/stream';
+import type {
+  AddressPolicy,
+  DialDeps,
+  IdentityKeeper,
+  Log,
+  NeverEndpoint,
+  Runtime,
+  StreamReporter,
+  Workload,
+  WorkloadContext,
+} from '../agent/index.ts';
+import { type CheckDeps, type CheckedDispatch, checkDispatch, type Dispatch } from './check-dispatch.ts';
+import type { TunnelTarget } from './decide-tunnel.ts';
+import { dialForStream } from './dial-stream.ts';
+import { FactsMemory } from './open-facts.ts';
+import { createParkedLegs } from './parked-legs.ts';
+import { createReplayMemory } from './replay-memory.ts';
+import { createStreamTable, type RunningStream } from './stream-table.ts';
+
+export interface TunnelDeps extends Pick<CheckDeps, 'gateway' | 'app' | 'box'> {
+  readonly identity: IdentityKeeper;
+  readonly reporter: StreamReporter;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  readonly dial: DialDeps;
+  /** Routers and own listeners. */
+  readonly never: () => readonly NeverEndpoint[];
+  readonly localAddresses: () => readonly string[];
+  readonly maxStreams: number;
+}
+
+export interface TunnelWorkload extends Workload {
+  /** Takes nothing new, lets what runs end within `graceMs`, then resets the rest. Resolves when nothing runs. */
+  finish(graceMs: number): Promise<void>;
+  /** Resets everything now. */
+  reset(): void;
+}
+
+type Refusal = Extract<LinkResult<'stream.dispatch'>, { kind: 'refused' }>['class'];
+
+/**
+ * Tunnels: dispatch → checks → accepted → leg → TLS with the session key → OPEN → dial → bytes → ended.
+ *
+ * W1 nothing but the router is dialled before the client proved its key and said OPEN through end-to-end TLS.
+ * W2 one signed request makes at most one stream here.
+ * W3 a stream ends by its own ends, a kill, its signed time or this process; never by the loss of the control link.
+ *
+ * @see architecture sections 3 ("Session request") and 4 (`instance: dispatch → …`)
+ */
+export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
+  const { runtime, log, identity, reporter } = deps;
+  const streams = createStreamTable();
+  const legs = createParkedLegs(runtime, log);
+  const contexts = new WeakMap<InstanceIdentity, SecureContext>();
+  let isFinishing = false;
+  let checking = 0;
+
+  const policyOf = (target: TunnelTarget): AddressPolicy => ({
+    networks: target.networks,
+    onlyInside: target.onlyInside,
+    never: deps.never(),
+    localAddresses: deps.localAddresses(),
+  });
+  const checks: CheckDeps = {
+    gateway: deps.gateway,
+    app: deps.app,
+    box: deps.box,
+    replays: createReplayMemory(),
+    facts: new FactsMemory(),
+    nowMs: runtime.nowMs,
+    policyOf,
+  };
+
+  function refuse(refusal: Refusal, error: PamError): LinkResult<'stream.dispatch'> {
+    return { kind: 'refused', class: refusal, error: toWireError(error) };
+  }
+
+  function refuseEarly(dispatch: Dispatch, context: WorkloadContext): LinkResult<'stream.dispatch'> | null {
+    if (isFinishing) return refuse('draining', new PamError('PAM_DISPATCH_REFUSED', 'the instance is stopping'));
+    if (context.held?.epoch !== dispatch.epoch) {
+      const message = context.held === null ? 'the instance holds no slot' : 'the dispatch is for another epoch';
+      return refuse('old-epoch', new PamError('PAM_DISPATCH_REFUSED', message, { detail: { epoch: dispatch.epoch } }));
+    }
+    if (streams.size + checking >= deps.maxStreams) {
+      const message = `the instance runs its maximum of ${deps.maxStreams} streams`;
+      return refuse('full', new PamError('PAM_DISPATCH_REFUSED', message));
+    }
+    return null;
+  }
+
+  async function dispatch(
+    params: Dispatch,
+    context: WorkloadContext,
+    signal: AbortSignal,
+  ): Promise<LinkResult<'stream.dispatch'>> {
+    const twin = streams.get(params.stream);
+    if (twin !== undefined && twin.ticket === params.ticket && !twin.isOpen) return { kind: 'accepted' };
+    const early = refuseEarly(params, context);
+    if (early !== null) return early;
+    checking += 1;
+    try {
+      const checked = await checkDispatch(params, checks, context);
+      if (signal.aborted) throw new PamError('PAM_LEG_FAILED', 'the link ended while the dispatch was checked');
+      const running: RunningStream = {
+        stream: params.stream,
+        session: params.session,
+        ticket: params.ticket,
+        controller: new AbortController(),
+        isOpen: false,
+      };
+      streams.add(running);
+      void serve(params, checked, running, context);
+      return { kind: 'accepted' };
+    } catch (reason) {
+      if (!(reason instanceof PamError)) log.error('a dispatch could not be checked', { error: String(reason) });
+      const error = PamError.from(reason, 'PAM_INTERNAL', 'the dispatch could not be checked');
+      log.warn('dispatch refused', { stream: params.stream, code: error.code, error: error.message });
+      return refuse('denied', error);
+    } finally {
+      checking -= 1;
+    }
+  }
+
+  async function serve(
+    params: Dispatch,
+    checked: CheckedDispatch,
+    running: RunningStream,
+    context: WorkloadContext,
+  ): Promise<void> {
+    const { request } = checked;
+    const lifeMs = request.until * 1_000 - runtime.nowMs();
+    const cancelDeadline = runtime.schedule(lifeMs, () => running.controller.abort('deadline'));
+    let outcome: StreamOutcome;
+    try {
+      outcome = await runStream(params, checked, running, context);
+    } catch (reason) {
+      outcome = outcomeOfLeg(reason, running.controller.signal);
+    } finally {
+      cancelDeadline();
+    }
+    const { reason, bytesUp, bytesDown, error } = outcome;
+    streams.remove(params.stream);
+    reporter.add({
+      event: 'ended',
+      stream: params.stream,
+      atMs: Math.round(runtime.nowMs()),
+      reason,
+      bytesUp,
+      bytesDown,
+    });
+    log.info('stream ended', {
+      ...namesOf(params, checked),
+      reason,
+      bytesUp,
+      bytesDown,
+      ...(error === null ? {} : { code: error.code, error: error.message }),
+    });
+  }
+
+  const namesOf = (params: Dispatch, checked: CheckedDispatch): Record<string, string> => ({
+    stream: params.stream,
+    session: params.session,
+    instance: identity.id,
+    resource: checked.request.resource,
+  });
+
+  async function runStream(
+    params: Dispatch,
+    checked: CheckedDispatch,
+    running: RunningStream,
+    context: WorkloadContext,
+  ): Promise<StreamOutcome> {
+    const { signal } = running.controller;
+    const { request, target } = checked;
+    const [leg, tls, hash] = await Promise.all([
+      legOf(params, context, signal),
+      tlsContext(),
+      requestHash(params.request),
+    ]);
+    return runInstanceStream({
+      leg,
+      context: tls,
+      sessionKey: request.cnf,
+      ready: { requestHash: hash, head: context.log().head, instance: identity.id },
+      stream: params.stream,
+      dial: (_open, dialSignal) => dialForStream({ ...target, policy: policyOf(target) }, deps.dial, dialSignal),
+      onOpened: () => {
+        running.isOpen = true;
+        reporter.add({ event: 'opened', stream: params.stream, atMs: Math.round(runtime.nowMs()) });
+        log.info('stream opened', namesOf(params, checked));
+      },
+      signal,
+    });
+  }
+
+  async function legOf(params: Dispatch, context: WorkloadContext, signal: AbortSignal): Promise<Socket> {
+    if (params.parked) {
+      const bound = await legs.take(params.ticket).catch((error: PamError) => error);
+      if (!(bound instanceof PamError)) return bound;
+      log.debug('no bound leg, dialling one', { stream: params.stream, code: bound.code });
+    }
+    return connectLeg({ address: context.router, role: 'instance', ticket: decodeTicket(params.ticket), signal });
+  }
+
+  async function tlsContext(): Promise<SecureContext> {
+    const current = await identity.current();
+    const known = contexts.get(current);
+    if (known !== undefined) return known;
+    const made = createStreamContext(current);
+    contexts.set(current, made);
+    return made;
+  }
+
+  return {
+    dispatch,
+    forget: ({ stream, ticket }) => {
+      const running = streams.get(stream);
+      if (running?.ticket === ticket && !running.isOpen) running.controller.abort('stopped');
+    },
+    end: ({ streams: ids, reason }) => streams.end(ids, reason),
+    park: ({ tickets }, context) => {
+      if (!isFinishing) legs.park(tickets, context.router);
+    },
+    running: () => streams.ids(),
+    finish: async (graceMs) => {
+      isFinishing = true;
+      legs.close();
+      const cancel = runtime.schedule(graceMs, () => streams.end([], 'stopped'));
+      await streams.empty();
+      cancel();
+    },
+    reset: () => {
+      isFinishing = true;
+      legs.close();
+      streams.end([], 'stopped');
+    },
+  };
+}
+
+/** The stream never came to its TLS: the leg was not matched, or it was ended before. */
+function outcomeOfLeg(reason: unknown, signal: AbortSignal): StreamOutcome {
+  const error = PamError.from(reason, 'PAM_INTERNAL', 'the leg could not be opened');
+  const asked = endReasonSchema.safeParse(signal.reason);
+  const ended = signal.aborted ? (asked.success ? asked.data : 'stopped') : 'client-lost';
+  return { bytesUp: 0, bytesDown: 0, reason: ended, error, opened: false };
+}

@@ -1,0 +1,245 @@
+import { randomBytes } from 'node:crypto';
+import { createServer as createHttpServer } from 'node:http';
+import net, { type AddressInfo, type Socket } from 'node:net';
+import tls from 'node:tls';
+import {
+  createPeer,
+  decodePreamble,
+  type LinkParams,
+  type LinkResult,
+  type MembershipView,
+  PamError,
+  type Peer,
+  preambleBytes,
+  protocolRange,
+  toBase64url,
+} from '@sallyport/protocol';
+import { newRouterIdentity, type RouterIdentity } from '@sallyport/seal';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { Installation } from './installation.ts';
+
+export const newTicket = (): string => toBase64url(new Uint8Array(randomBytes(32)));
+
+/** What the router does differently from a good one; read each time. */
+export interface Script {
+  membership: MembershipView;
+  refuseHello: PamError | null;
+  clockOffsetMs: number;
+  protocol: { min: number; max: number };
+  /** Entries it shows; null: all. */
+  entries: readonly string[] | null;
+  wraps: LinkResult<'link.hello'>['wraps'] | null;
+  answersPings: boolean;
+  refuseEvents: PamError | null;
+  beatMs: number;
+  suspectMs: number;
+}
+
+export interface RouterLink {
+  readonly call: Peer<'router'>['call'];
+  readonly notify: Peer<'router'>['notify'];
+  readonly hello: Promise<LinkParams<'link.hello'>>;
+  readonly closed: Promise<void>;
+  /** Cuts the link without a word. */
+  cut(): void;
+}
+
+/** A router of one installation without any of the router's code: one port, control link, blind relay of legs. */
+export interface ScriptedRouter {
+  readonly port: number;
+  readonly address: string;
+  readonly identity: RouterIdentity;
+  readonly script: Script;
+  readonly links: RouterLink[];
+  readonly events: LinkParams<'stream.events'>[];
+  readonly byes: string[];
+  /** Preambles of legs, by role, that came in. */
+  readonly legs: string[];
+  /** Waits for the next link that said hello. */
+  nextLink(): Promise<RouterLink>;
+  /** Legs of these two tickets are spliced. */
+  pair(client: string, instance: string): void;
+  /** All TLS and legs refused until called with false. */
+  close(): Promise<void>;
+}
+
+export async function startScriptedRouter(
+  installationOf: (identity: RouterIdentity) => Promise<Installation>,
+  port = 0,
+): Promise<ScriptedRouter & { readonly installation: Installation }> {
+  const identity = await newRouterIdentity(['127.0.0.1'], Date.now());
+  const installation = await installationOf(identity);
+  const script: Script = {
+    membership: { kind: 'slot', seq: 1, epoch: 1 },
+    refuseHello: null,
+    clockOffsetMs: 0,
+    protocol: { ...protocolRange },
+    entries: null,
+    wraps: null,
+    answersPings: true,
+    refuseEvents: null,
+    beatMs: 100,
+    suspectMs: 2_000,
+  };
+  const links: RouterLink[] = [];
+  const events: LinkParams<'stream.events'>[] = [];
+  const byes: string[] = [];
+  const legs: string[] = [];
+  const peers = new Map<string, string>();
+  const waiting = new Map<string, Socket>();
+  const sockets = new Set<Socket>();
+  let linkWaiters: ((link: RouterLink) => void)[] = [];
+
+  function onLeg(socket: Socket, role: string, ticket: string): void {
+    legs.push(role);
+    if (role === 'echo') {
+      socket.end(Uint8Array.of(6));
+      return;
+    }
+    const other = peers.get(ticket);
+    if (other === undefined) {
+      socket.end(Uint8Array.of(2));
+      return;
+    }
+    const partner = waiting.get(other);
+    if (partner === undefined) {
+      waiting.set(ticket, socket);
+      return;
+    }
+    waiting.delete(other);
+    for (const [a, b] of [
+      [socket, partner],
+      [partner, socket],
+    ] as const) {
+      a.write(Uint8Array.of(0));
+      a.pipe(b);
+      a.on('close', () => b.destroy());
+      a.on('error', () => b.resetAndDestroy());
+    }
+  }
+
+  const http = createHttpServer((_request, response) => response.writeHead(404).end());
+  const wss = new WebSocketServer({ noServer: true, autoPong: false });
+  const tlsServer = tls.createServer({ key: identity.privateKeyPem, cert: identity.certificatePem }, (socket) =>
+    http.emit('connection', socket),
+  );
+  tlsServer.on('tlsClientError', () => undefined);
+  http.on('upgrade', (request, socket, head) => wss.handleUpgrade(request, socket, head, (ws) => onLink(ws)));
+
+  function onLink(ws: WebSocket): void {
+    const { promise: hello, resolve: helloSaid } = Promise.withResolvers<LinkParams<'link.hello'>>();
+    const { promise: closed, resolve: wasClosed } = Promise.withResolvers<void>();
+    const entries = (): readonly string[] => script.entries ?? installation.entries;
+    const shownHead = async () => {
+      const n = entries().length - 1;
+      return { n, hash: installation.log().hashes[n] ?? installation.head().hash };
+    };
+    const peer = createPeer<'router'>({
+      side: 'router',
+      send: (text) => ws.send(text),
+      handlers: {
+        'link.hello': async (params) => {
+          helloSaid(params);
+          if (script.refuseHello !== null) throw script.refuseHello;
+          const { membership, beatMs, suspectMs } = script;
+          const counts = { maxInstances: 3, admitted: 1 };
+          return {
+            membership,
+            ...counts,
+            beatMs,
+            suspectMs,
+            head: await shownHead(),
+            wraps: script.wraps ?? installation.wraps,
+          };
+        },
+        'link.bye': async ({ reason }) => {
+          byes.push(reason);
+          return {};
+        },
+        'log.read': async ({ from }) => ({ entries: entries().slice(from, from + 500), head: await shownHead() }),
+        'stream.events': async (params) => {
+          if (script.refuseEvents !== null) throw script.refuseEvents;
+          events.push(params);
+          return {};
+        },
+      },
+      schedule: (ms, fn) => {
+        const timer = setTimeout(fn, ms);
+        return () => clearTimeout(timer);
+      },
+      onBroken: () => ws.terminate(),
+      onHandlerError: () => ws.terminate(),
+    });
+    ws.on('message', (data) => peer.receive(String(data)));
+    ws.on('ping', (payload: Buffer) => {
+      if (!script.answersPings) return;
+      const pong = Buffer.alloc(8);
+      payload.copy(pong, 0, 0, 4);
+      pong.writeUInt32BE(script.beatMs, 4);
+      ws.pong(pong);
+    });
+    ws.on('error', () => undefined);
+    ws.on('close', () => {
+      peer.close(new PamError('PAM_LEG_FAILED', 'closed'));
+      wasClosed();
+    });
+    const link: RouterLink = { call: peer.call, notify: peer.notify, hello, closed, cut: () => ws.terminate() };
+    links.push(link);
+    void hello.then(() => {
+      for (const waiter of linkWaiters) waiter(link);
+      linkWaiters = [];
+    });
+    peer.notify('link.challenge', {
+      nonce: newTicket(),
+      timeMs: Date.now() + script.clockOffsetMs,
+      version: '0.1.0',
+      protocol: script.protocol,
+      echoTicket: newTicket(),
+    });
+  }
+
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('error', () => undefined);
+    let have = Buffer.alloc(0);
+    const peek = (): void => {
+      const chunk: Buffer | null = socket.read();
+      if (chunk !== null) have = Buffer.concat([have, chunk]);
+      const seen = decodePreamble(have);
+      if (seen.kind === 'incomplete') return;
+      socket.off('readable', peek);
+      if (seen.kind === 'tls') {
+        socket.unshift(have);
+        socket.allowHalfOpen = false;
+        tlsServer.emit('connection', socket);
+      } else if (seen.kind === 'leg') {
+        if (have.length > preambleBytes) socket.unshift(have.subarray(preambleBytes));
+        onLeg(socket, seen.role, toBase64url(seen.ticket));
+      } else socket.destroy();
+    };
+    socket.on('readable', peek);
+  });
+  await new Promise<void>((done) => server.listen(port, '127.0.0.1', done));
+  const bound = (server.address() as AddressInfo).port;
+  return {
+    port: bound,
+    address: `127.0.0.1:${bound}`,
+    identity,
+    installation,
+    script,
+    links,
+    events,
+    byes,
+    legs,
+    nextLink: () => new Promise((resolve) => linkWaiters.push(resolve)),
+    pair: (client, instance) => {
+      peers.set(client, instance);
+      peers.set(instance, client);
+    },
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((done) => server.close(() => done()));
+    },
+  };
+}
