@@ -26,7 +26,9 @@ beforeAll(async () => {
 afterAll(() => cleanup.run());
 
 async function titles(): Promise<readonly string[]> {
-  return members(await installation.json(['record', 'list']), 'records').map((record) => String(member(record, 'title')));
+  return members(await installation.json(['record', 'list']), 'records').map((record) =>
+    String(member(record, 'title')),
+  );
 }
 
 /** Writes records one after the other until told to stop; gives the titles that were acknowledged. */
@@ -41,7 +43,9 @@ async function write(round: number, stopped: () => boolean): Promise<readonly st
   return acknowledged;
 }
 
-test('a router killed at random while records are written has every one that it acknowledged', { timeout: 180_000 }, async () => {
+test('a router killed at random while records are written has every one that it acknowledged', {
+  timeout: 180_000,
+}, async () => {
   const random = createSeededRandom(20261123);
   const all: string[] = [];
   for (let round = 0; round < rounds; round += 1) {
@@ -63,10 +67,15 @@ test('a router killed at random while records are written has every one that it 
 
 test('after a router died its pool is back by itself, and a tunnel that was open serves new connections', async () => {
   await installation.restartRouter('SIGKILL');
-  await until('the old tunnel serves again', async () => (await curl(`http://${tunnel.host}:${tunnel.port}/`)).code === 0);
+  await until(
+    'the old tunnel serves again',
+    async () => (await curl(`http://${tunnel.host}:${tunnel.port}/`)).code === 0,
+  );
   await until('all three are members again', async () => {
     const list = await installation.json(['gateway', 'list']);
-    return member(list, 'gateways', 0, 'connected_instances') === 3 && member(list, 'gateways', 0, 'status') === 'online';
+    return (
+      member(list, 'gateways', 0, 'connected_instances') === 3 && member(list, 'gateways', 0, 'status') === 'online'
+    );
   });
   const ids = await Promise.all(instances.map((instance) => instance.id()));
   const listed = members(await installation.json(['gateway', 'list']), 'gateways', 0, 'instances');

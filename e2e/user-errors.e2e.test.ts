@@ -76,7 +76,10 @@ test('the router itself is never dialled, even where its network is allowed', as
 test('what does not exist is not found; what was mistyped is a usage error', async () => {
   expectError(await stdio('nothing-of-this-name'), 'PAM_NOT_FOUND');
   expectError(await installation.pam(['gateway', 'lst'], { code: null }), 'PAM_USAGE');
-  expectError(await installation.pam(['gateway', 'set-max-instances', '-g', 'dc1', '-m', '0'], { code: null }), 'PAM_USAGE');
+  expectError(
+    await installation.pam(['gateway', 'set-max-instances', '-g', 'dc1', '-m', '0'], { code: null }),
+    'PAM_USAGE',
+  );
 });
 
 test('errors in json mode are one line of JSON on standard error', async () => {
@@ -91,7 +94,21 @@ test('a gateway without a ready instance is said to have none', async () => {
     ...['config', 'new', '-n', 'dc2-net', '-a', 'prod', '-g', 'dc2', '--network', '127.0.0.0/8', '--tunneling', 'on'],
   ]);
   await installation.pam([
-    ...['record', 'new', 'pamMachine', '-n', 'lonely', '-a', 'prod', '-c', 'dc2-net', '--host', '127.0.0.1', '--port', '22'],
+    ...[
+      'record',
+      'new',
+      'pamMachine',
+      '-n',
+      'lonely',
+      '-a',
+      'prod',
+      '-c',
+      'dc2-net',
+      '--host',
+      '127.0.0.1',
+      '--port',
+      '22',
+    ],
   ]);
   expectError(await stdio('lonely'), 'PAM_POOL_NO_READY_INSTANCE');
 });
@@ -105,14 +122,21 @@ test('a wrong password and a wrong account secret are told apart', async () => {
       input: `${password}\n${secret}\n`,
     });
   expectError(await login('not the password at all', kit.account_secret), 'PAM_SIGN_IN_FAILED');
-  const wrong = await login('correct horse battery staple 7', kit.account_secret.replace(/[0-9A-Z]/, (c) => (c === '2' ? '3' : '2')));
+  const wrong = await login(
+    'correct horse battery staple 7',
+    kit.account_secret.replace(/[0-9A-Z]/, (c) => (c === '2' ? '3' : '2')),
+  );
   expect(wrong.code).not.toBe(0);
   expect(wrong.stderr).toMatch(/PAM_(ACCOUNT_SECRET_WRONG|USAGE)/);
 });
 
 test('tokens: each way of being wrong has an error of its own', async () => {
   const token = async (name: string, args: readonly string[] = []): Promise<string> =>
-    (await installation.pam(['gateway', 'new', '-n', name, '-a', 'prod', ...args])).stdout.trim().split('\n').at(-1)?.trim() ?? '';
+    (await installation.pam(['gateway', 'new', '-n', name, '-a', 'prod', ...args])).stdout
+      .trim()
+      .split('\n')
+      .at(-1)
+      ?.trim() ?? '';
   const redeem = (text: string): Promise<Run> =>
     runProgram('pam-gateway', ['redeem', '-'], { input: text, env: { SALLYPORT_HOME: installation.home } });
   const whole = await token('by-token');
@@ -124,10 +148,14 @@ test('tokens: each way of being wrong has an error of its own', async () => {
 
 test('configurations: truncated, altered, of another installation and of a removed gateway are told apart', async () => {
   const start = (text: string): Promise<Run> =>
-    runProgram('pam-gateway', ['start', '--state-dir', join(installation.folder, 'never'), '--exit-with-stdin', '--log-format', 'json'], {
-      env: { GATEWAY_CONFIG: text, SALLYPORT_HOME: installation.home },
-      withinMs: 30_000,
-    });
+    runProgram(
+      'pam-gateway',
+      ['start', '--state-dir', join(installation.folder, 'never'), '--exit-with-stdin', '--log-format', 'json'],
+      {
+        env: { GATEWAY_CONFIG: text, SALLYPORT_HOME: installation.home },
+        withinMs: 30_000,
+      },
+    );
   const expectRefused = (run: Run, code: ErrorCode): void => {
     expect(run.stderr).toContain(code);
     expect(run.code).toBe(errorCatalog[code].exit);
@@ -138,7 +166,10 @@ test('configurations: truncated, altered, of another installation and of a remov
 
   const plain = JSON.parse(Buffer.from(config, 'base64').toString()) as Record<string, unknown>;
   const foreign = await newInstallation(cleanup.later);
-  const foreignConfig = JSON.parse(Buffer.from(await withPool(foreign), 'base64').toString()) as Record<string, unknown>;
+  const foreignConfig = JSON.parse(Buffer.from(await withPool(foreign), 'base64').toString()) as Record<
+    string,
+    unknown
+  >;
   const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64');
   // Our installation's name on another router's address: its key is not the pinned one.
   expectRefused(await start(encode({ ...plain, routers: foreignConfig['routers'] })), 'PAM_ROUTER_IMPOSTOR');
@@ -154,13 +185,20 @@ test('configurations: truncated, altered, of another installation and of a remov
 
 test('a setup code that is mistyped, used or of another router is refused', async () => {
   const setup = (args: readonly string[]): Promise<Run> =>
-    runProgram('pam', ['setup', ...args, '--name', 'eve', '--password-stdin', '--save-kit', join(installation.folder, 'eve.json')], {
-      env: { SALLYPORT_HOME: join(installation.folder, 'eve') },
-      input: 'a password of eve\n',
-    });
+    runProgram(
+      'pam',
+      ['setup', ...args, '--name', 'eve', '--password-stdin', '--save-kit', join(installation.folder, 'eve.json')],
+      {
+        env: { SALLYPORT_HOME: join(installation.folder, 'eve') },
+        input: 'a password of eve\n',
+      },
+    );
   const [address = '', code = ''] = installation.router.setupArgs ?? [];
   expectError(await setup([address, code]), 'PAM_ROUTER_CLAIMED');
-  expectError(await setup([address, `${code.slice(0, -1)}${code.endsWith('A') ? 'B' : 'A'}`]), 'PAM_SETUP_CODE_INVALID');
+  expectError(
+    await setup([address, `${code.slice(0, -1)}${code.endsWith('A') ? 'B' : 'A'}`]),
+    'PAM_SETUP_CODE_INVALID',
+  );
   const fresh = await startRouter(cleanup.later, { dataDir: join(installation.folder, 'fresh') });
   expectError(await setup([fresh.address, code]), 'PAM_ROUTER_IMPOSTOR');
 });
@@ -180,7 +218,12 @@ test('an impostor on the same port with another key is refused, and nothing was 
 });
 
 test('rubbish on the port costs one connection, never the router', async () => {
-  const rubbish = [Buffer.alloc(100_000, 0x41), Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0x16, 3, 1, 255, 255]), Buffer.alloc(0)];
+  const rubbish = [
+    Buffer.alloc(100_000, 0x41),
+    Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+    Buffer.from([0x16, 3, 1, 255, 255]),
+    Buffer.alloc(0),
+  ];
   for (const bytes of rubbish) {
     const socket = connect(installation.router.port, '127.0.0.1');
     await new Promise<void>((resolve) => {
