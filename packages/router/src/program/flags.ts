@@ -1,0 +1,132 @@
+import { readFileSync } from 'node:fs';
+import { PamError } from '@sallyport/protocol';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { z } from 'zod';
+import { defaultTiming, type PoolTiming } from '../pool/index.ts';
+import { logFormats, logLevels } from './router-log.ts';
+
+/** `--a-b` = environment SALLYPORT_A_B = `a-b` in the --config file, in this order. */
+function option(flags: string, description: string): Option {
+  const name = /--([\w-]+)/.exec(flags)?.[1] ?? '';
+  return new Option(flags, description).env(`SALLYPORT_${name.replaceAll('-', '_').toUpperCase()}`);
+}
+
+function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+  };
+}
+
+function hostPort(text: string): string {
+  if (/^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):\d{1,5}$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be HOST:PORT, with an IPv6 address in brackets.');
+}
+
+export const defaultPort = 7_443;
+/** Timing constants of the pool an operator may set; the others follow from them or are measured. */
+const settable = ['beatMs', 'suspectMs', 'cutMs', 'reserveMs', 'graceMs', 'unwantedMs', 'hedgeMs', 'promoteMs'] as const;
+const meanings: Record<(typeof settable)[number], string> = {
+  beatMs: 'beat of a control link',
+  suspectMs: 'silence that makes an instance suspect',
+  cutMs: 'silence that cuts a control link',
+  reserveMs: 'time the slot of a lost link is kept while another waits',
+  graceMs: 'the same after this router starts',
+  unwantedMs: 'time the slot of a lost link is kept while nobody waits',
+  hedgeMs: 'time an instance has to answer a dispatch before another is asked',
+  promoteMs: 'time a promoted standby has to acknowledge',
+};
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+export function addPlaceFlags(command: Command): Command {
+  return command
+    .addOption(option('--data-dir <folder>', 'folder that holds everything').default('./.sallyport'))
+    .addOption(option('--database-url <url>', 'postgres://… instead of the embedded store'))
+    .addOption(option('--config <file>', 'JSON file with settings, keys as the flags without dashes'));
+}
+
+export function addStartFlags(command: Command): Command {
+  addPlaceFlags(command)
+    .addOption(option('--listen <address>', 'address to listen on').default('0.0.0.0'))
+    .addOption(option('--port <number>', 'port; 0 = any free one').default(defaultPort).argParser(wholeNumber(0, 65_535)))
+    .addOption(option('--public-name <host:port>', 'address under which people and gateways reach it').argParser(hostPort))
+    .addOption(option('--log-format <format>', 'of the log on stderr').choices([...logFormats]).default('json'))
+    .addOption(option('--log-level <level>', 'least level that is logged').choices([...logLevels]).default('info'));
+  for (const name of settable) {
+    const text = `${meanings[name]}, ms (default: ${defaultTiming[name]})`;
+    command.addOption(option(`--${kebab(name)} <ms>`, text).argParser(wholeNumber(1, 3_600_000)));
+  }
+  return command.addOption(new Option('--exit-with-stdin').hideHelp());
+}
+
+const configFileSchema = z.record(z.string().max(64), z.union([z.string().max(4_096), z.number(), z.boolean()]));
+
+function readConfigFile(file: string): z.infer<typeof configFileSchema> {
+  try {
+    const text = readFileSync(file, 'utf8');
+    if (text.length > 65_536) throw new PamError('PAM_TOO_LARGE', `${file} is over 64 KiB`);
+    return configFileSchema.parse(JSON.parse(text));
+  } catch (reason) {
+    throw PamError.from(reason, 'PAM_CONFIG_INVALID', `the settings file ${file} cannot be read, or is no JSON object of plain values`);
+  }
+}
+
+/** Fills from the --config file what neither flag nor environment gave. @throws PAM_CONFIG_INVALID naming the key. */
+export function applyConfigFile(command: Command): void {
+  const { config } = command.opts<{ config?: string }>();
+  if (config === undefined) return;
+  for (const [key, value] of Object.entries(readConfigFile(config))) {
+    const known = command.options.find((each) => each.long === `--${key}`);
+    if (known === undefined) throw new PamError('PAM_CONFIG_INVALID', `${config}: there is no setting '${key}'`);
+    const name = known.attributeName();
+    const source = command.getOptionValueSource(name);
+    if (source === 'cli' || source === 'env') continue;
+    try {
+      const parsed: unknown = known.parseArg ? known.parseArg(String(value), undefined) : String(value);
+      command.setOptionValueWithSource(name, parsed, 'config');
+    } catch (reason) {
+      const why = reason instanceof Error ? reason.message : 'not of its form';
+      throw new PamError('PAM_CONFIG_INVALID', `${config}: ${key}: ${why}`, { cause: reason });
+    }
+  }
+}
+
+const placeSchema = z.object({ dataDir: z.string().min(1).max(4_096), databaseUrl: z.string().min(1).max(4_096).optional() });
+const startSchema = z.object({
+  ...placeSchema.shape,
+  listen: z.string().min(1).max(255),
+  port: z.int(),
+  publicName: z.string().optional(),
+  logFormat: z.enum(logFormats),
+  logLevel: z.enum(logLevels),
+  exitWithStdin: z.boolean().optional(),
+});
+
+/** Data folder and database, checked. @throws PAM_CONFIG_INVALID */
+export function placeOf(command: Command): z.infer<typeof placeSchema> {
+  applyConfigFile(command);
+  const parsed = placeSchema.safeParse(command.opts());
+  if (parsed.success) return parsed.data;
+  throw new PamError('PAM_CONFIG_INVALID', `--${kebab(String(parsed.error.issues[0]?.path[0]))} is missing or malformed`);
+}
+
+/** Everything `start` needs, checked. @throws PAM_CONFIG_INVALID */
+export function startSettingsOf(command: Command): z.infer<typeof startSchema> & { readonly timing: Partial<PoolTiming> } {
+  applyConfigFile(command);
+  const options: Record<string, unknown> = command.opts();
+  const parsed = startSchema.safeParse(options);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new PamError('PAM_CONFIG_INVALID', `--${kebab(String(issue?.path[0]))}: ${issue?.message ?? 'malformed'}`);
+  }
+  const timing: Partial<Record<keyof PoolTiming, number>> = {};
+  for (const name of settable) {
+    const value = options[name];
+    if (typeof value === 'number') timing[name] = value;
+  }
+  return { ...parsed.data, timing };
+}

@@ -1,0 +1,62 @@
+import { productVersion } from '@sallyport/protocol';
+import type { Command } from 'commander';
+import { type RunningRouter, startRouter } from '../start-router.ts';
+import { startSettingsOf } from './flags.ts';
+import { oneLine, reportError } from './report-error.ts';
+import { createRouterLog } from './router-log.ts';
+
+/**
+ * Runs the router until a signal, the end of stdin (with --exit-with-stdin) or an error that it cannot go on after.
+ *
+ * A first SIGTERM or SIGINT stops in order and exits 0; a second one exits at once with 130.
+ *
+ * @returns the exit code.
+ */
+export async function runStart(command: Command): Promise<number> {
+  const settings = startSettingsOf(command);
+  const log = createRouterLog(settings.logLevel, settings.logFormat, (line) => process.stderr.write(line));
+  let finish: (code: number) => void = () => undefined;
+  const finished = new Promise<number>((resolve) => {
+    finish = resolve;
+  });
+  const fatal = (error: unknown): void => {
+    log.error('the router cannot go on', { error: oneLine(error) });
+    process.exit(reportError(error));
+  };
+  process.on('uncaughtException', fatal);
+  process.on('unhandledRejection', fatal);
+  let signals = 0;
+  const onSignal = (): void => {
+    signals += 1;
+    if (signals > 1) process.exit(130);
+    finish(0);
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  if (settings.exitWithStdin === true) {
+    process.stdin.on('end', onSignal).on('error', onSignal).resume();
+  }
+
+  const router = await startRouter({
+    dataDir: settings.dataDir,
+    listen: settings.listen,
+    port: settings.port,
+    publicName: settings.publicName ?? null,
+    databaseUrl: settings.databaseUrl ?? null,
+    timing: settings.timing,
+    log,
+    onFatal: fatal,
+  });
+  printReady(router);
+  // Nothing else holds the process: its sockets belong to the relay, its timers are let go.
+  const code = await finished;
+  log.info('router stops');
+  await router.stop();
+  return code;
+}
+
+function printReady(router: RunningRouter): void {
+  const host = router.host.includes(':') ? `[${router.host}]` : router.host;
+  process.stdout.write(`sallyport router ${productVersion} ready on ${host}:${router.port}\n`);
+  if (router.setupCode !== null) process.stdout.write(`pam setup ${router.publicName} ${router.setupCode}\n`);
+}
