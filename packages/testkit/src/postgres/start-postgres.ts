@@ -89,9 +89,11 @@ export async function startPostgres(): Promise<PostgresServer> {
     'max_connections=300',
     'shared_buffers=32MB',
   ].flatMap((setting) => ['-c', setting]);
-  // The shell waits on stdin, which closes with this process however it ends, and then stops the server.
+  // The shell waits on stdin, which closes with this process however it ends, and then stops the server by its own
+  // pid file (runuser does not pass SIGINT on) and removes the folder.
   const [program, args] = command('postgres', ['-D', data, ...settings]);
-  const guard = spawn('sh', ['-c', '"$@" & p=$!; cat > /dev/null; kill -INT $p; wait $p', 'guard', program, ...args], {
+  const script = '"$@" & cat > /dev/null; kill -INT $(head -1 "$0/data/postmaster.pid"); wait; rm -rf "$0"';
+  const guard = spawn('sh', ['-c', script, folder, program, ...args], {
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   const url = `postgres://postgres:test-only@127.0.0.1:${port}/postgres`;
