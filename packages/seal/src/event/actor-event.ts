@@ -14,7 +14,8 @@ const eventSchema = z.strictObject({
   prev: z.union([z.literal(''), hashSchema]),
   at: z.int().min(0).max(253_402_300_799),
   /** What was done, a word of ours: 'record.write'. */
-  act: z.string().regex(/^[a-z][a-z0-9.-]{0,63}$/),
+  /** `METHOD /path` of an audited route, or a word of the control link (`stream.events`). */
+  act: z.string().regex(/^[A-Za-z][\w ./-]{0,255}$/),
   /** UIDs and ids it was done to. */
   on: z.array(z.string().regex(/^[\w-]{1,64}$/)).max(64),
   /** digestOf(the rest of the message that carries the event). */
