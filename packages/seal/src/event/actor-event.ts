@@ -13,7 +13,6 @@ const eventSchema = z.strictObject({
   /** Hash of the actor's event before; '' in the first. */
   prev: z.union([z.literal(''), hashSchema]),
   at: z.int().min(0).max(253_402_300_799),
-  /** What was done, a word of ours: 'record.write'. */
   /** `METHOD /path` of an audited route, or a word of the control link (`stream.events`). */
   act: z.string().regex(/^[A-Za-z][\w ./-]{0,255}$/),
   /** UIDs and ids it was done to. */
