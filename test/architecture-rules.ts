@@ -60,7 +60,7 @@ function foldersOf(module: ModuleFacts): string[] {
     if (there === home) return [];
     const found: string[] = [];
     const [, other = ''] = /^packages\/router\/src\/([^/]+)$/.exec(there) ?? [];
-    if (conceptFolders.has(there) && path !== `${there}/index.ts`) {
+    if (conceptFolders.has(there) && path !== `${there}/index.ts` && !isTest(module.path)) {
       found.push(`${module.path}: enters ${there} beside its index.ts (${posix.basename(path)})`);
     }
     if (isTest(module.path) || !routerConcepts.includes(concept)) return found;

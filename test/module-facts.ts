@@ -25,6 +25,8 @@ interface SyntaxNode {
 
 const timers = new Set(['setTimeout', 'setInterval']);
 const ambientMembers = new Set(['Date.now', 'Math.random', 'performance.now', 'globalThis.setTimeout']);
+/** Ours, and the one commander asks its argument parsers to throw. */
+const ownThrows = new Set(['PamError', 'InvalidArgumentError']);
 const silencer = /@ts-ignore|@ts-expect-error|@ts-nocheck|(?:oxlint|eslint)-disable|biome-ignore|\b(?:TODO|FIXME)\b/g;
 
 function isNode(value: unknown): value is SyntaxNode {
@@ -72,7 +74,7 @@ function foreignThrow(node: SyntaxNode): string | undefined {
   const thrown = node['argument'];
   if (node.type !== 'ThrowStatement' || !isNode(thrown) || thrown.type !== 'NewExpression') return undefined;
   const name = nameOf(thrown['callee']);
-  return name === 'PamError' ? undefined : name;
+  return ownThrows.has(name) ? undefined : name;
 }
 
 /** Reads one module's syntax. Throws when it does not parse. */

@@ -14,16 +14,22 @@ const stated = paragraphs
   .filter((text) => text.includes('*stated*'))
   .map((text) => /^\*\*([CL]\d+)\*\*/.exec(text)?.[1]);
 
-const titles = globSync('{packages/*/{src,test},e2e,test,scripts}/**/*.test.ts', { cwd: root })
-  .filter((path) => !path.endsWith('threat-model.test.ts'))
-  .map((path) => readFileSync(join(root, path), 'utf8'))
-  .flatMap(
-    (source) =>
-      source.match(/^\s*test(?:\.\w+)*\([^'"`]*(['"`]).*?\1/gm) ??
-      source.match(/\btest\.each\([^)]*\)\(\s*['"`].*/g) ??
-      [],
-  );
-const cited = new Set(titles.flatMap((title) => title.match(/\[[CL]\d+\]/g) ?? []).map((id) => id.slice(1, -1)));
+/** Ids at the beginning of a title: the first string after an opening bracket. */
+const citation = /\(\s*['"`]((?:\[[CL]\d+\] )+)/g;
+const citationsIn = (source: string): string[] =>
+  [...source.matchAll(citation)].flatMap(([, ids = '']) => ids.match(/[CL]\d+/g) ?? []);
+const cited = new Set(
+  globSync('{packages/*/{src,test},e2e,test,scripts}/**/*.test.ts', { cwd: root })
+    .filter((path) => !path.endsWith('threat-model.test.ts'))
+    .flatMap((path) => citationsIn(readFileSync(join(root, path), 'utf8'))),
+);
+
+test('a citation is read from every form of a test, and from nothing else', () => {
+  expect(citationsIn("test('[C1] x', () => {")).toEqual(['C1']);
+  expect(citationsIn("])('[C2] [L3] %s', async")).toEqual(['C2', 'L3']);
+  expect(citationsIn('test.each(rows)(\n  `[C4] ${x}`,')).toEqual(['C4']);
+  expect(citationsIn('// [C5] is not shown here')).toEqual([]);
+});
 
 test('claims and limits are numbered without a gap, once each', () => {
   for (const letter of ['C', 'L']) {
