@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { readHeader, type SealedRules } from '../jose/sealed.ts';
 import { refusal } from '../refuse.ts';
 
-export const placePartSchema = z.union([partSchema, z.literal('recordings')]);
+const placePartSchema = z.union([partSchema, z.literal('recordings')]);
 export type PlacePart = z.infer<typeof placePartSchema>;
 
 export const placeSchema = z.strictObject({

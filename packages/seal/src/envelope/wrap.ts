@@ -16,7 +16,7 @@ import type { Commitments } from '../log/entry.ts';
 import type { LogState } from '../log/state.ts';
 import { refusal } from '../refuse.ts';
 
-export const wrapPlaceSchema = z.strictObject({
+const wrapPlaceSchema = z.strictObject({
   app: applicationUidSchema,
   part: keyPartSchema,
   gen: generationSchema,

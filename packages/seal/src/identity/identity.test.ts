@@ -52,12 +52,18 @@ test('a certificate that is expired, not yet valid, or of another pool is refuse
 
 const x509 = await loadX509();
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+/** Key usages as BIT STRINGs: digitalSignature, keyAgreement, digitalSignature and keyCertSign. */
+const keyUsages = {
+  digitalSignature: new Uint8Array([3, 2, 7, 0x80]),
+  keyAgreement: new Uint8Array([3, 2, 3, 0x08]),
+  both: new Uint8Array([3, 2, 2, 0x84]),
+} as const;
 interface Forgery {
   readonly subject?: string;
   readonly issuer?: string;
   readonly names?: readonly string[];
   readonly ca?: boolean | 'absent';
-  readonly keyUsage?: number;
+  readonly keyUsage?: 'digitalSignature' | 'keyAgreement' | 'both';
   readonly extended?: readonly string[];
   readonly days?: number;
   readonly more?: boolean;
@@ -66,7 +72,7 @@ interface Forgery {
 const forge = async (forgery: Forgery): Promise<string> => {
   const key = instance.key;
   const publicKey = await crypto.subtle.importKey('jwk', { ...key.publicJwk }, algorithm, true, ['verify']);
-  const { BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension, KeyUsageFlags } = x509;
+  const { BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension } = x509;
   const names = forgery.names ?? [`sallyport:gateway:${pool.uid}`, `sallyport:instance:${instance.id}`];
   const certificate = await x509.X509CertificateGenerator.create({
     subject: [{ CN: [forgery.subject ?? instance.id] }],
@@ -78,7 +84,7 @@ const forge = async (forgery: Forgery): Promise<string> => {
     signingAlgorithm: algorithm,
     extensions: [
       ...(forgery.ca === 'absent' ? [] : [new BasicConstraintsExtension(forgery.ca ?? false, undefined, true)]),
-      new x509.KeyUsagesExtension(forgery.keyUsage ?? KeyUsageFlags.digitalSignature, true),
+      new x509.Extension('2.5.29.15', true, keyUsages[forgery.keyUsage ?? 'digitalSignature']),
       new ExtendedKeyUsageExtension([...(forgery.extended ?? [ExtendedKeyUsage.serverAuth])], true),
       new x509.SubjectAlternativeNameExtension(names.map((value) => ({ type: 'url', value }) as const)),
       ...(forgery.more === true ? [new x509.Extension('1.2.3.4', false, new Uint8Array([5, 0]))] : []),
@@ -91,8 +97,8 @@ const forgeries: readonly (readonly [what: string, forgery: Forgery, why: string
   ['nothing changed', {}, ''],
   ['CA:true', { ca: true }, 'is-ca'],
   ['no basic constraints', { ca: 'absent' }, 'is-ca'],
-  ['keyCertSign', { keyUsage: 33 }, 'usage'],
-  ['no digitalSignature', { keyUsage: 16 }, 'usage'],
+  ['keyCertSign', { keyUsage: 'both' }, 'usage'],
+  ['no digitalSignature', { keyUsage: 'keyAgreement' }, 'usage'],
   ['clientAuth', { extended: ['1.3.6.1.5.5.7.3.2'] }, 'usage'],
   ['serverAuth and clientAuth', { extended: ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'] }, 'usage'],
   ['a week of life', { days: 7 }, 'life'],
@@ -118,7 +124,7 @@ test.each(forgeries)('[C2] a certificate under the pool key with %s ends in %o %
 
 test('a flipped byte anywhere in a certificate is refused, garbage throws nothing but PamError', async () => {
   const der = new Uint8Array(new X509Certificate(instance.certificatePem).raw);
-  for (let at = 0; at < der.length; at += 7) {
+  for (let at = 0; at < der.length; at += 3) {
     const flipped = der.slice();
     flipped[at] = (flipped[at] ?? 0) ^ 1;
     expect(await check({ der: flipped })).toMatch(/^PAM_INSTANCE_UNVERIFIED /);

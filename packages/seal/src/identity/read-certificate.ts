@@ -4,6 +4,7 @@ import { exportJWK } from 'jose';
 import { copyBytes, sha256 } from '../bytes.ts';
 import { type PublicJwk, publicJwkSchema } from '../keys/ec-key.ts';
 import { refusal } from '../refuse.ts';
+import { hasExactFraming } from './der-framing.ts';
 import { loadX509 } from './x509-library.ts';
 
 const maxBytes = 8_192;
@@ -36,6 +37,7 @@ export async function readCertificate(input: Uint8Array | string, rules: Certifi
   try {
     const parsed = await parse(input);
     const { certificate } = parsed;
+    if (!hasExactFraming(new Uint8Array(certificate.rawData))) throw refuse('malformed', 'is not exact DER');
     if (rules.nowMs < certificate.notBefore.getTime())
       throw refuse('not-yet-valid', 'is not valid yet: compare clocks');
     if (rules.nowMs > certificate.notAfter.getTime()) throw refuse('expired', 'has expired');

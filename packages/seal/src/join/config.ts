@@ -6,7 +6,7 @@ import { refusal } from '../refuse.ts';
 import { base64, parseHostPort } from './text.ts';
 
 /** Longest text looked at, characters. */
-export const joinConfigMaxChars = 16_384;
+const joinConfigMaxChars = 16_384;
 
 export const joinConfigSchema = z.strictObject({
   v: z.literal(1),

@@ -121,7 +121,7 @@ test('a token is read with and without a port, for names, IPv4 and IPv6', async 
 test.each([
   ['pam.example:abc', 'truncated'],
   ['pam.example:', 'truncated'],
-  [`${'t'.repeat(43)}`, 'host'],
+  ['t'.repeat(43), 'host'],
   [`:${'t'.repeat(42)}A`, 'host'],
   [`a b:${'t'.repeat(42)}A`, 'host'],
   [`pam.example:99999:${'t'.repeat(42)}A`, 'host'],

@@ -9,16 +9,14 @@ import { refusal } from '../refuse.ts';
  * Statements: compact JWS (RFC 7515), ES256 only, protected header exactly {alg, typ, kid}, one `typ` per kind, `kid`
  * the RFC 7638 thumbprint of the signer's key.
  */
-export const statementTypes = [
-  'sallyport-log+jws',
-  'sallyport-part+jws',
-  'sallyport-wrap+jws',
-  'sallyport-request+jwt',
-  'sallyport-hello+jws',
-  'sallyport-recovery+jws',
-  'sallyport-event+jws',
-] as const;
-export type StatementType = (typeof statementTypes)[number];
+export type StatementType =
+  | 'sallyport-log+jws'
+  | 'sallyport-part+jws'
+  | 'sallyport-wrap+jws'
+  | 'sallyport-request+jwt'
+  | 'sallyport-hello+jws'
+  | 'sallyport-recovery+jws'
+  | 'sallyport-event+jws';
 
 /** Signature of 64 bytes in canonical base64url: the last character has four bits that must be zero. */
 const compactForm = /^([\w-]+)\.([\w-]+)\.[\w-]{85}[AQgw]$/;

@@ -1,7 +1,7 @@
 import { PamError } from '@sallyport/protocol';
 import { type Bytes, copyBytes, randomBytes, utf8 } from '../bytes.ts';
 
-export const symmetricKeyBytes = 32;
+const symmetricKeyBytes = 32;
 
 /** A fresh 256-bit key. */
 export function newSymmetricKey(): Uint8Array {

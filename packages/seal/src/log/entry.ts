@@ -30,7 +30,7 @@ const personKeysSchema = z.strictObject({
   signKey: publicJwkSchema,
   boxKey: publicJwkSchema,
 });
-export const commitmentsSchema = z.strictObject({ facts: hashSchema, secrets: hashSchema, recordings: hashSchema });
+const commitmentsSchema = z.strictObject({ facts: hashSchema, secrets: hashSchema, recordings: hashSchema });
 
 const kinds = {
   genesis: { installation: uid, person: personKeysSchema, recoveryKey: publicJwkSchema, routerPins: pins },

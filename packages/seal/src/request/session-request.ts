@@ -26,7 +26,7 @@ const requestMaxChars = 16_384;
 
 const seconds = z.int().min(0).max(253_402_300_799);
 
-export const sessionRequestSchema = z.strictObject({
+const sessionRequestSchema = z.strictObject({
   iss: deviceIdSchema,
   aud: z.string().regex(/^gateway:[A-Za-z][\w-]{21}$/),
   jti: z.string().regex(/^[\w-]{22,64}$/),
