@@ -42,8 +42,7 @@ const none: readonly PoolEffect[] = [];
 function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' }>, effects: PoolEffect[]): void {
   switch (event.kind) {
     case 'started':
-      for (const snapshot of event.snapshots) start(state, snapshot, effects);
-      return;
+      return start(state, event.snapshots, effects);
     case 'hello':
       return hello(state, event.hello, effects);
     case 'admitted':
@@ -284,12 +283,11 @@ function poolOf(state: RouterPools, snapshot: PoolSnapshot): Pool {
 }
 
 /** After a start every member is absent and keeps its place for RG. */
-function start(state: RouterPools, snapshot: PoolSnapshot, effects: PoolEffect[]): void {
-  const pool = poolOf(state, snapshot);
-  adopt(state, snapshot, effects);
-  state.graceUntilMs = state.judgeMs + graceMs(state);
-  for (const member of pool.members.values()) {
-    if (member.link === null) goAbsent(state, member, state.graceUntilMs);
+function start(state: RouterPools, snapshots: readonly PoolSnapshot[], effects: PoolEffect[]): void {
+  for (const snapshot of snapshots) adopt(state, snapshot, effects);
+  const until = state.judgeMs + graceMs(state);
+  for (const pool of state.pools.values()) {
+    for (const member of pool.members.values()) if (member.link === null) goAbsent(state, member, until);
   }
 }
 
