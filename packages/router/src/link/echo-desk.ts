@@ -2,6 +2,8 @@ import { PamError } from '@sallyport/protocol';
 
 /** Which echo tickets came back through the data port: an instance that cannot reach it must not be admitted. */
 export interface EchoDesk {
+  /** Before the instance is told the ticket: its echo comes before its hello does. */
+  expect(ticket: string): void;
   echoed(ticket: string): void;
   /** Resolves when the ticket came back. @throws PAM_LEG_FAILED after `waitMs`. */
   wait(ticket: string): Promise<void>;
@@ -17,6 +19,7 @@ export function createEchoDesk(waitMs: number, after: (ms: number, fn: () => voi
     return known;
   };
   return {
+    expect: (ticket) => void entry(ticket),
     echoed: (ticket) => {
       const known = open.get(ticket);
       if (known === undefined) return;

@@ -144,7 +144,8 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     return { membership, maxInstances, admitted, beatMs, suspectMs, head, wraps: wraps.slice(0, 300) };
   }
 
-  function closed(link: Link): void {
+  function closed(link: Link, echoTicket: string): void {
+    deps.echo.forget(echoTicket);
     links.delete(link.id);
     const member = link.member();
     if (member !== null) {
@@ -189,12 +190,14 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
           if (member !== null) await deps.acceptEvents.accept(member.instance, params, use().sessions);
         },
         beat: (which, ping) => use().pool.beat(which.id, ping),
-        closed,
+        closed: (which) => closed(which, echoTicket),
         unexpected: (what, error) => deps.log('error', 'control link handler failed', { what, error: String(error) }),
       });
       links.set(id, link);
     };
+    deps.echo.expect(echoTicket);
     void deps.expectEcho(echoTicket).then(start, (error: unknown) => {
+      deps.echo.forget(echoTicket);
       deps.log('error', 'no echo ticket', { error: String(error) });
       ws.terminate();
     });
