@@ -26,7 +26,8 @@ export async function checkHello(
       detail: { gateway: hello.gateway, why: 'unknown-gateway' },
     });
   }
-  if (gateway.removed) throw new PamError('PAM_GATEWAY_REMOVED', 'the gateway was removed', { detail: { gateway: hello.gateway } });
+  if (gateway.removed)
+    throw new PamError('PAM_GATEWAY_REMOVED', 'the gateway was removed', { detail: { gateway: hello.gateway } });
   const proved = await verifyHello(hello.proof, {
     certificate: hello.certificate,
     gateway: hello.gateway,
@@ -36,7 +37,9 @@ export async function checkHello(
     nowMs: want.nowMs,
   });
   if (proved.instance !== hello.instance) {
-    throw new PamError('PAM_INSTANCE_REFUSED', 'the certificate names another instance', { detail: { why: 'instance' } });
+    throw new PamError('PAM_INSTANCE_REFUSED', 'the certificate names another instance', {
+      detail: { why: 'instance' },
+    });
   }
   checkHead(want.log, hello.head);
   return { gateway, publicJwk: proved.publicJwk };

@@ -2,6 +2,8 @@ import { PamError } from '@sallyport/protocol';
 
 /** Which echo tickets came back through the data port: an instance that cannot reach it must not be admitted. */
 export interface EchoDesk {
+  /** Call before the ticket is given out: an echo of a ticket that nobody expects is dropped. */
+  expect(ticket: string): void;
   /** Before the instance is told the ticket: its echo comes before its hello does. */
   expect(ticket: string): void;
   echoed(ticket: string): void;
@@ -13,12 +15,10 @@ export interface EchoDesk {
 /** @param waitMs - the relay is another process: its word may come a little after the instance's. */
 export function createEchoDesk(waitMs: number, after: (ms: number, fn: () => void) => () => void): EchoDesk {
   const open = new Map<string, { came: boolean; tell: () => void }>();
-  const entry = (ticket: string): { came: boolean; tell: () => void } => {
-    const known = open.get(ticket) ?? { came: false, tell: () => undefined };
-    open.set(ticket, known);
-    return known;
-  };
   return {
+    expect: (ticket) => {
+      open.set(ticket, { came: false, tell: () => undefined });
+    },
     expect: (ticket) => void entry(ticket),
     echoed: (ticket) => {
       const known = open.get(ticket);
@@ -27,7 +27,8 @@ export function createEchoDesk(waitMs: number, after: (ms: number, fn: () => voi
       known.tell();
     },
     wait: (ticket) => {
-      const known = entry(ticket);
+      const known = open.get(ticket);
+      if (known === undefined) return Promise.reject(new PamError('PAM_LEG_FAILED', 'the link closed meanwhile'));
       if (known.came) return Promise.resolve();
       return new Promise((resolve, reject) => {
         const cancel = after(waitMs, () =>

@@ -106,11 +106,21 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     return inAll >= strangers.inAll || here >= strangers.perAddress;
   }
 
-  async function hello(link: Link, ticket: string, nonce: string, params: LinkParams<'link.hello'>): Promise<LinkResult<'link.hello'>> {
+  async function hello(
+    link: Link,
+    ticket: string,
+    nonce: string,
+    params: LinkParams<'link.hello'>,
+  ): Promise<LinkResult<'link.hello'>> {
     const { pool, sessions } = use();
     const { gateway: uid, instance } = params;
     const log = trust.state();
-    const { gateway, publicJwk } = await checkHello(params, { log, nonce, routerPin: deps.routerPin, nowMs: clock.nowMs() });
+    const { gateway, publicJwk } = await checkHello(params, {
+      log,
+      nonce,
+      routerPin: deps.routerPin,
+      nowMs: clock.nowMs(),
+    });
     await deps.echo.wait(ticket);
     const answer = await pool.hello(link.id, {
       gateway: uid,
@@ -182,7 +192,8 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
         bye: async (which, params) => {
           const member = which.member();
           await use().pool.bye(which.id, params.reason);
-          if (member !== null) note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
+          if (member !== null)
+            note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
         },
         readLog: (from) => trust.read(from),
         events: async (which, params) => {
@@ -195,6 +206,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       });
       links.set(id, link);
     };
+    deps.echo.expect(echoTicket);
     deps.echo.expect(echoTicket);
     void deps.expectEcho(echoTicket).then(start, (error: unknown) => {
       deps.echo.forget(echoTicket);
@@ -230,7 +242,8 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       void link.tell(membership).then((acknowledged) => {
         if (!acknowledged || membership.kind !== 'slot') return;
         services?.pool.acknowledged(id, membership.epoch);
-        if (member) note('instance.promoted', { gateway: member.gateway, instance: member.instance, epoch: membership.epoch });
+        if (member)
+          note('instance.promoted', { gateway: member.gateway, instance: member.instance, epoch: membership.epoch });
       });
     },
     cut: (id, error) => {
@@ -287,7 +300,8 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     },
     count: () => byInstance.size,
     close: () => {
-      for (const link of [...links.values()]) link.cut(linkClose.replaced, new PamError('PAM_ROUTER_UNREACHABLE', 'the router stops'));
+      for (const link of [...links.values()])
+        link.cut(linkClose.replaced, new PamError('PAM_ROUTER_UNREACHABLE', 'the router stops'));
     },
   };
 }

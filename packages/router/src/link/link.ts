@@ -91,7 +91,8 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
   const messageIsFine = createMeter(messagesPerSecond, clock.monotonicMs);
 
   function needMember(): void {
-    if (stage !== 'member') throw new PamError('PAM_INSTANCE_REFUSED', 'say link.hello first', { detail: { why: 'no-hello' } });
+    if (stage !== 'member')
+      throw new PamError('PAM_INSTANCE_REFUSED', 'say link.hello first', { detail: { why: 'no-hello' } });
   }
 
   const handlers: LinkHandlers<'router'> = {
@@ -135,7 +136,8 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
     side: 'router',
     send: (text) => {
       if (stage === 'closed') return;
-      if (ws.bufferedAmount > unsentBytes) return cut(linkClose.protocol, new PamError('PAM_LEG_FAILED', 'the instance does not read'));
+      if (ws.bufferedAmount > unsentBytes)
+        return cut(linkClose.protocol, new PamError('PAM_LEG_FAILED', 'the instance does not read'));
       ws.send(text);
     },
     handlers,
@@ -166,13 +168,15 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
   ws.on('message', (data, isBinary) => {
     if (stage === 'closed') return;
     if (isBinary) return cut(linkClose.protocol, new PamError('PAM_BAD_REQUEST', 'binary messages are not taken'));
-    if (!messageIsFine()) return cut(linkClose.protocol, new PamError('PAM_RATE_LIMITED', 'too many messages in a second'));
+    if (!messageIsFine())
+      return cut(linkClose.protocol, new PamError('PAM_RATE_LIMITED', 'too many messages in a second'));
     peer.receive(String(data));
   });
   ws.on('ping', (data) => {
     if (stage === 'closed') return;
     const ping = decodePing(data);
-    if (ping === null || !beatIsFine()) return cut(linkClose.protocol, new PamError('PAM_BAD_REQUEST', 'a ping is no beat'));
+    if (ping === null || !beatIsFine())
+      return cut(linkClose.protocol, new PamError('PAM_BAD_REQUEST', 'a ping is no beat'));
     const { beatMs } = stage === 'member' ? deps.beat(link, ping) : { beatMs: deps.idleBeatMs };
     ws.pong(encodePong(ping.seq, beatMs));
   });

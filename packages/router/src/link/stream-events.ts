@@ -37,7 +37,8 @@ export function createAcceptEvents(deps: AcceptEventsDeps): AcceptEvents {
     },
     accept: async (instance, { events, signed }, sessions) => {
       const key = keys.get(instance);
-      if (key === undefined) throw new PamError('PAM_INSTANCE_REFUSED', 'say link.hello first', { detail: { why: 'no-hello' } });
+      if (key === undefined)
+        throw new PamError('PAM_INSTANCE_REFUSED', 'say link.hello first', { detail: { why: 'no-hello' } });
       const event = await checkActorEvent(signed, {
         actor: instance,
         key,
