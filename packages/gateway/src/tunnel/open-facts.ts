@@ -18,6 +18,7 @@ export interface OpenFactsDeps {
 }
 
 interface Remembered {
+  readonly type: Item['type'];
   readonly envelope: string;
   readonly rev: number;
   readonly headN: number;
@@ -28,10 +29,10 @@ export class FactsMemory {
   readonly #items = new Map<ItemUid, Remembered>();
   readonly #most = 10_000;
 
-  /** The opened body when this very envelope was opened under this very log. */
-  known(uid: ItemUid, envelope: string, headN: number): Remembered | undefined {
-    const seen = this.#items.get(uid);
-    return seen?.envelope === envelope && seen.headN === headN ? seen : undefined;
+  /** The opened body when this very envelope was opened as this type under this very log. */
+  known(item: Item, envelope: string, headN: number): Remembered | undefined {
+    const seen = this.#items.get(item.uid);
+    return seen?.envelope === envelope && seen.type === item.type && seen.headN === headN ? seen : undefined;
   }
 
   leastRev(uid: ItemUid): number {
@@ -50,7 +51,7 @@ async function openFacts(item: Item, leastRev: number, deps: OpenFactsDeps): Pro
   const { memory, log } = deps;
   const facts = item.parts.facts;
   if (facts === undefined) throw missing(item.uid, 'the router did not show the facts');
-  const known = memory.known(item.uid, facts.envelope, log.head.n);
+  const known = memory.known(item, facts.envelope, log.head.n);
   if (known !== undefined && known.rev >= leastRev) return known.body;
   const atLeast = Math.max(leastRev, memory.leastRev(item.uid));
   const want = {
@@ -67,7 +68,13 @@ async function openFacts(item: Item, leastRev: number, deps: OpenFactsDeps): Pro
     throw new PamError('PAM_SEAL_BROKEN', `the facts of ${item.uid} do not have the form of a ${item.type}`, {
       detail: { why: 'body', uid: item.uid },
     });
-  memory.keep(item.uid, { envelope: facts.envelope, rev: opened.place.rev, headN: log.head.n, body: parsed.data });
+  memory.keep(item.uid, {
+    type: item.type,
+    envelope: facts.envelope,
+    rev: opened.place.rev,
+    headN: log.head.n,
+    body: parsed.data,
+  });
   return parsed.data;
 }
 
