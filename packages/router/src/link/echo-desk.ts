@@ -2,8 +2,6 @@ import { PamError } from '@sallyport/protocol';
 
 /** Which echo tickets came back through the data port: an instance that cannot reach it must not be admitted. */
 export interface EchoDesk {
-  /** Call before the ticket is given out: an echo of a ticket that nobody expects is dropped. */
-  expect(ticket: string): void;
   /** Before the instance is told the ticket: its echo comes before its hello does. */
   expect(ticket: string): void;
   echoed(ticket: string): void;
@@ -19,7 +17,6 @@ export function createEchoDesk(waitMs: number, after: (ms: number, fn: () => voi
     expect: (ticket) => {
       open.set(ticket, { came: false, tell: () => undefined });
     },
-    expect: (ticket) => void entry(ticket),
     echoed: (ticket) => {
       const known = open.get(ticket);
       if (known === undefined) return;

@@ -207,7 +207,6 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       links.set(id, link);
     };
     deps.echo.expect(echoTicket);
-    deps.echo.expect(echoTicket);
     void deps.expectEcho(echoTicket).then(start, (error: unknown) => {
       deps.echo.forget(echoTicket);
       deps.log('error', 'no echo ticket', { error: String(error) });
