@@ -1,8 +1,13 @@
 /** The instance's half of the data plane: serves the stream it is told of over IPC. */
 import { once } from 'node:events';
-import { connect } from 'node:net';
 import { streamIdSchema, toBase64url } from '../../packages/protocol/src/index.ts';
-import { connectLeg, createStreamContext, decodeTicket, runInstanceStream } from '../../packages/stream/src/index.ts';
+import {
+  connectLeg,
+  connectLocal,
+  createStreamContext,
+  decodeTicket,
+  runInstanceStream,
+} from '../../packages/stream/src/index.ts';
 import type { BenchIdentities } from './identities.ts';
 
 interface Setup {
@@ -40,7 +45,7 @@ async function serve(stream: string, ticket: string): Promise<void> {
     ready: { requestHash: hash, head: { n: 0, hash }, instance: identities.instance.id },
     stream: streamIdSchema.parse(stream),
     dial: async () => {
-      const socket = connect({ host: '127.0.0.1', port: targetPort, allowHalfOpen: true, noDelay: true });
+      const socket = connectLocal({ host: '127.0.0.1', port: targetPort });
       await once(socket, 'connect');
       return { kind: 'connected', socket };
     },

@@ -12,6 +12,7 @@ export type { ClientOpening, ClientStreamOptions, OpenedStream } from './opening
 export { openClientStream } from './opening/open-client-stream.ts';
 export type { DialResult, InstanceStreamOptions } from './opening/run-instance-stream.ts';
 export { runInstanceStream } from './opening/run-instance-stream.ts';
+export { connectLocal } from './run/local-scratch.ts';
 export type { StreamOutcome } from './run/splice.ts';
 export type { Timers } from './run/system-timers.ts';
 export { systemTimers } from './run/system-timers.ts';

@@ -3,12 +3,11 @@ import { decodePreamble, type LegRole, preambleBytes, toBase64url } from '@sally
 import type { DescriptorBudget } from './descriptor-budget.ts';
 import type { RelayLimits } from './relay-messages.ts';
 import { UndecidedSockets } from './undecided-sockets.ts';
-import { type SocketValve, valveOf } from './socket-valve.ts';
+import { type RelaySocket, takeOver } from './relay-socket.ts';
 
-/** An accepted socket that turned out to be a leg; its valve is open. */
+/** An accepted socket that turned out to be a leg; it is being read. */
 export interface ArrivedLeg {
-  readonly socket: Socket;
-  readonly valve: SocketValve;
+  readonly link: RelaySocket;
   readonly role: LegRole;
   readonly ticket: string;
   /** What came behind the preamble in the same read. */
@@ -46,32 +45,34 @@ export class Gate {
     return this.#undecided.size;
   }
 
-  accept(socket: Socket): void {
-    const valve = valveOf(socket);
+  /** `accepted` has not been read yet (`pauseOnConnect`). */
+  accept(accepted: Socket): void {
+    const link = takeOver(accepted);
+    const { socket } = link;
     let have: Uint8Array = new Uint8Array(0);
-    const onData = (bytes: Uint8Array): void => {
-      have = have.length === 0 ? bytes : Buffer.concat([have, bytes]);
-      const opening = decodePreamble(have);
-      if (opening.kind === 'incomplete') return;
-      this.#undecided.remove(socket);
-      socket.off('data', onData);
-      socket.off('end', onEnd);
-      if (opening.kind === 'leg') {
-        const early = have.subarray(preambleBytes);
-        this.#events.leg({ socket, valve, role: opening.role, ticket: toBase64url(opening.ticket), early });
-      } else if (opening.kind === 'tls') {
-        valve.close();
-        this.#events.tls(socket, have);
-      } else refuse(socket, have);
-    };
     const onEnd = (): void => {
       socket.destroy();
+    };
+    link.onBytes = (bytes) => {
+      have = Buffer.concat([have, bytes]);
+      const opening = decodePreamble(have);
+      if (opening.kind === 'incomplete') return true;
+      this.#undecided.remove(socket);
+      socket.off('end', onEnd);
+      if (opening.kind === 'tls') {
+        this.#events.tls(socket, have);
+        return false;
+      }
+      if (opening.kind === 'refused') return refuse(link, have);
+      const early = have.subarray(preambleBytes);
+      this.#events.leg({ link, role: opening.role, ticket: toBase64url(opening.ticket), early });
+      return true;
     };
     socket.on('error', () => socket.destroy());
     socket.on('end', onEnd);
     socket.on('close', () => this.#undecided.remove(socket));
     this.#undecided.add(socket, socket.remoteAddress ?? '', this.#nowMs())?.destroy();
-    socket.on('data', onData);
+    link.read();
   }
 
   sweep(): void {
@@ -79,16 +80,14 @@ export class Gate {
   }
 }
 
-function refuse(socket: Socket, said: Uint8Array): void {
+/** Closes somebody who speaks neither TLS nor a preamble; one who may speak HTTP is told what the port speaks. */
+function refuse(link: RelaySocket, said: Uint8Array): boolean {
+  const { socket } = link;
   const first = said[0] ?? 0;
+  const isPreambleLike = first === 0x53 && said[1] === 0x50 && said[2] === 0x52;
+  link.onBytes = () => true;
   socket.on('end', () => socket.destroy());
-  socket.resume();
-  if (first >= 0x41 && first <= 0x5a && said[0] !== undefined && !isLegLike(said)) {
-    socket.end(httpReply, () => socket.destroySoon());
-  } else socket.destroy();
-}
-
-/** A broken preamble begins like ours and is no HTTP. */
-function isLegLike(said: Uint8Array): boolean {
-  return said[0] === 0x53 && said[1] === 0x50 && said[2] === 0x52;
+  if (first >= 0x41 && first <= 0x5a && !isPreambleLike) socket.end(httpReply, () => socket.destroySoon());
+  else socket.destroy();
+  return true;
 }

@@ -1,19 +1,18 @@
 import type { Socket } from 'node:net';
 import { legLimits } from '@sallyport/protocol';
 import type { MatchBytes, MatchEnd } from './relay-messages.ts';
-import type { SocketValve } from './socket-valve.ts';
+import type { RelaySocket } from './relay-socket.ts';
 
 /** A leg and what it said behind its preamble. */
 export interface RelayLeg {
-  readonly socket: Socket;
-  readonly valve: SocketValve;
+  readonly link: RelaySocket;
   readonly early: readonly Uint8Array[];
 }
 
 /**
  * Copies bytes between two matched legs, without looking at them: at most 64 KiB per direction and turn of the event
- * loop, at most one read in memory beyond what the slower socket holds. The end of one leg ends the other; an error, a
- * close without an end, `cut` or no progress resets both. `onEnded` is called once.
+ * loop (invariant S9), and never more than one read in memory: the next one waits until the kernel took it all. The end
+ * of one leg ends the other; an error, a close without an end, `cut` or no progress resets both. `onEnded` comes once.
  */
 export class LegSplice {
   readonly #up: Direction;
@@ -24,15 +23,10 @@ export class LegSplice {
 
   constructor(client: RelayLeg, instance: RelayLeg, onEnded: (why: MatchEnd, bytes: MatchBytes) => void) {
     this.#onEnded = onEnded;
-    this.#up = new Direction(client, instance.socket);
-    this.#down = new Direction(instance, client.socket);
-    for (const [leg, other] of [
-      [client, instance],
-      [instance, client],
-    ] as const) {
-      leg.socket.on('error', () => this.#reset('reset'));
-      leg.socket.on('close', () => this.#onClose(leg.socket, other.socket));
-    }
+    this.#up = new Direction(client, instance.link.socket);
+    this.#down = new Direction(instance, client.link.socket);
+    this.#watch(client.link.socket, instance.link.socket);
+    this.#watch(instance.link.socket, client.link.socket);
   }
 
   start(): void {
@@ -53,15 +47,19 @@ export class LegSplice {
     if (this.#up.isStuck(nowMs, noProgressMs) || this.#down.isStuck(nowMs, noProgressMs)) this.#reset('no-progress');
   }
 
-  #onClose(socket: Socket, other: Socket): void {
-    if (!socket.readableEnded || !other.readableEnded) this.#reset('reset');
-    this.#closed++;
-    if (this.#closed === 2) this.#end('closed');
+  #watch(socket: Socket, other: Socket): void {
+    socket.on('error', () => this.#reset('reset'));
+    socket.on('close', () => {
+      if (!socket.readableEnded || !other.readableEnded) this.#reset('reset');
+      this.#closed++;
+      if (this.#closed === 2) this.#end('closed');
+    });
   }
 
   #reset(why: MatchEnd): void {
-    this.#up.socket.resetAndDestroy();
-    this.#down.socket.resetAndDestroy();
+    if (this.#over) return;
+    this.#up.reset();
+    this.#down.reset();
     this.#end(why);
   }
 
@@ -74,30 +72,34 @@ export class LegSplice {
 
 class Direction {
   bytes = 0;
-  readonly socket: Socket;
-  readonly #valve: SocketValve;
+  readonly #from: RelaySocket;
   readonly #early: readonly Uint8Array[];
   readonly #to: Socket;
   #turnBytes = 0;
   #turnSet = false;
-  #blocked = false;
+  #stopped = false;
   #lastTaken = 0;
   #lastMovedAtMs = Number.NaN;
 
   constructor(leg: RelayLeg, to: Socket) {
-    this.socket = leg.socket;
-    this.#valve = leg.valve;
+    this.#from = leg.link;
     this.#early = leg.early;
     this.#to = to;
   }
 
   start(): void {
+    const { socket } = this.#from;
+    this.#from.useLargeReads();
     for (const bytes of this.#early) this.#copy(bytes);
-    this.socket.on('data', this.#copy);
-    this.socket.on('end', () => this.#to.end());
-    if (this.socket.readableEnded) this.#to.end();
-    this.#to.on('drain', this.#drained);
-    this.#letRead();
+    this.#from.onBytes = (bytes) => this.#copy(bytes);
+    socket.on('end', () => this.#to.end());
+    if (socket.readableEnded) this.#to.end();
+    else if (this.#to.writableLength === 0) this.#from.read();
+    else this.#stopped = true;
+  }
+
+  reset(): void {
+    this.#from.socket.resetAndDestroy();
   }
 
   isStuck(nowMs: number, noProgressMs: number): boolean {
@@ -109,29 +111,32 @@ class Direction {
     return nowMs - this.#lastMovedAtMs >= noProgressMs;
   }
 
-  readonly #copy = (bytes: Uint8Array): void => {
+  /** The buffer is free again when the kernel took all of it, usually within this call; else reading stops. */
+  #copy(bytes: Uint8Array): boolean {
     this.bytes += bytes.length;
     this.#turnBytes += bytes.length;
-    if (!this.#to.write(bytes)) this.#blocked = true;
-    if (this.#blocked || this.#turnBytes >= legLimits.bytesPerTurn) this.#valve.close();
+    this.#to.write(bytes, this.#written);
     if (!this.#turnSet) {
       this.#turnSet = true;
       setImmediate(this.#nextTurn);
     }
-  };
+    this.#stopped = this.#to.writableLength > 0 || this.#turnBytes >= legLimits.bytesPerTurn;
+    return !this.#stopped;
+  }
 
   readonly #nextTurn = (): void => {
     this.#turnSet = false;
     this.#turnBytes = 0;
-    this.#letRead();
+    this.#readOn();
   };
 
-  readonly #drained = (): void => {
-    this.#blocked = false;
-    this.#letRead();
+  readonly #written = (): void => {
+    if (this.#stopped) this.#readOn();
   };
 
-  #letRead(): void {
-    if (!this.#blocked && this.#turnBytes < legLimits.bytesPerTurn) this.#valve.open();
+  #readOn(): void {
+    if (!this.#stopped || this.#to.writableLength > 0 || this.#turnBytes >= legLimits.bytesPerTurn) return;
+    this.#stopped = false;
+    this.#from.read();
   }
 }

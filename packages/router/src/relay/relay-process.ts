@@ -31,7 +31,7 @@ function start(limits: RelayLimits, handle: unknown): void {
     tell,
   });
   const server = createServer(
-    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 },
+    { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 },
     (socket) => relay.accept(socket),
   );
   process.on('message', (message: ToRelay) => {

@@ -5,7 +5,7 @@ import { type ArrivedLeg, Gate } from './gate.ts';
 import { LegSplice } from './leg-splice.ts';
 import type { FromRelay, RelayLimits, ToRelay } from './relay-messages.ts';
 import { newRelayTable, type RelayEffect, type RelayEvent, stepRelay } from './relay-table.ts';
-import type { SocketValve } from './socket-valve.ts';
+import type { RelaySocket } from './relay-socket.ts';
 
 /** What the relay asks of its process. */
 export interface RelayServerDeps {
@@ -19,8 +19,8 @@ export interface RelayServerDeps {
 }
 
 interface Leg {
+  readonly link: RelaySocket;
   readonly socket: Socket;
-  readonly valve: SocketValve;
   readonly role: LegRole;
   early: Uint8Array[];
   earlyBytes: number;
@@ -101,9 +101,10 @@ export class RelayServer {
     this.#deps.tell({ kind: 'tls', early }, socket, () => this.#handovers--);
   }
 
-  #admit({ socket, valve, role, ticket, early }: ArrivedLeg): void {
+  #admit({ link, role, ticket, early }: ArrivedLeg): void {
+    const { socket } = link;
     const id = ++this.#lastLeg;
-    const leg: Leg = { socket, valve, role, early: [], earlyBytes: 0, phase: 'waiting' };
+    const leg: Leg = { link, socket, role, early: [], earlyBytes: 0, phase: 'waiting' };
     const parked = role === 'park' ? this.#table.parked.size : 0;
     this.#legs.set(id, leg);
     socket.on('close', () => this.#onClose(id, leg));
@@ -113,7 +114,10 @@ export class RelayServer {
     if (this.#legs.size > this.#deps.budget.legs || parked >= Math.max(1, this.#deps.budget.parked)) {
       return this.#say(leg, 'busy', Uint8Array.of(busyRetryMs >> 8, busyRetryMs & 255));
     }
-    socket.on('data', (bytes: Uint8Array) => this.#onData(id, leg, bytes));
+    link.onBytes = (bytes) => {
+      this.#onData(id, leg, bytes);
+      return true;
+    };
     if (early.length > 0) this.#onData(id, leg, early);
     if (leg.phase === 'waiting') this.#step({ kind: 'leg', leg: id, role, ticket });
   }
@@ -127,7 +131,7 @@ export class RelayServer {
       if (bytes.length > 1) this.#onData(id, leg, bytes.subarray(1));
       return;
     }
-    leg.early.push(bytes);
+    leg.early.push(Buffer.from(bytes));
     leg.earlyBytes += bytes.length;
     if (leg.earlyBytes > legLimits.earlyBytes) leg.socket.destroy();
   }
@@ -177,7 +181,6 @@ export class RelayServer {
     if (client === undefined || instance === undefined) return;
     for (const leg of [client, instance]) {
       leg.phase = 'spliced';
-      leg.socket.removeAllListeners('data');
       leg.socket.write(Uint8Array.of(legStatus.matched));
     }
     const { match } = effect;
@@ -200,6 +203,7 @@ export class RelayServer {
     const cancel = this.#deps.after(lingerMs, () => leg.socket.destroy());
     leg.socket.once('close', cancel);
     leg.socket.end(Buffer.concat([Uint8Array.of(legStatus[status]), more]));
-    leg.socket.resume();
+    leg.link.onBytes = () => true;
+    leg.link.read();
   }
 }

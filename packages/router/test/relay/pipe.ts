@@ -12,6 +12,7 @@ import {
 import { checkInstanceCertificate, newInstanceIdentity, newSessionIdentity, newSigningKey } from '@sallyport/seal';
 import {
   connectLeg,
+  connectLocal,
   createStreamContext,
   decodeTicket,
   openClientStream,
@@ -99,10 +100,16 @@ function serve(options: PipeOptions, stream: StreamId, leg: Socket): Promise<Str
     sessionKey: ends.sessionKey,
     ready: { requestHash: hash, head: { n: 0, hash }, instance: ends.instance },
     stream,
-    dial: async () => ({ kind: 'connected', socket: await dialLocal(options.targetPort) }),
+    dial: async () => ({ kind: 'connected', socket: await dialTarget(options.targetPort) }),
     signal: options.instanceSignal ?? never,
     ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
   });
+}
+
+async function dialTarget(port: number): Promise<Socket> {
+  const socket = connectLocal({ host: '127.0.0.1', port });
+  await once(socket, 'connect');
+  return socket;
 }
 
 export async function dialLocal(port: number): Promise<Socket> {

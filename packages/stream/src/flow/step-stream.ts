@@ -48,6 +48,11 @@ export function stepStream(state: StreamState, event: StreamEvent, nowMs: number
   }
 }
 
+/** Bytes that may be sent now. */
+export function creditOf(state: StreamState): number {
+  return state.acked + state.peerWindow - state.sent;
+}
+
 function receive(state: StreamState, frame: Frame, nowMs: number): StreamStep {
   switch (frame.kind) {
     case 'data':
@@ -126,13 +131,13 @@ function sendAck(state: StreamState): StreamStep {
 /** Sends what the credit allows; the rest waits and the local socket is paused. */
 function send(state: StreamState, bytes: Uint8Array): StreamStep {
   const effects: StreamEffect[] = [];
-  const credit = Math.min(bytes.length, state.acked + state.peerWindow - state.sent);
+  const credit = Math.min(bytes.length, creditOf(state));
   for (let at = 0; at < credit; at += frameLimits.data) {
     effects.push({ kind: 'send-data', bytes: bytes.subarray(at, Math.min(at + frameLimits.data, credit)) });
   }
   const sent = state.sent + credit;
   const pending = credit < bytes.length ? bytes.subarray(credit) : null;
-  const spent = sent === state.acked + state.peerWindow;
+  const spent = credit === creditOf(state);
   if (spent && !state.localPaused) effects.push({ kind: 'pause-local' });
   if (!spent && state.localPaused) effects.push({ kind: 'resume-local' });
   return { state: { ...state, sent, pending, localPaused: spent }, effects };

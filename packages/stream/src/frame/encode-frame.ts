@@ -59,7 +59,9 @@ function encodePayload(frame: Frame): Uint8Array {
 
 function counts(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, Math.floor(value / 4_294_967_296));
+  view.setUint32(4, value % 4_294_967_296);
   return bytes;
 }
 
@@ -75,6 +77,6 @@ function encodeResume(stream: string, gen: number, received: number): Uint8Array
   text.encodeInto(stream, bytes);
   const view = new DataView(bytes.buffer);
   view.setUint32(frameLimits.streamId, gen);
-  view.setBigUint64(frameLimits.streamId + 4, BigInt(received));
+  bytes.set(counts(received), frameLimits.streamId + 4);
   return bytes;
 }

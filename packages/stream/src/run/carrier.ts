@@ -4,6 +4,7 @@ import { PamError } from '@sallyport/protocol';
 import { encodeFrame, frameHeader } from '../frame/encode-frame.ts';
 import type { Frame } from '../frame/frame.ts';
 import { FrameDecoder } from '../frame/frame-decoder.ts';
+import { frameInScratch, lasting } from './local-scratch.ts';
 import type { Timers } from './system-timers.ts';
 import { readByTurns, type TurnReader } from './turn-reader.ts';
 
@@ -63,12 +64,17 @@ export class Carrier {
     else if (this.#tls.writable) this.#tls.write(encodeFrame(frame));
   }
 
-  /** One DATA frame of 1 byte to 64 KiB; the bytes must not change afterwards. */
+  /** One DATA frame of 1 byte to 64 KiB; bytes of the scratch may change afterwards, others must not. */
   sendData(bytes: Uint8Array): void {
     if (!this.#tls.writable) return;
+    const framed = this.#tls.writableLength === 0 ? frameInScratch(bytes) : null;
+    if (framed !== null) {
+      this.#tls.write(framed);
+      return;
+    }
     this.#tls.cork();
     this.#tls.write(frameHeader('data', bytes.length));
-    this.#tls.write(bytes);
+    this.#tls.write(lasting(bytes));
     this.#tls.uncork();
   }
 

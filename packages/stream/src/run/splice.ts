@@ -1,9 +1,10 @@
 import type { Duplex } from 'node:stream';
 import { type EndReason, endReasonSchema, PamError } from '@sallyport/protocol';
 import type { StreamEffect, StreamEvent, StreamFault, StreamState } from '../flow/flow-state.ts';
-import { stepStream } from '../flow/step-stream.ts';
+import { creditOf, stepStream } from '../flow/step-stream.ts';
 import { type ResetCode, resetCode } from '../frame/frame.ts';
 import type { Carrier } from './carrier.ts';
+import { lasting } from './local-scratch.ts';
 import { LocalWriter } from './local-writer.ts';
 import { resetLocal } from './reset-socket.ts';
 import type { Timers } from './system-timers.ts';
@@ -73,7 +74,7 @@ class Splice {
       lost: () => this.#step({ kind: 'carrier-lost' }),
     });
     if (this.#state.closed) return;
-    this.#reader = readByTurns(this.#local, (bytes) => this.#step({ kind: 'local-data', bytes }));
+    this.#reader = readByTurns(this.#local, this.#onLocalBytes);
     if (this.#state.localPaused) this.#reader.pause();
   }
 
@@ -82,6 +83,11 @@ class Splice {
     const reason = parsed.success ? parsed.data : 'stopped';
     const code: ResetCode = Object.hasOwn(resetCode, reason) ? (reason as ResetCode) : 'stopped';
     this.#step({ kind: 'stop', code, reason });
+  };
+
+  readonly #onLocalBytes = (bytes: Uint8Array): void => {
+    const waits = bytes.length > creditOf(this.#state);
+    this.#step({ kind: 'local-data', bytes: waits ? lasting(bytes) : bytes });
   };
 
   #step(event: StreamEvent): void {

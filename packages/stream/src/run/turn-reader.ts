@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { frameLimits } from '../frame/frame.ts';
+import { scratchSink } from './local-scratch.ts';
 
 /**
  * Reads a socket at most 64 KiB per turn of the event loop (invariant S9), so that hundreds of bulk streams cannot
@@ -12,11 +13,13 @@ export interface TurnReader {
 }
 
 const bytesPerTurn = frameLimits.data;
+/** A read this close to the limit is the turn's last: the next one could be as large again. */
+const fullTurnBytes = bytesPerTurn - frameLimits.header;
 
 /**
  * Starts reading.
  *
- * @param onBytes - gets every chunk as it is; must not throw.
+ * @param onBytes - gets every chunk; of a socket made by `connectLocal` it is good during the call only.
  */
 export function readByTurns(source: Readable, onBytes: (bytes: Uint8Array) => void): TurnReader {
   let turnBytes = 0;
@@ -24,20 +27,26 @@ export function readByTurns(source: Readable, onBytes: (bytes: Uint8Array) => vo
   let turnSet = false;
   const nextTurn = (): void => {
     turnSet = false;
-    const full = turnBytes >= bytesPerTurn;
+    const full = turnBytes >= fullTurnBytes;
     turnBytes = 0;
     if (full && wanted) source.resume();
   };
-  const onData = (bytes: Uint8Array): void => {
+  const take = (bytes: Uint8Array): boolean => {
     turnBytes += bytes.length;
-    if (turnBytes >= bytesPerTurn) source.pause();
     if (!turnSet) {
       turnSet = true;
       setImmediate(nextTurn);
     }
     onBytes(bytes);
+    return wanted && turnBytes < fullTurnBytes;
   };
-  source.on('data', onData);
+  const onData = (bytes: Uint8Array): void => {
+    if (turnBytes + bytes.length >= fullTurnBytes) source.pause();
+    take(bytes);
+  };
+  const sink = scratchSink(source);
+  if (sink === null) source.on('data', onData);
+  else sink.onBytes = take;
   source.resume();
   return {
     pause() {
@@ -46,11 +55,12 @@ export function readByTurns(source: Readable, onBytes: (bytes: Uint8Array) => vo
     },
     resume() {
       wanted = true;
-      if (turnBytes < bytesPerTurn) source.resume();
+      if (turnBytes < fullTurnBytes) source.resume();
     },
     stop() {
       wanted = false;
       source.off('data', onData);
+      if (sink !== null) sink.onBytes = () => true;
     },
   };
 }
