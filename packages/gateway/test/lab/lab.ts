@@ -49,6 +49,9 @@ export interface DispatchOver {
   readonly items?: readonly Item[];
   readonly session?: SessionRequest['session'];
   readonly stream?: SessionRequest['stream'];
+  readonly parked?: boolean;
+  /** Told the tickets before the dispatch is sent. */
+  readonly before?: (instanceTicket: string) => Promise<void>;
 }
 export interface Dispatched {
   readonly result: LinkResult<'stream.dispatch'>;
@@ -58,9 +61,9 @@ export interface Dispatched {
   readonly instanceTicket: string;
 }
 
-export async function startLab(
-  options: Partial<InstanceOptions> & { facts?: object; configurationOver?: object } = {},
-): Promise<Lab> {
+export type LabOptions = Partial<InstanceOptions> & { readonly facts?: object; readonly configurationOver?: object };
+
+export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const cleanup: (() => unknown)[] = [];
   const stateDir = await mkdtemp(join(tmpdir(), 'sallyport-gateway-'));
   cleanup.push(() => rm(stateDir, { recursive: true, force: true }));
@@ -124,6 +127,7 @@ export async function startLab(
       const request = over.request ?? (await installation.sign(made));
       const [clientTicket, instanceTicket] = [newTicket(), newTicket()];
       router.pair(clientTicket, instanceTicket);
+      await over.before?.(instanceTicket);
       const current = router.links.at(-1) ?? link;
       const result = await current.call(
         'stream.dispatch',
@@ -133,7 +137,7 @@ export async function startLab(
           request,
           ticket: instanceTicket,
           epoch: over.epoch ?? 1,
-          parked: false,
+          parked: over.parked ?? false,
           items: [...(over.items ?? [resource, configuration])],
           head: installation.head(),
         },

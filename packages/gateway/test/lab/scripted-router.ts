@@ -59,7 +59,9 @@ export interface ScriptedRouter {
   nextLink(): Promise<RouterLink>;
   /** Legs of these two tickets are spliced. */
   pair(client: string, instance: string): void;
-  /** All TLS and legs refused until called with false. */
+  /** Writes BIND(ticket) into the leg parked under `park`; resolves when it answered BOUND. */
+  bind(park: string, ticket: string): Promise<void>;
+  whenParked(park: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -88,12 +90,20 @@ export async function startScriptedRouter(
   const peers = new Map<string, string>();
   const waiting = new Map<string, Socket>();
   const sockets = new Set<Socket>();
+  const parked = new Map<string, Socket>();
+  const parkWaiters = new Map<string, () => void>();
   let linkWaiters: ((link: RouterLink) => void)[] = [];
 
   function onLeg(socket: Socket, role: string, ticket: string): void {
     legs.push(role);
     if (role === 'echo') {
       socket.end(Uint8Array.of(6));
+      return;
+    }
+    if (role === 'park') {
+      socket.write(Uint8Array.of(7));
+      parked.set(ticket, socket);
+      parkWaiters.get(ticket)?.();
       return;
     }
     const other = peers.get(ticket);
@@ -236,6 +246,19 @@ export async function startScriptedRouter(
     pair: (client, instance) => {
       peers.set(client, instance);
       peers.set(instance, client);
+    },
+    whenParked: (park) => (parked.has(park) ? Promise.resolve() : new Promise((done) => parkWaiters.set(park, done))),
+    bind: async (park, ticket) => {
+      const socket = parked.get(park);
+      if (socket === undefined) throw new PamError('PAM_LEG_FAILED', 'not parked');
+      socket.write(Uint8Array.of(8));
+      socket.write(Buffer.from(ticket, 'base64url'));
+      await new Promise<void>((done) => {
+        socket.once('readable', () => {
+          if (socket.read(1)?.[0] === 9) done();
+        });
+      });
+      onLeg(socket, 'instance', ticket);
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();
