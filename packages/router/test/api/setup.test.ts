@@ -6,10 +6,17 @@ import { freshRouter } from '../support/router.ts';
 test('a router is claimed once, with the code it printed, and then knows its owner', async () => {
   const router = await freshRouter();
   const client = createApiClient(router.port);
-  expect((await client.ask({ method: 'GET', path: '/v1/info' })).body).toMatchObject({ product: 'sallyport', claimed: false });
+  expect((await client.ask({ method: 'GET', path: '/v1/info' })).body).toMatchObject({
+    product: 'sallyport',
+    claimed: false,
+  });
   const anna = await claim(router);
   expect((await client.ask({ method: 'GET', path: '/v1/info' })).body).toMatchObject({ claimed: true });
-  expect((await anna.call('GET', '/v1/me')).body).toMatchObject({ name: 'anna', person: anna.person, deviceInLog: true });
+  expect((await anna.call('GET', '/v1/me')).body).toMatchObject({
+    name: 'anna',
+    person: anna.person,
+    deviceInLog: true,
+  });
   expect((await anna.call('GET', '/v1/log')).body).toEqual({ entries: anna.entries(), head: anna.log().head });
   await expect(prepareSetup(router, 'eve')).rejects.toThrow('PAM_ROUTER_CLAIMED');
   anna.close();

@@ -2,7 +2,8 @@ import type { Decision, PamError } from '@sallyport/protocol';
 import { describe, expect, test } from 'vitest';
 import type { PoolSnapshot } from '../../src/pool/index.ts';
 import type { Store } from '../../src/store/index.ts';
-import { postgresUnderTest, sqliteUnderTest, testNowMs } from './engines.ts';
+import { postgresUnderTest, sqliteUnderTest } from './engines.ts';
+import { testNowMs } from './engines-time.ts';
 import {
   appUid,
   application,

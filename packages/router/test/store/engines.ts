@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type PostgresServer, startPostgres, whyNoPostgres } from '@sallyport/testkit';
 import { afterAll, beforeAll } from 'vitest';
+import { testNowMs } from './engines-time.ts';
 import { openStore, type Store, type StorePlace } from '../../src/store/index.ts';
 
 /** One engine of the compliance suite: makes fresh places, opens stores in them, and closes all at the end. */
@@ -17,9 +18,6 @@ export interface EngineUnderTest {
 
 const noPostgres = await whyNoPostgres();
 if (noPostgres !== null) process.stderr.write(`skipped on PostgreSQL: ${noPostgres}\n`);
-
-/** Wall time of the suites: constant, so that nothing in them depends on the day. */
-export const testNowMs = Date.UTC(2026, 0, 2);
 
 function deps(): Parameters<typeof openStore>[1] {
   return {

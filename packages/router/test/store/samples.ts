@@ -13,7 +13,7 @@ import type {
   WriteItem,
 } from '@sallyport/protocol';
 import type { Person } from '../../src/identity/identity-store.ts';
-import { testNowMs } from './engines.ts';
+import { testNowMs } from './engines-time.ts';
 
 /** Ids made of a word, so that a failure reads well. */
 const word = (text: string, length: number): string => text.padEnd(length, '_');

@@ -32,7 +32,9 @@ export function createApiClient(port: number): { ask: (what: Ask) => Promise<Ans
           method: what.method,
           path: what.path,
           headers: {
-            ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+            ...(text === undefined
+              ? {}
+              : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
             ...what.headers,
           },
         },

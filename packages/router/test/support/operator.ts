@@ -54,7 +54,12 @@ export function uid<T extends string>(): T {
 export const nowSeconds = (): number => Math.floor(Date.now() / 1_000);
 
 export const off = { connections: 'off', tunneling: 'off', rotation: 'off', recording: 'off' } as const;
-export const inherit = { connections: 'default', tunneling: 'default', rotation: 'default', recording: 'default' } as const;
+export const inherit = {
+  connections: 'default',
+  tunneling: 'default',
+  rotation: 'default',
+  recording: 'default',
+} as const;
 
 export interface AppKeys {
   readonly app: ApplicationUid;
@@ -93,10 +98,20 @@ export interface Operator {
   forgetChain(seq: number, hash: string): void;
   newApplication(title: string): Promise<AppKeys>;
   newGateway(keys: AppKeys, title: string, maxInstances: number, token?: unknown): Promise<PoolKeys>;
-  item(keys: AppKeys, type: ItemType, of: { uid?: ItemUid; rev?: number; mirror: Mirror; facts: JsonValue; secrets?: JsonValue }): Promise<WriteItem>;
+  item(
+    keys: AppKeys,
+    type: ItemType,
+    of: { uid?: ItemUid; rev?: number; mirror: Mirror; facts: JsonValue; secrets?: JsonValue },
+  ): Promise<WriteItem>;
   putItem(item: WriteItem): Promise<Item>;
   newSession(gateway: GatewayUid, resource: ItemUid): Promise<SessionId>;
-  request(of: { gateway: GatewayUid; session: SessionId; stream: StreamId; resource: ItemUid; revs: Record<string, number> }): Promise<string>;
+  request(of: {
+    gateway: GatewayUid;
+    session: SessionId;
+    stream: StreamId;
+    resource: ItemUid;
+    revs: Record<string, number>;
+  }): Promise<string>;
   close(): void;
 }
 
@@ -106,12 +121,19 @@ export interface SetupParts {
 }
 
 /** Everything up to the second half of setup, so that tests can bend the body before it is sent. */
-export async function prepareSetup(router: { port: number; pin: string; setupCode: string | null }, name = 'anna'): Promise<SetupParts> {
+export async function prepareSetup(
+  router: { port: number; pin: string; setupCode: string | null },
+  name = 'anna',
+): Promise<SetupParts> {
   const client = createApiClient(router.port);
   const { secret } = await parseSetupCode(router.setupCode ?? '');
   const password = `correct horse ${name}`;
   const { registrationRequest, clientState } = await startRegistration(password);
-  const begun = await client.ask({ method: 'POST', path: '/v1/setup/begin', body: { secret, name, registrationRequest } });
+  const begun = await client.ask({
+    method: 'POST',
+    path: '/v1/setup/begin',
+    body: { secret, name, registrationRequest },
+  });
   if (begun.status !== 200) throw new Error(JSON.stringify(begun.body));
   const { registrationResponse } = begun.body as { registrationResponse: string };
   const { registrationRecord, exportKey } = await finishRegistration({ password, clientState, registrationResponse });
@@ -213,7 +235,11 @@ export async function prepareSetup(router: { port: number; pin: string; setupCod
     const rev = of.rev ?? 1;
     const place = { app: keys.app, uid: itemUid, type, gen: 1, rev };
     const parts: { facts?: WriteItem['parts']['facts']; secrets?: WriteItem['parts']['secrets'] } = {
-      facts: { rev, gen: 1, envelope: await sealPart({ ...place, part: 'facts' }, of.facts, keys.facts, device, nowSeconds()) },
+      facts: {
+        rev,
+        gen: 1,
+        envelope: await sealPart({ ...place, part: 'facts' }, of.facts, keys.facts, device, nowSeconds()),
+      },
     };
     if (of.secrets !== undefined) {
       const envelope = await sealPart({ ...place, part: 'secrets' }, of.secrets, keys.secrets, device, nowSeconds());
@@ -256,7 +282,11 @@ export async function prepareSetup(router: { port: number; pin: string; setupCod
         const wrap = await wrapKey({ app, part, gen: 1 }, keys[part], personBox.publicJwk, device, nowSeconds());
         wraps.push({ app, part, gen: 1, recipient: personBox.id, wrap });
       }
-      const written = await item(keys, 'application', { uid: app as string as ItemUid, mirror: bare, facts: { title } });
+      const written = await item(keys, 'application', {
+        uid: app as string as ItemUid,
+        mirror: bare,
+        facts: { title },
+      });
       await must('POST', '/v1/applications', { entries: [first, second], item: written, wraps }, true);
       await took(first);
       await took(second);
@@ -278,7 +308,11 @@ export async function prepareSetup(router: { port: number; pin: string; setupCod
         const wrap = await wrapKey({ app: keys.app, part, gen: 1 }, keys[part], boxKey.publicJwk, device, nowSeconds());
         wraps.push({ app: keys.app, part, gen: 1, recipient: boxKey.id, wrap });
       }
-      const written = await item(keys, 'gateway', { uid: gateway as string as ItemUid, mirror: bare, facts: { title } });
+      const written = await item(keys, 'gateway', {
+        uid: gateway as string as ItemUid,
+        mirror: bare,
+        facts: { title },
+      });
       const given = { entry, item: written, wraps, maxInstances, ...(token === undefined ? {} : { token }) };
       await must('POST', '/v1/gateways', given, true);
       await took(entry);
@@ -320,7 +354,10 @@ export async function prepareSetup(router: { port: number; pin: string; setupCod
 }
 
 /** Claims a fresh router. */
-export async function claim(router: { port: number; pin: string; setupCode: string | null }, name = 'anna'): Promise<Operator> {
+export async function claim(
+  router: { port: number; pin: string; setupCode: string | null },
+  name = 'anna',
+): Promise<Operator> {
   const { body, operator } = await prepareSetup(router, name);
   const path = '/v1/setup/finish';
   const headers = await dpopHeaders({ method: 'POST', path }, operator.device);
@@ -331,7 +368,11 @@ export async function claim(router: { port: number; pin: string; setupCode: stri
 }
 
 /** Application, gateway, configuration with tunneling on, and a machine: what a tunnel needs. */
-export async function installation(operator: Operator, maxInstances = 3, target = { host: 'host.canary.test', port: 22 }) {
+export async function installation(
+  operator: Operator,
+  maxInstances = 3,
+  target = { host: 'host.canary.test', port: 22 },
+) {
   const keys = await operator.newApplication('app-title-canary');
   const pool = await operator.newGateway(keys, 'gateway-title-canary', maxInstances);
   const config = await operator.putItem(
