@@ -23,9 +23,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   let format = toFormat(askedFormat(argv)) ?? toFormat(env['SALLYPORT_FORMAT']) ?? 'table';
   process.stdout.on('error', endOnBrokenPipe);
   const interrupt = new AbortController();
-  const stop = () => {
+  const stop = (name: NodeJS.Signals) => {
     if (interrupt.signal.aborted) process.exit(errorCatalog.PAM_INTERRUPTED.exit);
-    interrupt.abort();
+    interrupt.abort(name);
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);

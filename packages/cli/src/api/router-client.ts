@@ -33,7 +33,7 @@ export interface RouterClientDeps {
   /** 0 to 1; spreads retries. */
   readonly jitter: () => number;
   /** Key of the DPoP proofs and, once signed in, the access token bound to it. Absent: only public routes. */
-  readonly device?: { readonly key: SigningKey; readonly accessToken: string | null };
+  readonly device?: { readonly key: SigningKey; readonly accessToken: () => string | null };
   readonly watchHeads?: WatchHeads;
 }
 
@@ -115,7 +115,8 @@ async function authorization(
 ): Promise<Record<string, string>> {
   if (deps.device === undefined) return {};
   const { signProof } = await import('@sallyport/seal');
-  const { key, accessToken } = deps.device;
+  const { key } = deps.device;
+  const accessToken = deps.device.accessToken();
   const proof = await signProof(
     {
       method: route.method,

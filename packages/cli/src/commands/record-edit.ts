@@ -3,12 +3,13 @@ import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
 import { showJson } from '../terminal/show.ts';
+import { findItem } from '../vault/find-item.ts';
 import { openVaultSession } from '../vault/open-session.ts';
 import { inputFromFlags, recordFlagsSchema } from '../vault/record-flags.ts';
 import { draftRecord, type RecordInput } from '../vault/record-input.ts';
 import { resolveName } from '../vault/resolve.ts';
 import { deadLinks, knownItems, saveRecord, unlinkCredentials } from '../vault/save-record.ts';
-import { isRecord, recordJson } from '../vault/show-record.ts';
+import { recordJson } from '../vault/show-record.ts';
 import type { OpenedItem } from '../vault/vault.ts';
 
 const flagsSchema = recordFlagsSchema.extend({ removeCredential: z.array(z.string().max(256)).max(64).optional() });
@@ -20,9 +21,7 @@ export const run: Run = async (cli, args, rawFlags) => {
     throw new PamError('PAM_USAGE', 'nothing to change: no flag was given');
   }
   const session = await openVaultSession(cli);
-  const found = resolveName('record', argument(args, 0), await session.vault.allItems(recordTypes));
-  const before = await session.vault.item(found.uid);
-  if (!isRecord(before)) throw new PamError('PAM_SEAL_MISPLACED', `${before.uid} is no record`);
+  const before = await findItem(session.vault, 'record', argument(args, 0), recordTypes);
   const known = await knownItems(session);
   const gone = (flags.removeCredential ?? []).map((name) => resolveName('pamUser', name, known.users));
   const input = withLinks(await inputFromFlags(cli, before.type, flags), before, gone);

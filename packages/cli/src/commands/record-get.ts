@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
 import { isoTime, showJson, showTable } from '../terminal/show.ts';
+import { findItem } from '../vault/find-item.ts';
 import { openVaultSession, type VaultSession } from '../vault/open-session.ts';
-import { resolveName } from '../vault/resolve.ts';
-import { isRecord, masked, recordJson } from '../vault/show-record.ts';
+import { masked, recordJson } from '../vault/show-record.ts';
 import { checkFacts, type OpenedItem } from '../vault/vault.ts';
 
 const flagsSchema = z.object({ unmask: z.boolean().default(false), version: z.string().optional() });
@@ -14,9 +14,7 @@ const flagsSchema = z.object({ unmask: z.boolean().default(false), version: z.st
 export const run: Run = async (cli, args, rawFlags) => {
   const flags = readFlags(flagsSchema, rawFlags);
   const session = await openVaultSession(cli);
-  const found = resolveName('record', argument(args, 0), await session.vault.allItems(recordTypes));
-  const item = await session.vault.item(found.uid);
-  if (!isRecord(item)) throw new PamError('PAM_SEAL_MISPLACED', `${item.uid} is no record`);
+  const item = await findItem(session.vault, 'record', argument(args, 0), recordTypes);
   const shown = flags.version === undefined ? await newest(session, item) : await earlier(session, item, flags.version);
   const applications = await session.vault.applications();
   session.close();

@@ -1,18 +1,15 @@
-import { PamError, recordTypes } from '@sallyport/protocol';
+import { recordTypes } from '@sallyport/protocol';
 import type { Run } from '../cli.ts';
 import { argument } from '../flags.ts';
 import { isoTime, showJson, showTable, timeCell } from '../terminal/show.ts';
+import { findItem } from '../vault/find-item.ts';
 import { openVaultSession } from '../vault/open-session.ts';
-import { resolveName } from '../vault/resolve.ts';
-import { isRecord } from '../vault/show-record.ts';
 import type { OldVersion } from '../vault/vault.ts';
 
 /** `pam record history RECORD`: every stored revision, newest first; which fields changed, never what secrets were. */
 export const run: Run = async (cli, args) => {
   const session = await openVaultSession(cli);
-  const found = resolveName('record', argument(args, 0), await session.vault.allItems(recordTypes));
-  const item = await session.vault.item(found.uid);
-  if (!isRecord(item)) throw new PamError('PAM_SEAL_MISPLACED', `${item.uid} is no record`);
+  const item = await findItem(session.vault, 'record', argument(args, 0), recordTypes);
   const versions = await session.vault.history(item);
   const { devices } = session.log.state();
   session.close();

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
 import { confirmRemoval } from '../terminal/confirm.ts';
+import { findItem } from '../vault/find-item.ts';
 import { openVaultSession } from '../vault/open-session.ts';
-import { resolveName } from '../vault/resolve.ts';
 
 const flagsSchema = z.object({ yes: z.boolean().default(false) });
 
@@ -12,7 +12,7 @@ const flagsSchema = z.object({ yes: z.boolean().default(false) });
 export const run: Run = async (cli, args, rawFlags) => {
   const flags = readFlags(flagsSchema, rawFlags);
   const session = await openVaultSession(cli);
-  const record = resolveName('record', argument(args, 0), await session.vault.allItems(recordTypes));
+  const record = await findItem(session.vault, 'record', argument(args, 0), recordTypes);
   await confirmRemoval(cli, `Remove ${record.type} “${record.title}” (${record.uid}) and its history`, flags.yes);
   await session.chain.call(removeItem, { params: { uid: record.uid }, body: {} }, [record.uid]);
   session.close();

@@ -42,6 +42,6 @@ export async function reachRouter(cli: Cli, address: Address, pins: readonly str
     transport,
     client,
     claimed: info.claimed,
-    clientFor: (key, accessToken) => createRouterClient({ ...base, device: { key, accessToken } }),
+    clientFor: (key, accessToken) => createRouterClient({ ...base, device: { key, accessToken: () => accessToken } }),
   };
 }

@@ -60,7 +60,14 @@ export async function openTrustLog(deps: {
       (memory.logHead?.n ?? -1) >= head.n ? memory : { ...memory, logHead: { n: head.n, hash: head.hash } },
     );
   };
+  let syncing: Promise<LogState> | null = null;
   const sync = async () => {
+    syncing ??= fetchNew().finally(() => {
+      syncing = null;
+    });
+    return syncing;
+  };
+  const fetchNew = async () => {
     const remembered = (await store.readMemory()).logHead;
     for (;;) {
       const known = state.head.n < 0 ? null : state.head;

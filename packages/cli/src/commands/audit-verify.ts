@@ -1,0 +1,46 @@
+import { readAudit } from '@sallyport/protocol';
+import { verifyHead } from '@sallyport/seal';
+import type { Run } from '../cli.ts';
+import { openSignedIn } from '../person/signed-in.ts';
+import { showJson } from '../terminal/show.ts';
+import { withProgress } from '../terminal/progress.ts';
+import { beginAudit, endAudit, nextAuditEvent } from '../vault/verify-audit.ts';
+
+/**
+ * `pam audit verify`: reads every event and checks the chain of each start of the router, the chains and signatures of
+ * the actors, the router's signed heads, and the heads this profile remembers. PAM_AUDIT_BROKEN names what is wrong.
+ */
+export const run: Run = async (cli) => {
+  const session = await openSignedIn(cli);
+  const { client } = session;
+  const memory = await session.store.readMemory();
+  const state = await withProgress(cli, 'verifying the audit log', async () => {
+    const first = await client.call(readAudit, { query: { limit: 1 } });
+    const heads = await Promise.all(first.heads.map(async (jws) => verifyHead(jws, session.profile.pins)));
+    let reached = beginAudit(heads, memory.auditHeads);
+    for (;;) {
+      cli.signal.throwIfAborted();
+      const page = await client.call(readAudit, {
+        query: { start: reached.start ?? 0, after: reached.seq, limit: 500 },
+      });
+      for (const event of page.events) reached = await nextAuditEvent(reached, event, session.log.state());
+      if (!page.more || page.events.length === 0) break;
+    }
+    endAudit(reached);
+    return reached;
+  });
+  client.close();
+  const summary = {
+    events: state.events,
+    signed_by_actors: state.signed,
+    actors: state.actors.size,
+    last_start: state.start,
+    last_seq: state.seq,
+  };
+  if (cli.format === 'json') showJson(cli.terminal, { verified: true, ...summary });
+  else
+    cli.terminal.out(
+      `verified ${state.events} events, ${state.signed} of them signed by ${state.actors.size} actors; no gap, fork or cut\n`,
+    );
+  return undefined;
+};

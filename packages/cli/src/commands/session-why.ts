@@ -1,0 +1,82 @@
+import { type Decision, explainSession, PamError, sessionIdSchema } from '@sallyport/protocol';
+import type { Run } from '../cli.ts';
+import { argument } from '../flags.ts';
+import { openSignedIn } from '../person/signed-in.ts';
+import { bytesText, isoTime, showJson, showTable, timeCell } from '../terminal/show.ts';
+
+/** `pam session why ID|last`: for each stream every decision, its candidates and why each was passed over. */
+export const run: Run = async (cli, args) => {
+  const id = argument(args, 0);
+  if (id !== 'last' && !sessionIdSchema.safeParse(id).success) {
+    throw new PamError('PAM_USAGE', `“${id}” is neither a session, nor a stream, nor last`);
+  }
+  const session = await openSignedIn(cli);
+  const { streams } = await session.client.call(explainSession, { params: { id } });
+  session.client.close();
+  if (cli.format === 'json') {
+    showJson(cli.terminal, {
+      streams: streams.map(({ stream, decisions }) => ({
+        stream_id: stream.stream,
+        session_id: stream.session,
+        instance_id: stream.instance,
+        state: stream.state,
+        started_on: isoTime(stream.startedAtMs),
+        ended_on: isoTime(stream.endedAtMs),
+        reason: stream.reason,
+        bytes_up: stream.bytesUp,
+        bytes_down: stream.bytesDown,
+        decisions: decisions.map((decision) => ({
+          at: isoTime(decision.atMs),
+          cause: decision.cause,
+          cursor_before: decision.cursorBefore,
+          pick: decision.pick,
+          candidates: decision.candidates.map((one) => ({
+            instance_id: one.instance,
+            seq: one.seq,
+            class: one.class,
+            excluded: one.excluded,
+          })),
+        })),
+      })),
+    });
+    return undefined;
+  }
+  for (const { stream, decisions } of streams) {
+    const state =
+      stream.state === 'ended' ? `ended ${timeCell(stream.endedAtMs)}: ${stream.reason ?? 'unknown'}` : stream.state;
+    cli.terminal.out(
+      `stream ${stream.stream} of session ${stream.session}\n` +
+        `  ${state}; ${bytesText(stream.bytesUp)} up, ${bytesText(stream.bytesDown)} down; instance ${stream.instance ?? 'none'}\n`,
+    );
+    for (const [index, decision] of decisions.entries()) {
+      cli.terminal.out(
+        `  decision ${index + 1}, ${timeCell(decision.atMs)}, ${causeText(decision)}; the last turn was ${decision.cursorBefore}\n`,
+      );
+      if (decision.candidates.length > 0) {
+        showTable(
+          cli.terminal,
+          ['    turn', 'instance', 'class', 'outcome'],
+          decision.candidates.map((one) => [
+            `    ${one.seq}`,
+            one.instance,
+            one.class ?? '',
+            one.instance === decision.pick ? 'picked' : (one.excluded ?? 'later in the cycle'),
+          ]),
+        );
+      } else cli.terminal.out('    no instance is admitted\n');
+    }
+  }
+  return undefined;
+};
+
+const causes: Readonly<Record<Decision['cause'], string>> = {
+  first: 'first try',
+  retry: 'the client tried again',
+  refused: 'the instance before refused',
+  hedge: 'the instance before was silent',
+  'link-closed': 'the instance before lost its link',
+};
+
+function causeText(decision: Decision): string {
+  return decision.pick === null ? `${causes[decision.cause]}: nobody could be picked` : causes[decision.cause];
+}

@@ -1,0 +1,211 @@
+import {
+  type DeviceId,
+  deviceIdSchema,
+  endSession,
+  type GatewayUid,
+  type Head,
+  type InstanceId,
+  type ItemUid,
+  PamError,
+  routeStream,
+  type SessionId,
+  sessionIdSchema,
+  type StreamId,
+  startSession,
+  type StreamOptions,
+  streamIdSchema,
+  streamOptionsPurpose,
+  touchSession,
+} from '@sallyport/protocol';
+import {
+  checkInstanceCertificate,
+  newSessionIdentity,
+  requestHash,
+  requestLifeSeconds,
+  requestUntilSeconds,
+  sealToBox,
+  signRequest,
+} from '@sallyport/seal';
+import { connectLeg, createStreamContext, decodeTicket, openClientStream, type OpenedStream } from '@sallyport/stream';
+import { type Address, parseAddress } from '../api/address.ts';
+import type { SignedIn } from '../person/signed-in.ts';
+import { type Clock, nowSeconds } from '../time/clock.ts';
+import { freshUid } from '../vault/vault.ts';
+import { openStream, type Routed } from './stream-opener.ts';
+
+/** What a tunnel reaches, from opened and checked facts. */
+export interface TunnelTarget {
+  readonly gateway: GatewayUid;
+  readonly resource: ItemUid;
+  /** Least revision of every item the request stands on. */
+  readonly revs: Readonly<Record<string, number>>;
+  /** Supplied by the user, sealed to the pool; null uses the record's. */
+  readonly supplied: StreamOptions | null;
+}
+
+/**
+ * One tunnel at the router: a session key, a session, and its streams. Every stream carries a request of its own, signed
+ * by this device, so that it takes its own turn in the pool and outlives nothing.
+ *
+ * A session that the router ended for being silent or restarted is replaced by a new one without a word; one that an
+ * operator stopped, or whose sign-in ended, is the end of the tunnel.
+ */
+export interface TunnelSession {
+  /** Opens one stream. The error is what the user should see. */
+  open(signal: AbortSignal): Promise<{ readonly stream: StreamId; readonly opened: OpenedStream }>;
+  /** Keeps the session alive; answers why the tunnel must end, or null. */
+  touch(): Promise<PamError | null>;
+  /** Tells the router; best effort. */
+  end(): Promise<void>;
+}
+
+export async function startTunnelSession(
+  deps: { readonly clock: Clock; readonly signedIn: SignedIn },
+  target: TunnelTarget,
+): Promise<TunnelSession> {
+  const { clock, signedIn } = deps;
+  const { client, chain, device, log, profile } = signedIn;
+  const routerAddress = parseAddress(profile.router);
+  const identity = await newSessionIdentity(clock.nowMs());
+  const context = createStreamContext(identity);
+  const deviceId: DeviceId = deviceIdSchema.parse(device.key.id);
+
+  const begin = async (): Promise<SessionId> => {
+    const session = sessionIdSchema.parse(freshUid());
+    const body = { session, gateway: target.gateway, resource: target.resource, workload: 'tunnel' as const };
+    await chain.call(startSession, { body }, [session, target.resource, target.gateway]);
+    return session;
+  };
+  let session = await begin();
+  let replacing: Promise<SessionId> | null = null;
+  const replace = async (ended: SessionId): Promise<SessionId> => {
+    if (session !== ended) return session;
+    replacing ??= begin().finally(() => {
+      replacing = null;
+    });
+    session = await replacing;
+    return session;
+  };
+
+  const sign = async (stream: StreamId, own: SessionId): Promise<string> => {
+    const state = log.state();
+    const gateway = state.gateways.get(target.gateway);
+    if (gateway === undefined || gateway.removed) throw new PamError('PAM_GATEWAY_REMOVED', 'the gateway was removed');
+    const iat = nowSeconds(clock);
+    const sealed =
+      target.supplied === null
+        ? {}
+        : { sealed: await sealToBox(streamOptionsPurpose, { ...target.supplied }, gateway.boxKey) };
+    return signRequest(
+      {
+        iss: deviceId,
+        aud: `gateway:${target.gateway}`,
+        jti: freshUid(),
+        iat,
+        exp: iat + requestLifeSeconds,
+        until: iat + requestUntilSeconds,
+        session: own,
+        stream,
+        resource: target.resource,
+        revs: target.revs,
+        workload: 'tunnel',
+        head: { n: state.head.n, hash: state.head.hash },
+        cnf: identity.thumbprint,
+        ...sealed,
+      },
+      device.key,
+    );
+  };
+
+  const routeWith =
+    (own: SessionId, request: string, hash: string) =>
+    async (stream: StreamId, not: readonly InstanceId[]): Promise<Routed> => {
+      const routed = await client.call(routeStream, { params: { id: own }, body: { stream, request, not: [...not] } });
+      const address: Address = routed.address === undefined ? routerAddress : parseAddress(routed.address);
+      return {
+        instance: routed.instance,
+        connect: async (answered, signal) => {
+          const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(routed.ticket), signal });
+          return openClientStream({
+            leg,
+            context,
+            stream,
+            signal,
+            verifyInstance: async (der) => verifyInstance(der, routed.instance),
+            approveReady: async (ready) => approveReady(ready, hash),
+            onProgress: (step) => {
+              if (step === 'ready') answered();
+            },
+          });
+        },
+      };
+    };
+
+  const verifyInstance = async (der: Uint8Array, wanted: InstanceId): Promise<InstanceId> => {
+    const gateway = log.state().gateways.get(target.gateway);
+    if (gateway === undefined || gateway.removed) throw new PamError('PAM_GATEWAY_REMOVED', 'the gateway was removed');
+    const { instance } = await checkInstanceCertificate({
+      der,
+      gateway: target.gateway,
+      poolPublicJwk: gateway.signKey,
+      nowMs: clock.nowMs(),
+    });
+    if (instance === wanted) return instance;
+    throw new PamError('PAM_INSTANCE_UNVERIFIED', `instance ${instance} answered; the router named ${wanted}`, {
+      detail: { why: 'other-instance' },
+    });
+  };
+  const approveReady = async (ready: { readonly requestHash: string; readonly head: Head }, hash: string) => {
+    if (ready.requestHash !== hash) {
+      throw new PamError('PAM_INSTANCE_UNVERIFIED', 'the instance answers a request that this device did not send', {
+        detail: { why: 'other-request' },
+      });
+    }
+    await log.atLeast(ready.head);
+  };
+
+  const openOnce = async (own: SessionId, signal: AbortSignal) => {
+    const stream = streamIdSchema.parse(freshUid());
+    const request = await sign(stream, own);
+    const route = routeWith(own, request, await requestHash(request));
+    return { stream, opened: await openStream({ clock }, { route }, stream, signal) };
+  };
+
+  return {
+    open: async (signal) => {
+      const own = session;
+      try {
+        return await openOnce(own, signal);
+      } catch (reason) {
+        if (!(reason instanceof PamError)) throw reason;
+        if (reason.code === 'PAM_NOT_SIGNED_IN' && (await signedIn.renew()))
+          return openOnce(await replace(own), signal);
+        if (reason.code === 'PAM_SESSION_ENDED' || isGone(reason, own)) return openOnce(await replace(own), signal);
+        throw reason;
+      }
+    },
+    touch: async () => {
+      const own = session;
+      try {
+        const { ended } = await client.call(touchSession, { params: { id: own }, body: {} });
+        if (ended === 'stopped' || ended === 'signed-out' || ended === 'not-allowed') {
+          return new PamError('PAM_SESSION_ENDED', `the router ended the session: ${ended}`);
+        }
+        if (ended !== null) await replace(own);
+        return null;
+      } catch (reason) {
+        const error = PamError.from(reason, 'PAM_INTERNAL', 'the session could not be kept');
+        if (error.code === 'PAM_NOT_SIGNED_IN' && (await signedIn.renew())) return null;
+        if (isGone(error, own)) await replace(own);
+        return null;
+      }
+    },
+    end: async () => {
+      await client.call(endSession, { params: { id: session }, body: { reason: 'client-closed' } });
+    },
+  };
+}
+
+function isGone(error: PamError, session: SessionId): boolean {
+  return error.code === 'PAM_NOT_FOUND' && error.detail['session'] === session;
+}
