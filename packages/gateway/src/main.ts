@@ -1,10 +1,7 @@
 import { takenSecrets } from './program/take-secrets.ts';
 import { errorCatalog, PamError } from '@sallyport/protocol';
 import { Command, CommanderError, Option } from 'commander';
-import { runHealthCheck } from './program/health-command.ts';
-import { runRedeem } from './program/redeem-command.ts';
-import { readSettings, type Settings } from './program/settings.ts';
-import { runStart } from './program/start-command.ts';
+import { readSettings } from './program/settings.ts';
 import { writeError, writeLine } from './program/system-stdio.ts';
 import { version } from './version.ts';
 
@@ -24,8 +21,6 @@ Examples:
   GATEWAY_CONFIG=$(cat dc1.conf) pam-gateway start
   pam-gateway start --token pam.example:7443:TOKEN --state-dir /var/lib/sallyport/dc1`;
 
-type Run = (settings: Settings) => Promise<number>;
-
 function buildProgram(finish: (run: () => Promise<number>) => void): Command {
   const program = new Command('pam-gateway')
     .description('One instance of a Sallyport gateway')
@@ -34,9 +29,6 @@ function buildProgram(finish: (run: () => Promise<number>) => void): Command {
     .configureOutput({ writeOut: writeLine, writeErr: writeError })
     .showHelpAfterError('(pam-gateway --help shows what there is)');
   const common = (command: Command): Command => command.option('--config <file>', 'JSON file with settings');
-  const act = (command: Command, run: Run): void => {
-    command.action(() => finish(async () => run(readSettings(command.opts(), process.env))));
-  };
   const start = common(program.command('start').description('run an instance until it is stopped'))
     .option('--config-file <file>', 'file with the join configuration')
     .option('--token <token>', 'one-time token HOST[:PORT]:TOKEN, or - for stdin')
@@ -53,21 +45,32 @@ function buildProgram(finish: (run: () => Promise<number>) => void): Command {
     .addHelpText('after', startHelp);
   start.action(() => {
     const { standby, ...flags } = start.opts();
-    finish(() => runStart(readSettings({ ...flags, noStandby: standby === false }, process.env), takenSecrets));
+    finish(async () => {
+      const { runStart } = await import('./program/start-command.ts');
+      return runStart(readSettings({ ...flags, noStandby: standby === false }, process.env), takenSecrets);
+    });
   });
   const redeem = common(program.command('redeem').description('turn a one-time token into a join configuration'))
     .argument('[token]', 'HOST[:PORT]:TOKEN, or - for stdin (default: SALLYPORT_TOKEN)')
     .option('-o, --output <file>', 'write it there (0600) instead of printing it')
     .addHelpText('after', settingsHelp);
   redeem.action((token: string | undefined) =>
-    finish(() => runRedeem(token, readSettings(redeem.opts(), process.env), takenSecrets.token)),
+    finish(async () => {
+      const { runRedeem } = await import('./program/redeem-command.ts');
+      return runRedeem(token, readSettings(redeem.opts(), process.env), takenSecrets.token);
+    }),
   );
   const health = common(program.command('health-check').description('ask a running instance; exit 0 when it is ready'))
     .option('--state-dir <dir>', 'folder of the instance (default: the one that runs under $SALLYPORT_HOME/instances)')
     .option('--health-port <port>', 'ask over HTTP on 127.0.0.1 instead of the unix socket')
     .option('--format <format>', 'text or json (default: text)')
     .addHelpText('after', settingsHelp);
-  act(health, runHealthCheck);
+  health.action(() =>
+    finish(async () => {
+      const { runHealthCheck } = await import('./program/health-command.ts');
+      return runHealthCheck(readSettings(health.opts(), process.env));
+    }),
+  );
   return program;
 }
 

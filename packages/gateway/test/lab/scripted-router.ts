@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import tls from 'node:tls';
 import {
   createPeer,
   decodePreamble,
+  errorCatalog,
   type LinkParams,
   type LinkResult,
   type MembershipView,
@@ -13,8 +14,9 @@ import {
   preambleBytes,
   protocolRange,
   toBase64url,
+  toWireError,
 } from '@sallyport/protocol';
-import { newRouterIdentity, type RouterIdentity } from '@sallyport/seal';
+import { newRouterIdentity, type RouterIdentity, verifyProof } from '@sallyport/seal';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Installation } from './installation.ts';
 
@@ -59,10 +61,36 @@ export interface ScriptedRouter {
   nextLink(): Promise<RouterLink>;
   /** Legs of these two tickets are spliced. */
   pair(client: string, instance: string): void;
+  readonly tokens: Map<string, Token>;
   /** Writes BIND(ticket) into the leg parked under `park`; resolves when it answered BOUND. */
   bind(park: string, ticket: string): Promise<void>;
   whenParked(park: string): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A one-time token at the router: who redeemed it first may ask again until the acknowledgement. */
+export interface Token {
+  blob: string;
+  redeemer: string | null;
+  state: 'open' | 'expired' | 'used';
+}
+
+async function answerToken(request: IncomingMessage, tokens: Map<string, Token>): Promise<object> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  const { lookup } = JSON.parse(Buffer.concat(chunks).toString()) as { lookup: string };
+  const url = request.url ?? '';
+  const proof = String(request.headers['dpop']);
+  const { jkt } = await verifyProof(proof, { method: 'POST', url, nowSeconds: Math.floor(Date.now() / 1_000) });
+  const token = tokens.get(lookup);
+  if (token === undefined) throw new PamError('PAM_TOKEN_UNKNOWN', 'this router does not know the token');
+  if (token.state === 'expired') throw new PamError('PAM_TOKEN_EXPIRED', 'the token expired');
+  if (token.state === 'used' || (token.redeemer !== null && token.redeemer !== jkt))
+    throw new PamError('PAM_TOKEN_USED', 'the token was used');
+  token.redeemer = jkt;
+  if (url === '/v1/tokens/redeem') return { gateway: 'A'.repeat(22), blob: token.blob };
+  token.state = 'used';
+  return {};
 }
 
 export async function startScriptedRouter(
@@ -128,7 +156,16 @@ export async function startScriptedRouter(
     }
   }
 
-  const http = createHttpServer((_request, response) => response.writeHead(404).end());
+  const tokens = new Map<string, Token>();
+  const http = createHttpServer((request, response) => {
+    answerToken(request, tokens).then(
+      (body) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body)),
+      (reason: unknown) => {
+        const error = PamError.from(reason, 'PAM_INTERNAL', 'failed');
+        response.writeHead(errorCatalog[error.code].http).end(JSON.stringify({ error: toWireError(error) }));
+      },
+    );
+  });
   const wss = new WebSocketServer({ noServer: true, autoPong: false });
   const tlsServer = tls.createServer({ key: identity.privateKeyPem, cert: identity.certificatePem }, (socket) =>
     http.emit('connection', socket),
@@ -242,6 +279,7 @@ export async function startScriptedRouter(
     events,
     byes,
     legs,
+    tokens,
     nextLink: () => new Promise((resolve) => linkWaiters.push(resolve)),
     pair: (client, instance) => {
       peers.set(client, instance);
