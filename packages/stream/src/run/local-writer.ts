@@ -5,8 +5,9 @@ import { ChunkQueue } from './chunk-queue.ts';
 const socketBytes = 131_072;
 
 /**
- * Writes to the local socket and tells how many bytes it took (handed to the kernel). Chunks of one turn of the event
- * loop go out in one write: TLS hands out 16 KiB at a time, four of which make one system call.
+ * Writes to the local socket and tells how many bytes it took (handed to the kernel). Every chunk is written at once:
+ * TLS hands out 16 KiB at a time, and joining four into one system call costs more than it saves, because they have
+ * left the cache by then (measured: docs/notes/data-plane-profile.md).
  */
 export class LocalWriter {
   readonly #local: Writable;
@@ -14,7 +15,6 @@ export class LocalWriter {
   readonly #queue = new ChunkQueue();
   #given = 0;
   #told = 0;
-  #corked = false;
 
   constructor(local: Writable, onTook: (total: number) => void) {
     this.#local = local;
@@ -24,22 +24,8 @@ export class LocalWriter {
   write(chunk: Uint8Array): void {
     this.#given += chunk.length;
     if (this.#queue.bytes > 0 || this.#local.writableLength >= socketBytes) this.#queue.push(chunk);
-    else this.#put(chunk);
+    else this.#local.write(chunk, this.#took);
   }
-
-  #put(chunk: Uint8Array): void {
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#local.cork();
-      setImmediate(this.#uncork);
-    }
-    this.#local.write(chunk, this.#took);
-  }
-
-  readonly #uncork = (): void => {
-    this.#corked = false;
-    this.#local.uncork();
-  };
 
   readonly #took = (error?: Error | null): void => {
     if (error) return;
@@ -47,7 +33,7 @@ export class LocalWriter {
     if (total === this.#told) return;
     this.#told = total;
     if (this.#queue.bytes > 0 && this.#local.writableLength < socketBytes) {
-      for (const chunk of this.#queue.take(socketBytes)) this.#put(chunk);
+      for (const chunk of this.#queue.take(socketBytes)) this.#local.write(chunk, this.#took);
     }
     this.#onTook(total);
   };
