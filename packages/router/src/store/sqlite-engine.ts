@@ -73,12 +73,18 @@ export class SqliteEngine {
 
   /** What is wrong with the file; empty when it is sound. */
   check(): readonly string[] {
-    const broken = this.#db.prepare('PRAGMA integrity_check').all();
-    const orphans = this.#db.prepare('PRAGMA foreign_key_check').all();
-    return [
-      ...broken.map((row) => String(row['integrity_check'])).filter((text) => text !== 'ok'),
-      ...orphans.map((row) => `a row of ${String(row['table'])} refers to a missing row of ${String(row['parent'])}`),
-    ];
+    try {
+      const broken = this.#db.prepare('PRAGMA integrity_check').all();
+      const orphans = this.#db.prepare('PRAGMA foreign_key_check').all();
+      return [
+        ...broken.map((row) => String(row['integrity_check'])).filter((text) => text !== 'ok'),
+        ...orphans.map((row) => `a row of ${String(row['table'])} refers to a missing row of ${String(row['parent'])}`),
+      ];
+    } catch (reason) {
+      const fault = fromSqlite(reason);
+      if (fault.code !== 'PAM_STORE_DAMAGED') throw fault;
+      return [`the file cannot be read through: ${reason instanceof Error ? reason.message : fault.message}`];
+    }
   }
 
   /** A consistent copy while running; `file` must not exist, or be empty. */
