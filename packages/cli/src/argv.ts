@@ -47,7 +47,7 @@ export function readArguments(argv: readonly string[]): string[] {
   const word = ours[at];
   if (word === undefined) return [...argv];
   const group = groupAliases[word] ?? word;
-  const verbAt = firstWord(ours, at + 1);
+  const verbAt = afterGlobals(ours, at + 1);
   const verb = ours[verbAt];
   const before = ours.slice(0, at);
   const isGroup = groupsWithList.includes(group) || group === 'trust';
@@ -61,15 +61,16 @@ export function readArguments(argv: readonly string[]): string[] {
         .flat(),
       ...rest,
     ];
-  if (verb === undefined || verbAt !== at + 1) {
+  const between = ours.slice(at + 1, verbAt);
+  if (verb === undefined || verb.startsWith('-')) {
     const asksHelp = ours.slice(at + 1).some((one) => one === '-h' || one === '--help');
-    const insert = asksHelp || group === 'trust' || verb !== undefined ? [] : ['list'];
+    const insert = asksHelp || group === 'trust' ? [] : ['list'];
     return [...before, group, ...insert, ...ours.slice(at + 1), ...rest];
   }
   const fullVerb = verbAliases[verb] ?? verb;
   const flags = flagAliases[`${group} ${fullVerb}`] ?? {};
   const tail = ours.slice(verbAt + 1).flatMap((one) => translate(one, flags));
-  return [...before, group, fullVerb, ...tail, ...rest];
+  return [...before, ...between, group, fullVerb, ...tail, ...rest];
 }
 
 /** Index of the next word that is no flag, skipping the values of global flags. */
@@ -78,6 +79,18 @@ function firstWord(argv: readonly string[], from: number): number {
     const one = argv[at] ?? '';
     if (globalsWithValue.includes(one)) at++;
     else if (!one.startsWith('-')) return at;
+  }
+  return argv.length;
+}
+
+/** Index of what follows global flags: the verb, a flag of the default verb, or the end. */
+function afterGlobals(argv: readonly string[], from: number): number {
+  let at = from;
+  while (at < argv.length) {
+    const one = argv[at] ?? '';
+    if (globalsWithValue.includes(one)) at += 2;
+    else if (globalsWithValue.some((name) => one.startsWith(`${name}=`))) at++;
+    else return at;
   }
   return argv.length;
 }
