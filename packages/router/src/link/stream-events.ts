@@ -1,5 +1,5 @@
 import { type InstanceId, type LinkParams, PamError } from '@sallyport/protocol';
-import type { PublicJwk } from '@sallyport/seal';
+import { type PublicJwk, thumbprint } from '@sallyport/seal';
 import { type AuditStore, type AuditTrail, type ChainHead, checkActorEvent, type NewEvent } from '../audit/index.ts';
 import type { SessionService, StreamChange } from '../session/index.ts';
 
@@ -39,8 +39,10 @@ export function createAcceptEvents(deps: AcceptEventsDeps): AcceptEvents {
       const key = keys.get(instance);
       if (key === undefined)
         throw new PamError('PAM_INSTANCE_REFUSED', 'say link.hello first', { detail: { why: 'no-hello' } });
+      // The chain is the key's: its whole thumbprint, of which the instance id is the beginning.
+      const actor = await thumbprint(key);
       const event = await checkActorEvent(signed, {
-        actor: instance,
+        actor,
         key,
         act: 'stream.events',
         content: events,
@@ -48,7 +50,7 @@ export function createAcceptEvents(deps: AcceptEventsDeps): AcceptEvents {
         body: { instance, opened: events.filter((each) => each.event === 'opened').length, events: events.length },
         nowMs: deps.nowMs(),
       });
-      const stored = await deps.auditStore.headOfActor({ actor: instance });
+      const stored = await deps.auditStore.headOfActor({ actor });
       if (event.actor?.seq === stored.seq && event.actor.hash === stored.hash) return;
       const changes = await sessions.accept(instance, events);
       try {
