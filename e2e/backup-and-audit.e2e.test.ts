@@ -1,11 +1,14 @@
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCleanup } from '@sallyport/testkit';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import { runProgram } from './harness/programs.ts';
 import { startRouter } from './harness/router.ts';
 import { editRouterDatabase } from './harness/router-database.ts';
+import { patience } from './harness/until.ts';
+
+vi.setConfig(patience);
 
 const cleanup = createCleanup();
 let installation: Installation;
@@ -20,9 +23,7 @@ afterAll(() => cleanup.run());
 
 test('a second router on the same data folder is refused, and so is one on a port that is taken', async () => {
   const start = (dataDir: string, port: number) =>
-    runProgram('pam-router', ['start', '--data-dir', dataDir, '--listen', '127.0.0.1', '--port', String(port)], {
-      withinMs: 30_000,
-    });
+    runProgram('pam-router', ['start', '--data-dir', dataDir, '--listen', '127.0.0.1', '--port', String(port)], {});
   const second = await start(installation.dataDir, 0);
   expect(second.stderr).toContain('PAM_ROUTER_RUNNING');
   expect(second.code).toBe(4);

@@ -2,9 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCleanup, startHttpTarget } from '@sallyport/testkit';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { curl } from './harness/curl.ts';
 import { newInstallation, ownersPassword } from './harness/installation.ts';
+import { patience } from './harness/until.ts';
+
+vi.setConfig(patience);
 
 const cleanup = createCleanup();
 afterAll(() => cleanup.run());

@@ -1,9 +1,12 @@
 import { createCleanup, runChild, startChild, startPostgres, whyNoPostgres } from '@sallyport/testkit';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Installation, newInstallation, withPool } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
 import type { Tunnel } from './harness/tunnel.ts';
-import { until } from './harness/until.ts';
+
+import { longMs, patience, until } from './harness/until.ts';
+
+vi.setConfig(patience);
 
 const cleanup = createCleanup();
 const missing = await whyNoPostgres();
@@ -61,7 +64,7 @@ test.skipIf(missing !== null)('a transaction on an instance that dies fails loud
   const session = startChild(cleanup.later, 'psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1'], { env: connection() });
   const before = instances.map((one) => one.opened().length);
   session.write("begin; insert into half values (1); select 'inside';\n");
-  await session.waitForLine(/^inside$/);
+  await session.waitForLine(/^inside$/, { withinMs: longMs });
   const at = await until('it is served', () => {
     const found = instances.findIndex((one, index) => one.opened().length > (before[index] ?? 0));
     return found < 0 ? null : { found };

@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCleanup, descendantsOf, isRunning, startChild, startHttpTarget } from '@sallyport/testkit';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import { olderNode } from './harness/older-node.ts';
 import { shimOf } from './harness/programs.ts';
-import { until } from './harness/until.ts';
+
+import { longMs, patience, until } from './harness/until.ts';
+
+vi.setConfig(patience);
 
 const cleanup = createCleanup();
 let installation: Installation;
@@ -28,7 +31,7 @@ test('GATEWAY_CONFIG reaches no child of an instance, also under a Node that has
     const stateDir = join(installation.folder, `environ-${name}`);
     const args = ['start', '--state-dir', stateDir, '--exit-with-stdin', '--log-format', 'json'];
     const child = startChild(cleanup.later, node, [shimOf('pam-gateway'), ...args], { env: home });
-    await child.waitForLine(/"msg":"ready"/);
+    await child.waitForLine(/"msg":"ready"/, { withinMs: longMs });
     const family = descendantsOf(child.pid);
     if (node === older) expect(family.length).toBeGreaterThan(0);
     for (const pid of family) {
@@ -64,9 +67,9 @@ test('whatever starts router, instance and tunnel and is killed leaves none of t
     ],
     { env: { SALLYPORT_HOME: installation.home, GATEWAY_CONFIG: config } },
   );
-  await parent.waitForLine(/^sallyport router .* ready/);
-  await parent.waitForLine(/"msg":"ready"/);
-  await parent.waitForLine(/^127\.0\.0\.1:\d+ → /);
+  await parent.waitForLine(/^sallyport router .* ready/, { withinMs: longMs });
+  await parent.waitForLine(/"msg":"ready"/, { withinMs: longMs });
+  await parent.waitForLine(/^127\.0\.0\.1:\d+ → /, { withinMs: longMs });
   const family = descendantsOf(parent.pid);
   // Router, its relay, instance, tunnel.
   expect(family.length).toBeGreaterThanOrEqual(4);

@@ -1,12 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { createCleanup, createSeededRandom, startHttpTarget } from '@sallyport/testkit';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { curl } from './harness/curl.ts';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
 import { member, members } from './harness/json.ts';
 import type { Tunnel } from './harness/tunnel.ts';
-import { until } from './harness/until.ts';
+
+import { patience, until } from './harness/until.ts';
+
+vi.setConfig(patience);
 
 const rounds = 6;
 const cleanup = createCleanup();

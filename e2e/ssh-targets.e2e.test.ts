@@ -2,10 +2,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCleanup, requireTarget, runChild, startSshd } from '@sallyport/testkit';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
 import { shimOf } from './harness/programs.ts';
+import { patience } from './harness/until.ts';
+
+vi.setConfig(patience);
 
 const cleanup = createCleanup();
 const missing = [requireTarget('sshd'), requireTarget('ssh')].find((one) => one.isMissing);

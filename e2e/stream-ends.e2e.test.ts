@@ -1,12 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createCleanup } from '@sallyport/testkit';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
 import { connectRaw } from './harness/raw-connection.ts';
 import type { Tunnel } from './harness/tunnel.ts';
-import { until } from './harness/until.ts';
+
+import { patience, until } from './harness/until.ts';
+
+vi.setConfig(patience);
 
 const mebibyte = 1024 * 1024;
 const cleanup = createCleanup();

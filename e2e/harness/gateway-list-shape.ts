@@ -21,7 +21,9 @@ export const gatewayListSchema = z.strictObject({
       instances: z.array(
         z.strictObject({
           instance_id: uid,
-          state: z.enum(['ready', 'suspect', 'draining', 'cordoned', 'standby']),
+          state: z.enum(['joining', 'ready', 'suspect', 'draining', 'cordoned', 'standby']),
+          health: z.enum(['ok', 'suspect', 'absent']),
+          reason: z.string(),
           device_name: z.string(),
           os: z.string(),
           os_version: z.string(),

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Child, type ChildOptions, type Later, runChild, startChild } from '@sallyport/testkit';
+import { longMs } from './until.ts';
 
 /** Root of this checkout, absolute, with a slash at its end. */
 export const repository = fileURLToPath(new URL('../../', import.meta.url));
@@ -41,7 +42,10 @@ export async function runProgram(
   args: readonly string[],
   options: ChildOptions & { readonly withinMs?: number } = {},
 ): Promise<Run> {
-  const { code, stdout, stderr } = await runChild(process.execPath, [shims[program], ...args], withCleanEnv(options));
+  const { code, stdout, stderr } = await runChild(process.execPath, [shims[program], ...args], {
+    withinMs: longMs,
+    ...withCleanEnv(options),
+  });
   return { code, stdout, stderr };
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Child, Later } from '@sallyport/testkit';
 import { startProgram } from './programs.ts';
+import { longMs } from './until.ts';
 
 /** A running router process. */
 export interface RouterProcess {
@@ -28,10 +29,13 @@ export async function startRouter(later: Later, options: RouterOptions): Promise
     ...['start', '--data-dir', dataDir, '--listen', '127.0.0.1', '--port', String(port)],
     ...['--exit-with-stdin', '--log-format', 'json', ...args],
   ]);
-  const [, address = ''] = await child.waitForLine(/^sallyport router \S+ ready on (\S+)$/, { from: 'stdout' });
+  const [, address = ''] = await child.waitForLine(/^sallyport router \S+ ready on (\S+)$/, {
+    from: 'stdout',
+    withinMs: longMs,
+  });
   const setupArgs = isClaimed(dataDir)
     ? null
-    : ((await child.waitForLine(/^pam setup (\S+ \S+)$/, { from: 'stdout' }))[1]?.split(' ') ?? null);
+    : ((await child.waitForLine(/^pam setup (\S+ \S+)$/, { from: 'stdout', withinMs: longMs }))[1]?.split(' ') ?? null);
   return {
     child,
     port: Number(address.slice(address.lastIndexOf(':') + 1)),

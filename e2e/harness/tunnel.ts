@@ -1,5 +1,6 @@
 import type { Child, ChildOptions, Later } from '@sallyport/testkit';
 import { startProgram } from './programs.ts';
+import { longMs } from './until.ts';
 
 /** A foreground `pam tunnel start`. */
 export interface Tunnel {
@@ -22,6 +23,6 @@ export async function openTunnel(
   { args = [], env = {} }: TunnelOptions,
 ): Promise<Tunnel> {
   const child = startProgram(later, 'pam', ['tunnel', 'start', record, '--exit-with-stdin', ...args], { env });
-  const [, host = '', port = ''] = await child.waitForLine(/^(127\.0\.0\.1):(\d+) → /);
+  const [, host = '', port = ''] = await child.waitForLine(/^(127\.0\.0\.1):(\d+) → /, { withinMs: longMs });
   return { child, host, port: Number(port), messages: child.stderr };
 }

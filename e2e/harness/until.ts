@@ -1,5 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
+/** Real programs on a busy machine: long enough that only what never happens runs into it. For `vi.setConfig`. */
+export const patience = { testTimeout: 240_000, hookTimeout: 240_000 } as const;
+/** For one line or one condition. */
+export const longMs = 120_000;
+
 /**
  * Asks again until the answer is there. A test waits for what must happen, however long a busy machine takes for it;
  * only a run in which it never happens ends by time.
@@ -9,7 +14,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 export async function until<T>(
   what: string,
   look: () => T | undefined | false | null | Promise<T | undefined | false | null>,
-  withinMs = 30_000,
+  withinMs = longMs,
 ): Promise<T> {
   const deadline = performance.now() + withinMs;
   for (;;) {
