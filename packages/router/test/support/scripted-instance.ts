@@ -190,7 +190,7 @@ export async function scriptedInstance(
       const at = { seq: chain.seq ?? seq + 1, prev: chain.prev ?? prev };
       const signed = await signEvent(
         {
-          actor: identity.id,
+          actor: identity.key.id,
           ...at,
           at: nowSeconds(),
           act: 'stream.events',
