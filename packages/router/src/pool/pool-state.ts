@@ -64,12 +64,11 @@ export interface Member {
   heartbeatAtMs: number;
 }
 
-/** A control link whose hello was proved. `committed`: its admission is in the store (F5). */
+/** A control link whose admission is committed in the store; before that it is a `Joining` (F5). */
 export interface Link {
   readonly id: string;
   readonly pool: Pool;
   readonly instance: InstanceId;
-  committed: boolean;
   /** Judge time of the last proved round trip. */
   heardAtMs: number;
   /** Number of the last pong that the instance said it heard. */

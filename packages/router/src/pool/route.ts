@@ -30,7 +30,7 @@ export function route(
   request: RouteRequest,
 ): { readonly decision: Decision; readonly picked: Picked | null } {
   const candidates = pool.ring.map((member) => {
-    const excluded = exclusionOf(state, member, request);
+    const excluded = exclusionOf(state, pool, member, request);
     const classOf = excluded !== null ? null : member.health === 'suspect' ? 2 : 0;
     return { instance: member.row.instance, seq: member.row.seq, class: classOf, excluded };
   });
@@ -44,18 +44,18 @@ export function route(
     pick: turn?.instance ?? null,
     cause: request.cause,
   };
-  if (member === undefined || member.link === null) return { decision, picked: null };
+  const link = member === undefined ? null : state.rules.dispatchLink(pool, member);
+  if (member === undefined || link === null) return { decision, picked: null };
   pool.cursor = member.row.seq;
-  return { decision, picked: { instance: member.row.instance, link: member.link.id, epoch: member.row.epoch } };
+  return { decision, picked: { instance: member.row.instance, link, epoch: member.row.epoch } };
 }
 
 /** Why a slot's holder cannot be picked; null when it can. */
-function exclusionOf(state: RouterPools, member: Member, request: RouteRequest): string | null {
+function exclusionOf(state: RouterPools, pool: Pool, member: Member, request: RouteRequest): string | null {
   if (member.row.intent.kind === 'drain') return 'draining';
   if (member.row.intent.kind === 'cordon') return 'cordoned';
   if (member.leaving) return 'leaving';
-  if (member.link === null) return 'absent';
-  if (!state.rules.dispatchable(member.link)) return 'link not committed';
+  if (state.rules.dispatchLink(pool, member) === null) return 'absent';
   if (member.promoteByMs !== null) return 'promotion not acknowledged';
   if (member.streams >= request.streamLimit) return 'session limit';
   if (request.not.includes(member.row.instance)) return 'tried before';

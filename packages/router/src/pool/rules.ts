@@ -1,5 +1,5 @@
 import type { Decision } from '@sallyport/protocol';
-import type { Link } from './pool-state.ts';
+import type { Member, Pool } from './pool-state.ts';
 import type { PoolTiming } from './timing.ts';
 
 type Candidate = Decision['candidates'][number];
@@ -13,8 +13,8 @@ export interface PoolRules {
   nextTurn(candidates: readonly Candidate[], cursor: number): Candidate | null;
   /** How much of the time between two events the judge was running. */
   runningMs(gapMs: number, timing: PoolTiming): number;
-  /** Whether dispatches may go over the link. */
-  dispatchable(link: Link): boolean;
+  /** The link that dispatches to a member go over; null when there is none. */
+  dispatchLink(pool: Pool, member: Member): string | null;
 }
 
 /**
@@ -49,5 +49,6 @@ export function runningMs(gapMs: number, timing: PoolTiming): number {
 export const productionRules: PoolRules = {
   nextTurn,
   runningMs,
-  dispatchable: (link) => link.committed,
+  // Only a link whose admission was committed becomes a member's; one that is joining does not count.
+  dispatchLink: (_pool, member) => member.link?.id ?? null,
 };

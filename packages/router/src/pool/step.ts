@@ -165,7 +165,7 @@ function isIn(outcome: AdmissionOutcome): boolean {
 }
 
 function attach(state: RouterPools, pool: Pool, member: Member, id: string): void {
-  const link: Link = { id, pool, instance: member.row.instance, committed: true, heardAtMs: state.judgeMs, heard: 0 };
+  const link: Link = { id, pool, instance: member.row.instance, heardAtMs: state.judgeMs, heard: 0 };
   state.links.set(id, link);
   member.link = link;
   member.health = 'ok';
