@@ -43,11 +43,11 @@ async function served(all: readonly Instance[]): Promise<Instance> {
 
 /** Every pick the router made for the streams of the one session, oldest first, as it recorded them. */
 async function picks(): Promise<readonly { readonly at: number; readonly instance: string }[]> {
-  const session = member(await installation.json(['session', 'list']), 'sessions', 0, 'session');
+  const session = member(await installation.json(['session', 'list']), 'sessions', 0, 'session_id');
   const why = await installation.json(['session', 'why', String(session)]);
   return members(why, 'streams')
     .flatMap((stream) => members(stream, 'decisions'))
-    .map((one) => ({ at: Number(member(one, 'atMs')), instance: String(member(one, 'pick')) }))
+    .map((one) => ({ at: Date.parse(String(member(one, 'at'))), instance: String(member(one, 'pick')) }))
     .sort((a, b) => a.at - b.at);
 }
 

@@ -20,7 +20,7 @@ export const gatewayListSchema = z.strictObject({
       last_modified: time,
       instances: z.array(
         z.strictObject({
-          instance_id: uid,
+          instance_id: z.string().regex(/^[\w-]{22}$/),
           state: z.enum(['joining', 'ready', 'suspect', 'draining', 'cordoned', 'standby']),
           health: z.enum(['ok', 'suspect', 'absent']),
           reason: z.string(),
