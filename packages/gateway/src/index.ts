@@ -1,4 +1,3 @@
 export { systemRuntime } from './agent/index.ts';
-export { main } from './main.ts';
 export type { InstanceOptions, RunningInstance } from './program/instance.ts';
 export { startInstance } from './program/instance.ts';

@@ -179,7 +179,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     leave: async (reason) => {
       const link = runner.current();
       if (link !== null) {
-        await deps.reporter.flushed();
+        await withinMs(deps.reporter.flushed(), byeWithinMs, deps.runtime);
         await link
           .call('link.bye', { reason }, { timeoutMs: byeWithinMs })
           .catch((error: PamError) => log.debug('the router did not take the bye', { code: error.code }));
@@ -187,6 +187,14 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
       runner.stop();
     },
   };
+}
+
+/** Waits for `work`, but no longer than `ms`. */
+async function withinMs(work: Promise<void>, ms: number, runtime: Runtime): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const cancel = runtime.schedule(ms, resolve);
+  await Promise.race([work, late]);
+  cancel();
 }
 
 const spoken = (error: PamError): Record<string, string> => ({

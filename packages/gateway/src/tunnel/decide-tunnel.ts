@@ -32,7 +32,7 @@ const notAllowed = (why: string, message: string, remedy: string): PamError =>
  *
  * @throws PAM_PERMISSION_OFF (tunneling is off), PAM_TARGET_NOT_ALLOWED (detail.why: configuration, gateway,
  *   supplied-host). The address itself is judged when it is known.
- * @see docs/answers: permission switches are decided by the instance from sealed facts
+ * @see docs/threat-model.md: the router's mirror of the switches decides nothing
  */
 export function decideTunnel(question: TunnelQuestion): TunnelTarget {
   const { resource, configuration, options } = question;

@@ -1,4 +1,12 @@
-import { createPeer, isErrorCode, type LinkHandlers, linkLimits, PamError, type Peer } from '@sallyport/protocol';
+import {
+  createPeer,
+  errorCatalog,
+  isErrorCode,
+  type LinkHandlers,
+  linkLimits,
+  PamError,
+  type Peer,
+} from '@sallyport/protocol';
 import type { HostPort } from '@sallyport/seal';
 import { type RawData, WebSocket } from 'ws';
 import type { Log, Runtime } from '../runtime.ts';
@@ -34,7 +42,8 @@ function textOf(data: RawData): string {
 }
 
 function closeError(where: string, code: number, reason: string): PamError {
-  if (isErrorCode(reason)) return new PamError(reason, `the router at ${where} closed the link: ${reason}`);
+  if (isErrorCode(reason))
+    return new PamError(reason, `the router at ${where} ended the link. ${errorCatalog[reason].meaning}`);
   return new PamError(
     'PAM_ROUTER_UNREACHABLE',
     `the link to ${where} was closed (${code}${reason === '' ? '' : `: ${reason}`})`,

@@ -7,7 +7,7 @@ import { type ErrorCode, type MembershipView, PamError } from '@sallyport/protoc
  *
  * L1 a failure is said once: again only when its code changes or after something else was said.
  * L2 the first redial comes 0–200 ms after a loss, later ones after full jitter up to 10 s; a retry-after is obeyed.
- * L3 no pong for twice S cuts the link; time in which this process did not run is not counted (invariants F3).
+ * L3 no pong for twice S cuts the link; time in which this process did not run is not counted.
  * L4 events of a link that was replaced change nothing.
  * L5 a refusal that no waiting cures ends the program; once admitted, only the removal of the gateway or its keys does.
  *

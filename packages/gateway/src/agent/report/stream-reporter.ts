@@ -84,15 +84,19 @@ export function createStreamReporter(key: SigningKey, runtime: Runtime, log: Log
 
   function kick(): void {
     if (running !== null || send === null) return;
-    running = sendAll()
-      .catch((reason: unknown) => {
+    running = sendAll().then(
+      () => {
+        running = null;
+        // What was added while the last batch settled found this run still standing.
+        if (queue.events.length > 0) kick();
+      },
+      (reason: unknown) => {
+        running = null;
         const error = PamError.from(reason, 'PAM_INTERNAL', 'a report could not be signed');
         log.debug('stream events not taken yet', { code: error.code });
-        cancelRetry = runtime.schedule(retryAfterMs, kick);
-      })
-      .finally(() => {
-        running = null;
-      });
+        if (send !== null) cancelRetry = runtime.schedule(retryAfterMs, kick);
+      },
+    );
   }
 
   return {
@@ -113,7 +117,7 @@ export function createStreamReporter(key: SigningKey, runtime: Runtime, log: Log
       cancelRetry();
     },
     flushed: async () => {
-      if (running !== null) await running;
+      while (running !== null) await running;
     },
   };
 }
