@@ -13,21 +13,26 @@ function program(done: (code: number) => void): Command {
     .description('Sallyport router: API, gateway admission, dispatch, blind relay and store')
     .version(productVersion)
     .showHelpAfterError('(add --help for the commands and flags)')
-    .addHelpText('after', '\nEvery flag can be given as environment variable or in the --config file; flags win, then the environment.')
+    .addHelpText(
+      'after',
+      '\nEvery flag can be given as environment variable or in the --config file; flags win, then the environment.',
+    )
     .exitOverride();
-  addStartFlags(root.command('start').description('run the router; prints the setup line while it has no owner')).action(
-    async (_flags, command: Command) => done(await runStart(command)),
-  );
-  addPlaceFlags(root.command('setup-code').description('print a fresh setup line (60 minutes); the one before is void')).action(
-    async (_flags, command: Command) => done(await runSetupCode(command)),
-  );
+  addStartFlags(
+    root.command('start').description('run the router; prints the setup line while it has no owner'),
+  ).action(async (_flags, command: Command) => done(await runStart(command)));
+  addPlaceFlags(
+    root.command('setup-code').description('print a fresh setup line (60 minutes); the one before is void'),
+  ).action(async (_flags, command: Command) => done(await runSetupCode(command)));
   addPlaceFlags(root.command('check').description('check integrity, schema and counts of the store')).action(
     async (_flags, command: Command) => done(await runCheck(command)),
   );
   addPlaceFlags(root.command('backup').description('copy the embedded store to a file, also while the router runs'))
     .argument('<file>', 'file to write; must not exist')
     .action(async (file: string, _flags, command: Command) => done(await runBackup(file, command)));
-  addPlaceFlags(root.command('restore').description('put a backup in the place of the embedded store; the router must not run'))
+  addPlaceFlags(
+    root.command('restore').description('put a backup in the place of the embedded store; the router must not run'),
+  )
     .argument('<file>', 'a file that backup wrote')
     .action(async (file: string, _flags, command: Command) => done(await runRestore(file, command)));
   return root;

@@ -84,7 +84,10 @@ function newTicket(): string {
 }
 
 /** Closes in the reverse order of opening, each step even if one before failed. */
-function createClosing(failed: (error: unknown) => void): { add: (close: () => unknown) => void; run: () => Promise<void> } {
+function createClosing(failed: (error: unknown) => void): {
+  add: (close: () => unknown) => void;
+  run: () => Promise<void>;
+} {
   const steps: (() => unknown)[] = [];
   let running: Promise<void> | null = null;
   async function run(): Promise<void> {
@@ -242,7 +245,8 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     audit,
     bindings,
     tls: identity,
-    unexpected: (error, fields) => log.error('a request failed unexpectedly', { ...fields, error: describeError(error) }),
+    unexpected: (error, fields) =>
+      log.error('a request failed unexpectedly', { ...fields, error: describeError(error) }),
   });
   links.attach(api.https);
   links.use({ pool, sessions });
@@ -279,7 +283,12 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
   closing.add(() => describe(trust.head() !== null, null));
   const code = claimed ? null : await newSetupCode(identity.pin);
   if (code !== null) await setup.put(code.secretHash);
-  log.info('router ready', { host: settings.listen, port: relay.port, store: store.engine, claimed: claimed ? 'yes' : 'no' });
+  log.info('router ready', {
+    host: settings.listen,
+    port: relay.port,
+    store: store.engine,
+    claimed: claimed ? 'yes' : 'no',
+  });
   return {
     host: settings.listen,
     port: relay.port,

@@ -93,13 +93,10 @@ export async function createApiServer(deps: ApiDeps): Promise<ApiServer> {
   });
   // An empty body is no body: clients send content-type with DELETE and POST alike.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
     if (text === '') return done(null, {});
-    try {
-      done(null, JSON.parse(String(text)));
-    } catch (reason) {
-      done(new PamError('PAM_BAD_REQUEST', 'the body is not JSON', { cause: reason }));
-    }
+    parseJson(request, String(text), done);
   });
 
   const fail = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
@@ -113,7 +110,14 @@ export async function createApiServer(deps: ApiDeps): Promise<ApiServer> {
   };
   app.setErrorHandler((error, request, reply) => fail(error, request, reply));
   app.setNotFoundHandler((request, reply) =>
-    fail(new PamError('PAM_NOT_FOUND', `there is no route ${request.method} ${request.url.split('?')[0] ?? ''}`.slice(0, 256)), request, reply),
+    fail(
+      new PamError(
+        'PAM_NOT_FOUND',
+        `there is no route ${request.method} ${request.url.split('?')[0] ?? ''}`.slice(0, 256),
+      ),
+      request,
+      reply,
+    ),
   );
   app.addHook('onRequest', async (_request, reply) => {
     void reply.headers({
@@ -157,7 +161,7 @@ function serve(app: FastifyInstance, deps: ApiDeps, binding: Binding): void {
 
   async function run(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     const path = request.url.split('?')[0] ?? '';
-    const raw: unknown = request.body ?? {};
+    const raw: unknown = request.body === undefined ? {} : request.body;
     const base = {
       query: checked(route.query, { ...(request.query as object) }, 'query') as never,
       body: checked(route.body, raw, 'body') as never,

@@ -141,11 +141,7 @@ function signInRoutes(parts: RouterParts): Binding[] {
       const made = newSignIn({ person: person.uid, device, lifeMinutes: body.lifeMinutes, nowMs });
       const event = audit.event('sign-in', { attempt: body.attempt, person: person.uid, device, from: address });
       const [, head] = await store.together(
-        (t) =>
-          [
-            t.identity.addSignIn({ signIn: made.signIn }),
-            t.audit.appendEvents(audit.note(event)),
-          ] as const,
+        (t) => [t.identity.addSignIn({ signIn: made.signIn }), t.audit.appendEvents(audit.note(event))] as const,
       );
       audit.moved(head);
       return { ...signedIn(made, person.uid, person.name), personBlob: person.blob };
@@ -154,10 +150,7 @@ function signInRoutes(parts: RouterParts): Binding[] {
       const event = audit.event('sign-out', { person: caller.person, device: caller.device });
       const [, head] = await store.together(
         (t) =>
-          [
-            t.identity.removeSignIn({ tokenHash: caller.tokenHash }),
-            t.audit.appendEvents(audit.note(event)),
-          ] as const,
+          [t.identity.removeSignIn({ tokenHash: caller.tokenHash }), t.audit.appendEvents(audit.note(event))] as const,
       );
       audit.moved(head);
       return {};

@@ -73,7 +73,9 @@ export function sessionRoutes(parts: RouterParts): Binding[] {
       await sessions.flush();
       const streams = await store.session.explainStreams(id === 'last' ? { lastOf: call.caller.person } : { id });
       if (streams.length === 0) throw new PamError('PAM_NOT_FOUND', `there is no session or stream ${id}`);
-      return { streams: streams.map(({ stream, decisions }) => ({ stream, decisions: decisions.slice(0, 64) })).slice(0, 50) };
+      return {
+        streams: streams.map(({ stream, decisions }) => ({ stream, decisions: decisions.slice(0, 64) })).slice(0, 50),
+      };
     }),
   ];
 }

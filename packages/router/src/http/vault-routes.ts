@@ -32,9 +32,16 @@ function applicationRoutes(parts: RouterParts, news: LinkNews): Binding[] {
   return [
     bindCaller(listApplications, async ({ caller }) => {
       const box = trust.state().persons.get(caller.person)?.boxKeyId;
-      const { items } = await store.vault.listItems({ types: ['application'], parts: 'facts', limit: mostApplications });
+      const { items } = await store.vault.listItems({
+        types: ['application'],
+        parts: 'facts',
+        limit: mostApplications,
+      });
       const wraps = box === undefined ? [] : await store.vault.listWraps({ recipients: [box] });
-      const applications = items.map((item) => ({ item, wraps: wraps.filter((wrap) => wrap.app === item.app).slice(0, 300) }));
+      const applications = items.map((item) => ({
+        item,
+        wraps: wraps.filter((wrap) => wrap.app === item.app).slice(0, 300),
+      }));
       return { applications };
     }),
     bindCaller(createApplication, async (call) => {
@@ -63,7 +70,8 @@ function applicationRoutes(parts: RouterParts, news: LinkNews): Binding[] {
     bindCaller(removeApplication, async (call) => {
       const uid = call.param('uid', applicationUidSchema);
       const { entry } = call.body;
-      if (entryOfKind(entry, 'app-removed').app !== uid) throw new PamError('PAM_BAD_REQUEST', 'the entry removes another application');
+      if (entryOfKind(entry, 'app-removed').app !== uid)
+        throw new PamError('PAM_BAD_REQUEST', 'the entry removes another application');
       const event = await call.signed('application.removed', { app: uid });
       const head = await trust.append([entry], async (append) => {
         const nowMs = clock.nowMs();
@@ -106,7 +114,8 @@ function itemRoutes(parts: RouterParts, news: LinkNews): Binding[] {
     }),
     bindCaller(writeItem, async (call) => {
       const { item } = call.body;
-      if (item.uid !== call.param('uid', itemUidSchema)) throw new PamError('PAM_BAD_REQUEST', 'the path names another item');
+      if (item.uid !== call.param('uid', itemUidSchema))
+        throw new PamError('PAM_BAD_REQUEST', 'the path names another item');
       for (const right of rightsToWrite(item)) call.need(right);
       checkItem(item, trust.state());
       const born = item.parts.facts?.rev === 1;
@@ -133,11 +142,7 @@ function itemRoutes(parts: RouterParts, news: LinkNews): Binding[] {
       }
       const event = await call.signed('item.removed', { item: uid, type: item.type });
       const [, moved] = await store.together(
-        (t) =>
-          [
-            t.vault.removeItem({ uid, nowMs: clock.nowMs() }),
-            t.audit.appendEvents(audit.note(event)),
-          ] as const,
+        (t) => [t.vault.removeItem({ uid, nowMs: clock.nowMs() }), t.audit.appendEvents(audit.note(event))] as const,
       );
       audit.moved(moved);
       news.changed([uid], item.app);

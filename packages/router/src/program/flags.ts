@@ -26,7 +26,16 @@ function hostPort(text: string): string {
 
 export const defaultPort = 7_443;
 /** Timing constants of the pool an operator may set; the others follow from them or are measured. */
-const settable = ['beatMs', 'suspectMs', 'cutMs', 'reserveMs', 'graceMs', 'unwantedMs', 'hedgeMs', 'promoteMs'] as const;
+const settable = [
+  'beatMs',
+  'suspectMs',
+  'cutMs',
+  'reserveMs',
+  'graceMs',
+  'unwantedMs',
+  'hedgeMs',
+  'promoteMs',
+] as const;
 const meanings: Record<(typeof settable)[number], string> = {
   beatMs: 'beat of a control link',
   suspectMs: 'silence that makes an instance suspect',
@@ -52,10 +61,22 @@ export function addPlaceFlags(command: Command): Command {
 export function addStartFlags(command: Command): Command {
   addPlaceFlags(command)
     .addOption(option('--listen <address>', 'address to listen on').default('0.0.0.0'))
-    .addOption(option('--port <number>', 'port; 0 = any free one').default(defaultPort).argParser(wholeNumber(0, 65_535)))
-    .addOption(option('--public-name <host:port>', 'address under which people and gateways reach it').argParser(hostPort))
-    .addOption(option('--log-format <format>', 'of the log on stderr').choices([...logFormats]).default('json'))
-    .addOption(option('--log-level <level>', 'least level that is logged').choices([...logLevels]).default('info'));
+    .addOption(
+      option('--port <number>', 'port; 0 = any free one').default(defaultPort).argParser(wholeNumber(0, 65_535)),
+    )
+    .addOption(
+      option('--public-name <host:port>', 'address under which people and gateways reach it').argParser(hostPort),
+    )
+    .addOption(
+      option('--log-format <format>', 'of the log on stderr')
+        .choices([...logFormats])
+        .default('json'),
+    )
+    .addOption(
+      option('--log-level <level>', 'least level that is logged')
+        .choices([...logLevels])
+        .default('info'),
+    );
   for (const name of settable) {
     const text = `${meanings[name]}, ms (default: ${defaultTiming[name]})`;
     command.addOption(option(`--${kebab(name)} <ms>`, text).argParser(wholeNumber(1, 3_600_000)));
@@ -71,7 +92,11 @@ function readConfigFile(file: string): z.infer<typeof configFileSchema> {
     if (text.length > 65_536) throw new PamError('PAM_TOO_LARGE', `${file} is over 64 KiB`);
     return configFileSchema.parse(JSON.parse(text));
   } catch (reason) {
-    throw PamError.from(reason, 'PAM_CONFIG_INVALID', `the settings file ${file} cannot be read, or is no JSON object of plain values`);
+    throw PamError.from(
+      reason,
+      'PAM_CONFIG_INVALID',
+      `the settings file ${file} cannot be read, or is no JSON object of plain values`,
+    );
   }
 }
 
@@ -95,7 +120,10 @@ export function applyConfigFile(command: Command): void {
   }
 }
 
-const placeSchema = z.object({ dataDir: z.string().min(1).max(4_096), databaseUrl: z.string().min(1).max(4_096).optional() });
+const placeSchema = z.object({
+  dataDir: z.string().min(1).max(4_096),
+  databaseUrl: z.string().min(1).max(4_096).optional(),
+});
 const startSchema = z.object({
   ...placeSchema.shape,
   listen: z.string().min(1).max(255),
@@ -111,11 +139,16 @@ export function placeOf(command: Command): z.infer<typeof placeSchema> {
   applyConfigFile(command);
   const parsed = placeSchema.safeParse(command.opts());
   if (parsed.success) return parsed.data;
-  throw new PamError('PAM_CONFIG_INVALID', `--${kebab(String(parsed.error.issues[0]?.path[0]))} is missing or malformed`);
+  throw new PamError(
+    'PAM_CONFIG_INVALID',
+    `--${kebab(String(parsed.error.issues[0]?.path[0]))} is missing or malformed`,
+  );
 }
 
 /** Everything `start` needs, checked. @throws PAM_CONFIG_INVALID */
-export function startSettingsOf(command: Command): z.infer<typeof startSchema> & { readonly timing: Partial<PoolTiming> } {
+export function startSettingsOf(
+  command: Command,
+): z.infer<typeof startSchema> & { readonly timing: Partial<PoolTiming> } {
   applyConfigFile(command);
   const options: Record<string, unknown> = command.opts();
   const parsed = startSchema.safeParse(options);

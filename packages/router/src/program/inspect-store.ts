@@ -23,7 +23,10 @@ function openReader(dataDir: string): DatabaseSync {
 }
 
 function texts(db: DatabaseSync, sql: string): string[] {
-  return db.prepare(sql).all().map((row) => Object.values(row).map(String).join(' '));
+  return db
+    .prepare(sql)
+    .all()
+    .map((row) => Object.values(row).map(String).join(' '));
 }
 
 /** Integrity, references, schema and counts of the embedded store, also while the router runs. */
@@ -32,7 +35,10 @@ export function inspectStore(dataDir: string): StoreReport {
   try {
     const integrity = texts(db, 'PRAGMA integrity_check(100)').filter((line) => line !== 'ok');
     const references = texts(db, 'PRAGMA foreign_key_check').map((line) => `broken reference: ${line}`);
-    const tables = texts(db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name");
+    const tables = texts(
+      db,
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
+    );
     const counts = tables.map((table) => [table, Number(texts(db, `SELECT count(*) FROM "${table}"`)[0])] as const);
     const [schema] = texts(db, 'SELECT name FROM migration ORDER BY n DESC LIMIT 1');
     return { schema: schema ?? 'none', faults: [...integrity, ...references], counts: Object.fromEntries(counts) };

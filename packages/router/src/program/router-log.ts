@@ -22,7 +22,9 @@ const lineSchema = z.looseObject({ level: z.string(), time: z.string(), msg: z.s
 /** One JSON line of pino as a line for people: time, level, message, field=value. */
 export function textLine(json: string): string {
   const { level, time, msg, ...fields } = lineSchema.parse(JSON.parse(json));
-  const more = Object.entries(fields).map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const more = Object.entries(fields).map(
+    ([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
   return `${time} ${level.toUpperCase().padEnd(5)} ${msg}${more.join('')}\n`;
 }
 

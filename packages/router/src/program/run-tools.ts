@@ -50,7 +50,9 @@ async function checkDatabase(databaseUrl: string): Promise<number> {
 function embeddedOnly(command: Command, tool: string): string {
   const { dataDir, databaseUrl } = placeOf(command);
   if (databaseUrl === undefined) return dataDir;
-  throw new PamError('PAM_USAGE', `a PostgreSQL store is not handled here`, { remedy: `Use ${tool} with the database URL.` });
+  throw new PamError('PAM_USAGE', `a PostgreSQL store is not handled here`, {
+    remedy: `Use ${tool} with the database URL.`,
+  });
 }
 
 export async function runBackup(file: string, command: Command): Promise<number> {

@@ -37,7 +37,8 @@ export function checkPermission(
       detail: { item: resource.uid },
     });
   }
-  if (configuration.mirror.permissions[want.permission] !== 'on') throw off(want.permission, 'the configuration', configuration);
+  if (configuration.mirror.permissions[want.permission] !== 'on')
+    throw off(want.permission, 'the configuration', configuration);
   if (resource.mirror.permissions[want.permission] === 'off') throw off(want.permission, 'the record', resource);
   return { resource, configuration };
 }

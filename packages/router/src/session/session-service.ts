@@ -118,7 +118,10 @@ export function createSessionService(deps: SessionDeps): SessionService {
     return row;
   }
 
-  function endStreams(streams: readonly { readonly stream: StreamId | null; readonly instance: InstanceId | null }[], reason: EndReason): void {
+  function endStreams(
+    streams: readonly { readonly stream: StreamId | null; readonly instance: InstanceId | null }[],
+    reason: EndReason,
+  ): void {
     const byInstance = new Map<InstanceId, StreamId[]>();
     for (const { stream, instance } of streams) {
       if (instance === null || stream === null) continue;
@@ -187,7 +190,8 @@ export function createSessionService(deps: SessionDeps): SessionService {
       claims.session === order.session &&
       claims.stream === order.stream &&
       claims.resource === row.resource;
-    if (!fits) throw new PamError('PAM_REQUEST_INVALID', 'the signed request is for another session, stream, record or device');
+    if (!fits)
+      throw new PamError('PAM_REQUEST_INVALID', 'the signed request is for another session, stream, record or device');
     const known = book.sessionOf(order.stream);
     if (known !== null && known !== order.session) throw new PamError('PAM_CONFLICT', 'this stream id is taken');
     const items = await factsOf(row.resource, row.gateway);

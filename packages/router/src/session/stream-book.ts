@@ -84,7 +84,9 @@ export function createStreamBook(counted: (instance: InstanceId, streams: number
     },
     matchesOf: (instance) => ofInstance(instance).flatMap(([, booked]) => booked.matches),
     takeUnopened: (beforeMs) => {
-      const late = [...streams].filter(([, booked]) => !booked.open && booked.atMs < beforeMs).map(([stream]) => stream);
+      const late = [...streams]
+        .filter(([, booked]) => !booked.open && booked.atMs < beforeMs)
+        .map(([stream]) => stream);
       for (const stream of late) remove(stream);
       return late;
     },
