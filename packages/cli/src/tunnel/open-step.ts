@@ -43,6 +43,8 @@ export interface Opening {
   readonly askAgainAtMs: number | null;
   readonly lastError: PamError | null;
   readonly over: boolean;
+  /** Id of the attempt that won. */
+  readonly winner: number | null;
 }
 
 export type OpeningEvent =
@@ -78,12 +80,17 @@ export function newOpening(nowMs: number): Opening {
     askAgainAtMs: null,
     lastError: null,
     over: false,
+    winner: null,
   };
 }
 
 /** One step; pure. Events of attempts that are gone change nothing. */
 export function stepOpening(state: Opening, event: OpeningEvent, nowMs: number): OpeningStep {
-  if (state.over) return { state, effects: event.kind === 'opened' ? [{ kind: 'abandon', id: event.id }] : [] };
+  if (state.over)
+    return {
+      state,
+      effects: event.kind === 'opened' && event.id !== state.winner ? [{ kind: 'abandon', id: event.id }] : [],
+    };
   if (event.kind === 'start') {
     return andThen(ask(state, nowMs), [{ kind: 'wake', atMs: state.startedAtMs + openingLimits.deadlineMs }]);
   }
@@ -201,7 +208,10 @@ function ask(state: Opening, nowMs: number): OpeningStep {
 
 function finish(state: Opening, last: Extract<OpeningEffect, { kind: 'win' | 'fail' }>): OpeningStep {
   const abandoned = state.attempts.map((one): OpeningEffect => ({ kind: 'abandon', id: one.id }));
-  return { state: { ...state, attempts: [], askAgainAtMs: null, over: true }, effects: [...abandoned, last] };
+  return {
+    state: { ...state, attempts: [], askAgainAtMs: null, over: true, winner: last.kind === 'win' ? last.id : null },
+    effects: [...abandoned, last],
+  };
 }
 
 function update(state: Opening, attempt: Attempt): Opening {
