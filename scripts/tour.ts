@@ -18,7 +18,8 @@ import { tally, Turns } from './tour/turns.ts';
 
 const startWithinMs = 60_000;
 const roundsBefore = 2;
-const requestsWhileDying = 60;
+const requestsBeforeDeath = 5;
+const requestsAfterDeath = 55;
 const betweenRequestsMs = 20;
 const exitInterrupted = 130;
 
@@ -122,22 +123,29 @@ async function compareTurns({ pam, turns }: Running): Promise<void> {
   say(`    the router recorded the same instance for all ${served.length} of these streams it lists`);
 }
 
+/** The instance whose turn comes next: the one that served longest ago. */
+function nextInTurn({ instances, turns }: Running): Instance {
+  const order = turns.all().map(({ instance }) => instance);
+  const [next] = instances.toSorted((a, b) => order.lastIndexOf(a.id) - order.lastIndexOf(b.id));
+  if (!next) throw new Error('there is no instance to kill');
+  return next;
+}
+
 /** Kills the instance whose turn comes next while requests run, one after the other, and says what they noticed. */
 async function killOne(running: Running): Promise<void> {
-  const { instances, turns } = running;
-  const newest = turns.all().at(-1)?.instance;
-  const victim = instances.find(({ id }) => id !== newest) ?? instances[0];
-  if (!victim) throw new Error('there is no instance to kill');
+  const { instances } = running;
   const answers: Answer[] = [];
-  let diedAtMs = Number.POSITIVE_INFINITY;
-  for (let sent = 0; sent < requestsWhileDying; sent += 1) {
-    if (sent === 5) {
-      diedAtMs = performance.now();
-      victim.member.kill('SIGKILL');
+  const send = async (count: number): Promise<void> => {
+    for (let sent = 0; sent < count; sent += 1) {
+      answers.push(await ask(running.tunnelPort));
+      await pause(betweenRequestsMs);
     }
-    answers.push(await ask(running.tunnelPort));
-    await pause(betweenRequestsMs);
-  }
+  };
+  await send(requestsBeforeDeath);
+  const victim = nextInTurn(running);
+  const diedAtMs = performance.now();
+  victim.member.kill('SIGKILL');
+  await send(requestsAfterDeath);
   await victim.member.exited;
   instances.splice(instances.indexOf(victim), 1);
   const gap = measureGap(diedAtMs, answers);

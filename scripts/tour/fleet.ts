@@ -15,6 +15,8 @@ export interface Member {
   line(pattern: RegExp, withinMs: number): Promise<string>;
   readonly exited: Promise<void>;
   isAlive(): boolean;
+  /** Kills what it may have left behind: processes of its group. */
+  endGroup(): void;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -46,11 +48,11 @@ export class Fleet {
   async stopAll(): Promise<void> {
     for (let member = this.#members.pop(); member; member = this.#members.pop()) {
       const last = member;
-      if (!last.isAlive()) continue;
-      last.kill('SIGTERM');
+      if (last.isAlive()) last.kill('SIGTERM');
       const timer = setTimeout(() => last.kill('SIGKILL'), graceMs);
       await last.exited;
       clearTimeout(timer);
+      last.endGroup();
     }
   }
 }
@@ -73,9 +75,11 @@ function follow(name: string, child: ChildProcess, logFile: string): Member {
     const end = (): void => {
       alive = false;
       for (const ending of endings) ending();
-      log.end(() => resolve());
+      resolve();
     };
-    child.once('close', end);
+    // Not `close`: a process of its own that it left behind may hold its outputs open.
+    child.once('exit', () => setImmediate(end));
+    child.once('close', () => log.end());
     child.once('error', (error) => {
       see(error.message);
       if (child.pid === undefined) end();
@@ -118,6 +122,13 @@ function follow(name: string, child: ChildProcess, logFile: string): Member {
     line,
     exited,
     isAlive: () => alive,
+    endGroup: () => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      } catch (error) {
+        if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+      }
+    },
     kill: (signal) => void child.kill(signal),
   };
 }
