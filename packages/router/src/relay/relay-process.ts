@@ -16,6 +16,11 @@ const backlog = 1_024;
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
 process.on('disconnect', () => process.exit(0));
+// `disconnect` never comes while a socket handed to the main process is unacknowledged: it died before it read it.
+const parent = process.ppid;
+relayClock.every(sweepEveryMs, () => {
+  if (process.ppid !== parent) process.exit(0);
+});
 process.on('message', (message: ToRelay, handle: unknown) => {
   if (message.kind === 'start') start(message.limits, handle);
 });
