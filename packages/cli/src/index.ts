@@ -1,1 +1,1 @@
-export { main, version } from './main.ts';
+export { main } from './main.ts';

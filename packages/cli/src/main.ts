@@ -1,15 +1,12 @@
-import { errorCatalog } from '@sallyport/protocol';
+import { errorCatalog, productVersion } from '@sallyport/protocol';
 import { askedFormat, readArguments } from './argv.ts';
-import { homeFolder, readSettings } from './profile/home.ts';
+import { homeFolder } from './profile/home.ts';
 import { parse } from './program.ts';
 import type { Format } from './terminal/show.ts';
 import { showError } from './terminal/show-error.ts';
 import { systemTerminal } from './terminal/system-terminal.ts';
 import type { Terminal } from './terminal/terminal.ts';
 import { systemClock } from './time/system-clock.ts';
-
-/** Version of this program; `package.json` says the same (tested). */
-export const version = '0.1.0';
 
 /**
  * The program `pam`. Never throws: every error is printed with its remedy and becomes an exit code.
@@ -32,11 +29,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     const home = homeFolder(env);
     if (argv.length === 0) return showHelp(terminal);
-    const { parsed, profile } = parse(version, readArguments(argv));
+    const { parsed, profile } = parse(productVersion, readArguments(argv));
     if (parsed.kind === 'text') {
       terminal.out(parsed.text);
       return 0;
     }
+    const { readSettings } = await import('./profile/settings.ts');
     const settings = await readSettings(home);
     format = toFormat(askedFormat(argv)) ?? toFormat(env['SALLYPORT_FORMAT']) ?? settings.format ?? 'table';
     const { run } = await parsed.load();
@@ -67,7 +65,7 @@ function toFormat(text: string | undefined): Format | undefined {
 }
 
 function showHelp(terminal: Terminal): number {
-  const { parsed } = parse(version, ['--help']);
+  const { parsed } = parse(productVersion, ['--help']);
   if (parsed.kind === 'text') terminal.err(parsed.text);
   return errorCatalog.PAM_USAGE.exit;
 }

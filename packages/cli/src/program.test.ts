@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { PamError } from '@sallyport/protocol';
+import { PamError, productVersion as version } from '@sallyport/protocol';
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { groups, topCommands } from './command-spec.ts';
-import { version } from './main.ts';
 import { buildProgram, parse } from './program.ts';
 
 const program = buildProgram(version, () => undefined);

@@ -2,7 +2,6 @@ import { readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { PamError } from '@sallyport/protocol';
-import { z } from 'zod';
 import { makePrivateFolder, readText, writeWhole } from './file-store.ts';
 
 /**
@@ -51,27 +50,4 @@ export async function currentProfile(home: string): Promise<string | null> {
 export async function setCurrentProfile(home: string, name: string): Promise<void> {
   await makePrivateFolder(home);
   await writeWhole(join(home, 'current'), `${checkProfileName(name)}\n`);
-}
-
-const settingsSchema = z.strictObject({
-  profile: z.string().max(64).optional(),
-  format: z.enum(['table', 'json']).optional(),
-});
-export type Settings = z.infer<typeof settingsSchema>;
-
-/** Defaults of flags from `pam.json`; absent file means none. PAM_CONFIG_INVALID naming the field. */
-export async function readSettings(home: string): Promise<Settings> {
-  const path = join(home, 'pam.json');
-  const text = await readText(path, 65_536);
-  if (text === null) return {};
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (reason) {
-    throw new PamError('PAM_CONFIG_INVALID', `${path} is not JSON`, { cause: reason });
-  }
-  const parsed = settingsSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new PamError('PAM_CONFIG_INVALID', `${path}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`);
 }

@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../time/system-clock.ts';
 import { refuseExisting, shred, writeNew, writeWhole } from './file-store.ts';
-import { checkProfileName, currentProfile, profileNames, readSettings, setCurrentProfile } from './home.ts';
+import { checkProfileName, currentProfile, profileNames, setCurrentProfile } from './home.ts';
+import { readSettings } from './settings.ts';
 import { openProfileStore, type Profile } from './profile-store.ts';
 
 const code = (wanted: string) => expect.objectContaining({ code: wanted });
