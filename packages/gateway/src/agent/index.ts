@@ -1,8 +1,7 @@
-export type { AddressPolicy, DialDeps, Dialled, DialTarget, NeverEndpoint } from './dial/index.ts';
+export type { AddressPolicy, DialDeps, DialTarget, NeverEndpoint } from './dial/index.ts';
 export { checkTarget, dialTarget, localAddresses, resolveName, systemDial } from './dial/index.ts';
 export type { IdentityKeeper } from './identity-keeper.ts';
 export { createIdentityKeeper } from './identity-keeper.ts';
-export type { AgentDeps, AgentStatus, InstanceAgent } from './instance-agent.ts';
 export { createInstanceAgent } from './instance-agent.ts';
 export type { StreamReporter } from './report/stream-reporter.ts';
 export { createStreamReporter } from './report/stream-reporter.ts';

@@ -29,7 +29,7 @@ export interface AgentDeps extends HelloDeps {
   readonly onGiveUp: (error: PamError) => void;
 }
 
-export interface AgentStatus {
+interface AgentStatus {
   /** Link up, admitted (slot or standby), trust log and keys verified. */
   readonly ready: boolean;
   readonly membership: MembershipView | null;
@@ -45,6 +45,8 @@ export interface InstanceAgent {
   routerEndpoints(): readonly NeverEndpoint[];
   /** Says bye and ends the link. */
   leave(reason: 'stopped' | 'drained'): Promise<void>;
+  /** Ends the link without a word; a `leave` under way then ends. */
+  drop(): void;
 }
 
 /** One instance as the router sees it: its link, its membership, its trust log, its reports. */
@@ -186,6 +188,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
       }
       runner.stop();
     },
+    drop: () => runner.stop(),
   };
 }
 

@@ -27,7 +27,7 @@ export type Health = z.infer<typeof healthSchema>;
 const pathMaxBytes = 100;
 const answerMaxBytes = 16_384;
 
-export function healthSocketPath(stateDir: string): string {
+function healthSocketPath(stateDir: string): string {
   const path = join(resolve(stateDir), 'health.sock');
   if (Buffer.byteLength(path) <= pathMaxBytes) return path;
   const name = createHash('sha256').update(path).digest('hex').slice(0, 24);

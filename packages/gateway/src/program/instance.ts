@@ -35,7 +35,7 @@ export interface RunningInstance {
   health(): Health;
   /** Takes nothing new, lets streams run for `graceMs`, says bye, frees everything. */
   stop(graceMs: number): Promise<void>;
-  /** Resets all streams at once; a `stop` under way then ends. */
+  /** Resets all streams and cuts the link at once; a `stop` under way then ends. */
   hurry(): void;
   /** Settles when the instance cannot go on. Never rejects. */
   readonly gaveUp: Promise<PamError>;
@@ -114,7 +114,10 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     id: identity.id,
     health,
     gaveUp,
-    hurry: () => workload.reset(),
+    hurry: () => {
+      workload.reset();
+      agent.drop();
+    },
     stop: async (graceMs) => {
       await workload.finish(graceMs);
       await agent.leave('stopped');

@@ -9,7 +9,7 @@ import type { FolderWish } from './state-folder.ts';
 
 const keptName = 'join.json';
 const keptMaxBytes = 65_536;
-export const joinMaxBytes = 16_384;
+const joinMaxBytes = 16_384;
 
 /** Where a start finds its join configuration; the first that is given counts. */
 export type JoinSource =

@@ -29,7 +29,7 @@ function takeHandedOver(environment: NodeJS.ProcessEnv): Record<string, unknown>
 }
 
 /** Removes both from `environment` and answers what they were; empty values count as absent. */
-export function takeSecrets(environment: NodeJS.ProcessEnv): TakenSecrets {
+function takeSecrets(environment: NodeJS.ProcessEnv): TakenSecrets {
   const handed = takeHandedOver(environment);
   const [joinConfig, token] = names.map((name) => {
     const value = handed[name] ?? environment[name];

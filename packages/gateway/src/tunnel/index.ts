@@ -1,2 +1,1 @@
-export type { TunnelDeps, TunnelWorkload } from './tunnel-workload.ts';
 export { createTunnelWorkload } from './tunnel-workload.ts';

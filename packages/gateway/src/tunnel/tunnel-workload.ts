@@ -126,7 +126,7 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       if (!(reason instanceof PamError)) log.error('a dispatch could not be checked', { error: String(reason) });
       const error = PamError.from(reason, 'PAM_INTERNAL', 'the dispatch could not be checked');
       log.warn('dispatch refused', { stream: params.stream, code: error.code, error: error.message });
-      return refuse('denied', error);
+      return refuse(isOwnTrouble(error) ? 'full' : 'denied', error);
     } finally {
       checking -= 1;
     }
@@ -247,6 +247,10 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     },
   };
 }
+
+/** This instance could not check the dispatch now; another one may: the router goes on to it without a mark. */
+const isOwnTrouble = (error: PamError): boolean =>
+  error.code === 'PAM_TIMEOUT' || error.code === 'PAM_LEG_FAILED' || error.code === 'PAM_RATE_LIMITED';
 
 /** The stream never came to its TLS: the leg was not matched, or it was ended before. */
 function outcomeOfLeg(reason: unknown, signal: AbortSignal): StreamOutcome {

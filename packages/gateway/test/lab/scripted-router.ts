@@ -32,6 +32,7 @@ export interface Script {
   entries: readonly string[] | null;
   wraps: LinkResult<'link.hello'>['wraps'] | null;
   answersPings: boolean;
+  answersBye: boolean;
   refuseEvents: PamError | null;
   beatMs: number;
   suspectMs: number;
@@ -107,6 +108,7 @@ export async function startScriptedRouter(
     entries: null,
     wraps: null,
     answersPings: true,
+    answersBye: true,
     refuseEvents: null,
     beatMs: 100,
     suspectMs: 2_000,
@@ -201,6 +203,7 @@ export async function startScriptedRouter(
         },
         'link.bye': async ({ reason }) => {
           byes.push(reason);
+          if (!script.answersBye) await new Promise(() => undefined);
           return {};
         },
         'log.read': async ({ from }) => ({ entries: entries().slice(from, from + 500), head: await shownHead() }),

@@ -6,7 +6,7 @@ import { readHost } from './host-text.ts';
 /** Whole time a dial may take, name resolution included. */
 export const dialWithinMs = 10_000;
 /** More answers of one name are not looked at. */
-export const maxAddresses = 16;
+const maxAddresses = 16;
 
 export interface DialDeps {
   /** Addresses of a name, in the resolver's order; rejects with a Node error (`code`). Called once per dial. */

@@ -15,7 +15,7 @@ export async function resolveName(name: string): Promise<readonly string[]> {
 }
 
 /** Plain TCP to an IP literal, half-open allowed, no delay. A name is never looked up here. */
-export function connectAddress(address: string, port: number, signal: AbortSignal): Promise<net.Socket> {
+function connectAddress(address: string, port: number, signal: AbortSignal): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ host: address, port, allowHalfOpen: true, noDelay: true, autoSelectFamily: false });
     const onAbort = (): void => {

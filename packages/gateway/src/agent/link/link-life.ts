@@ -31,7 +31,7 @@ export interface LinkSettings {
   readonly routers: number;
 }
 
-export type LinkPhase =
+type LinkPhase =
   | { readonly kind: 'idle' }
   | { readonly kind: 'waiting'; readonly untilMs: number }
   | { readonly kind: 'dialling' | 'greeting' | 'proving'; readonly untilMs: number }
