@@ -55,7 +55,7 @@ function admit(draft: PoolDraft, join: Join, nowMs: number): AdmissionOutcome {
   const known = draft.get(join.instance);
   const described = { host: join.host, version: join.version, address: join.address };
   if (known !== undefined && known.membership !== 'gone') {
-    return outcomeOf(draft, draft.put({ ...known, ...described }));
+    return outcomeOf(draft, draft.put({ ...known, ...described, hellos: known.hellos + 1 }));
   }
   const row: MemberRow = {
     gateway: join.gateway,
@@ -64,7 +64,9 @@ function admit(draft: PoolDraft, join: Join, nowMs: number): AdmissionOutcome {
     goneReason: null,
     seq: 0,
     epoch: known?.epoch ?? 0,
-    intent: keptIntent(known),
+    hellos: (known?.hellos ?? 0) + 1,
+    // A cordon or drain belongs to the identity: it survives every loss and return of it (I8).
+    intent: known?.intent ?? { kind: 'serve' },
     ...described,
     connectedAtMs: nowMs,
     sinceAtMs: nowMs,
@@ -82,12 +84,6 @@ function admit(draft: PoolDraft, join: Join, nowMs: number): AdmissionOutcome {
     return { kind: 'line-full', reason: `${reason}, waiting ${draft.line().length}` };
   }
   return outcomeOf(draft, draft.queueAtTail(row));
-}
-
-/** A cordon or drain survives a lost link; it ends with the process, which is a new identity (I8). */
-function keptIntent(known: MemberRow | undefined): Intent {
-  const ended = known === undefined || known.goneReason === 'stopped' || known.goneReason === 'drained';
-  return ended ? { kind: 'serve' } : known.intent;
 }
 
 function outcomeOf(draft: PoolDraft, row: MemberRow): AdmissionOutcome {

@@ -80,7 +80,7 @@ export function decideIntent(
   const draft = new PoolDraft(rows, nowMs);
   const member = draft.get(instance);
   if (member === undefined || member.membership === 'gone') return { refused: 'absent' };
-  if (intent.kind === 'drain' && member.membership === 'standby') draft.remove(member, 'drained');
+  if (intent.kind === 'drain' && member.membership === 'standby') draft.remove({ ...member, intent }, 'drained');
   else if (member.intent.kind === 'drain') {
     if (intent.kind !== 'drain') return { refused: 'draining' };
     if (intent.deadlineAtMs < member.intent.deadlineAtMs) draft.put({ ...member, intent });
@@ -102,5 +102,6 @@ function nextInLine(draft: PoolDraft, waiting: readonly InstanceId[]): MemberRow
 
 function holding(draft: PoolDraft, ref: MemberRef): MemberRow | undefined {
   const member = draft.get(ref.instance);
-  return member !== undefined && member.seq === ref.seq && member.epoch === ref.epoch ? member : undefined;
+  const same = member?.seq === ref.seq && member.epoch === ref.epoch && member.hellos === ref.hellos;
+  return same ? member : undefined;
 }

@@ -31,6 +31,8 @@ export interface MemberRow {
   readonly seq: number;
   /** Fencing number of the slot held or last held; 0 = never held one. High half: the store's incarnation. */
   readonly epoch: number;
+  /** Hellos of this identity so far: whoever saw an earlier number did not see it return. */
+  readonly hellos: number;
   readonly intent: Intent;
   readonly host: HostView;
   readonly version: string;

@@ -149,5 +149,5 @@ export function createPools(timing: PoolTiming, nowMs: number, rules: PoolRules 
 }
 
 export function refOf(row: MemberRow): MemberRef {
-  return { instance: row.instance, seq: row.seq, epoch: row.epoch };
+  return { instance: row.instance, seq: row.seq, epoch: row.epoch, hellos: row.hellos };
 }

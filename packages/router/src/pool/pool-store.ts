@@ -2,11 +2,16 @@ import type { ApplicationUid, GatewayUid, HostView, InstanceId } from '@sallypor
 import type { AdmissionOutcome } from './decide-admission.ts';
 import type { GoneReason, Intent, PoolSnapshot } from './member.ts';
 
-/** Names one membership so that a late message about an earlier one changes nothing. */
+/**
+ * Names one membership as somebody saw it, so that a late word about an earlier one changes nothing: not the slot of a
+ * later epoch, and not that of a member who has said hello since (a reclaim that commits after the return of the absent
+ * one; found by the simulation, seed 2).
+ */
 export interface MemberRef {
   readonly instance: InstanceId;
   readonly seq: number;
   readonly epoch: number;
+  readonly hellos: number;
 }
 
 export interface AdmitInput {
@@ -71,7 +76,7 @@ export interface PoolStore {
     readonly member: MemberRef;
     readonly nowMs: number;
   }): Promise<PoolSnapshot | null>;
-  /** Members that left; a ref that no longer holds (seq or epoch moved on) is skipped. */
+  /** Members that left; a ref that no longer holds is skipped. */
   leave(input: {
     readonly gateway: GatewayUid;
     readonly members: readonly MemberRef[];

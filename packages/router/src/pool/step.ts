@@ -193,8 +193,15 @@ function closeJoining(state: RouterPools, id: string): void {
   for (const pool of state.pools.values()) {
     const joining = pool.joining.get(id);
     if (joining === undefined) continue;
-    if (joining.stage === 'challenging') pool.joining.delete(id);
-    else joining.closed = true;
+    if (joining.stage === 'challenging') {
+      pool.joining.delete(id);
+      continue;
+    }
+    joining.closed = true;
+    // It was back, if only for a moment: its place is kept from now on, not from the earlier loss.
+    const member = pool.members.get(joining.hello.instance);
+    if (member?.health !== 'absent') continue;
+    member.reserveUntilMs = Math.max(member.reserveUntilMs, state.judgeMs + state.timing.reserveMs);
   }
 }
 
@@ -409,10 +416,12 @@ function settle(state: RouterPools, pool: Pool, effects: PoolEffect[]): void {
   const lost: Member[] = [];
   const absent: Member[] = [];
   for (const member of pool.members.values()) {
+    // Whoever is saying hello is alive, and the answer on its way may already have changed its row.
+    if (isJoining(pool, member.row.instance)) continue;
     if (member.promoteByMs !== null && state.judgeMs >= member.promoteByMs) {
       return ask(pool, effects, { method: 'demote', member: refOf(member.row) });
     }
-    if (member.health !== 'absent' || isJoining(pool, member.row.instance)) continue;
+    if (member.health !== 'absent') continue;
     const past = state.judgeMs >= member.reserveUntilMs;
     if (member.row.membership === 'standby') {
       if (past) gone.push(member);

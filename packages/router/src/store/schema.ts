@@ -60,6 +60,7 @@ export interface Database {
     gone_reason: string | null;
     seq: number;
     epoch: number;
+    hellos: number;
     intent: string;
     host: string;
     version: string;

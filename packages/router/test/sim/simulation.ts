@@ -185,8 +185,9 @@ export class Simulation {
     actor.link = null;
     actor.welcome = false;
     actor.redialAtMs = this.#nowMs + redialInMs;
+    if (link === null) return;
     this.#closedAtMs.set(actor.id, this.#nowMs);
-    if (link !== null) this.#feed({ kind: 'closed', link });
+    this.#feed({ kind: 'closed', link });
   }
 
   #kill(actor: Actor): void {

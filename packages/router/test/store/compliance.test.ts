@@ -422,10 +422,15 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       const before = (await store.pool.admit(join('a')))?.outcome;
       expect((await store.pool.admit(join('a')))?.outcome).toEqual(before);
       if (before?.kind !== 'slot') throw new Error('no slot');
-      const ref = { instance: instanceId('a'), seq: before.seq, epoch: before.epoch };
-      await store.pool.leave({ gateway, members: [{ ...ref, epoch: 0 }], reason: 'lost', nowMs });
+      const ref = { instance: instanceId('a'), seq: before.seq, epoch: before.epoch, hellos: 2 };
+      for (const stale of [
+        { ...ref, epoch: 0 },
+        { ...ref, hellos: 1 },
+      ]) {
+        await store.pool.leave({ gateway, members: [stale], reason: 'lost', nowMs });
+      }
       expect((await store.pool.admit(join('a')))?.outcome).toEqual(before);
-      await store.pool.leave({ gateway, members: [ref], reason: 'lost', nowMs });
+      await store.pool.leave({ gateway, members: [{ ...ref, hellos: 3 }], reason: 'lost', nowMs });
       const after = (await store.pool.admit(join('a')))?.outcome;
       expect(after).toMatchObject({ kind: 'slot', seq: before.seq + 1, epoch: before.epoch + 1 });
     });
