@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { PamError, productVersion } from '@sallyport/protocol';
 import { newSetupCode } from '@sallyport/seal';
@@ -251,6 +252,8 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
   links.attach(api.https);
   links.use({ pool, sessions });
 
+  // The HTTP server does not know its sockets (it never listened): they are ended by hand.
+  const sockets = new Set<Socket>();
   await pool.start();
   closing.add(() => pool.stop());
   const relay = await startRelay({
@@ -258,12 +261,19 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     port: settings.port,
     log: (level, message, fields) => log[level](message, fields),
     events: {
-      onTls: (socket) => api.https.emit('connection', socket),
+      onTls: (socket) => {
+        sockets.add(socket);
+        socket.once('close', () => sockets.delete(socket));
+        api.https.emit('connection', socket);
+      },
       onEchoed: (ticket) => echo.echoed(ticket),
       onRestarted: () => audit.later('relay.restarted', {}),
     },
   });
   closing.add(() => relay.close());
+  closing.add(() => {
+    for (const socket of sockets) socket.destroy();
+  });
   closing.add(() => api.app.close());
   closing.add(() => links.close());
 

@@ -96,7 +96,7 @@ export async function createApiServer(deps: ApiDeps): Promise<ApiServer> {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
     if (text === '') return done(null, {});
-    parseJson(request, String(text), done);
+    void parseJson(request, String(text), done);
   });
 
   const fail = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {

@@ -55,7 +55,7 @@ export function bindPublic<Q extends z.ZodType, B extends z.ZodType, R extends z
   route: Route<Q, B, R>,
   run: (call: PublicCall<z.output<Q>, z.output<B>>) => Promise<z.input<R>>,
 ): Binding {
-  return { access: 'public', route, run: run as (call: PublicCall<never, never>) => Promise<unknown> };
+  return { access: 'public', route, run };
 }
 
 /** Binds a route that needs a sign-in. */
@@ -63,7 +63,7 @@ export function bindCaller<Q extends z.ZodType, B extends z.ZodType, R extends z
   route: Route<Q, B, R>,
   run: (call: CallerCall<z.output<Q>, z.output<B>>) => Promise<z.input<R>>,
 ): Binding {
-  return { access: 'caller', route, run: run as (call: CallerCall<never, never>) => Promise<unknown> };
+  return { access: 'caller', route, run };
 }
 
 /** Checks a value of the request. @throws PAM_BAD_REQUEST naming the first field that is wrong. */

@@ -1,6 +1,6 @@
-import { productVersion } from '@sallyport/protocol';
+import { PamError, productVersion } from '@sallyport/protocol';
 import type { Command } from 'commander';
-import { type RunningRouter, startRouter } from '../start-router.ts';
+import { type RouterSettings, type RunningRouter, startRouter } from '../start-router.ts';
 import { startSettingsOf } from './flags.ts';
 import { oneLine, reportError } from './report-error.ts';
 import { createRouterLog } from './router-log.ts';
@@ -37,7 +37,7 @@ export async function runStart(command: Command): Promise<number> {
     process.stdin.on('end', onSignal).on('error', onSignal).resume();
   }
 
-  const router = await startRouter({
+  const router = await startNamingFlags({
     dataDir: settings.dataDir,
     listen: settings.listen,
     port: settings.port,
@@ -52,7 +52,22 @@ export async function runStart(command: Command): Promise<number> {
   const code = await finished;
   log.info('router stops');
   await router.stop();
+  process.stdin.destroy(); // an open stdin would hold the process
   return code;
+}
+
+/** The remedy names the flag. */
+async function startNamingFlags(settings: RouterSettings): Promise<RunningRouter> {
+  try {
+    return await startRouter(settings);
+  } catch (reason) {
+    if (!(reason instanceof PamError) || reason.code !== 'PAM_PORT_IN_USE') throw reason;
+    throw new PamError('PAM_PORT_IN_USE', reason.message, {
+      cause: reason,
+      detail: reason.detail,
+      remedy: 'Choose another with --port (0 = any free one), or stop the process that holds it.',
+    });
+  }
 }
 
 function printReady(router: RunningRouter): void {

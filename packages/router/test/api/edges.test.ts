@@ -35,7 +35,7 @@ test('every route of the protocol is served, and no other', async () => {
   expect(routes.length).toBeGreaterThan(30);
   for (const { method, path } of routes) {
     const answer = await client.ask({ method, path: filled(path), headers: { 'content-type': 'application/json' } });
-    expect(JSON.stringify(answer.body), `${method} ${path}`).not.toContain('there is no route');
+    expect(`${method} ${path} ${JSON.stringify(answer.body)}`).not.toContain('there is no route');
   }
   for (const [method, path] of [
     ['GET', '/'],
@@ -78,7 +78,7 @@ test.each(routes.filter((route) => route.method !== 'GET').map((route) => [route
     for (const text of ['{{{', '[]', '"text"', 'null', '{"unexpected":1}', `{"__proto__":{"a":1}}`]) {
       const headers = await dpopHeaders({ method, path: at }, anna.device, anna.accessToken);
       const answer = await client.ask({ method, path: at, text, headers });
-      expect(errorOf(answer).code, text).toBe('PAM_BAD_REQUEST');
+      expect([text, errorOf(answer).code]).toEqual([text, 'PAM_BAD_REQUEST']);
     }
   },
 );
@@ -119,8 +119,8 @@ test('a proof counts once, now, for this method, path, key and token', async () 
   ];
   for (const [what, headers, code] of bad) {
     const answer = await client.ask({ method: 'GET', path, headers });
-    expect(answer.status, what).toBe(401);
-    expect(errorOf(answer).code, what).toBe(code);
+    expect([what, answer.status]).toEqual([what, 401]);
+    expect([what, errorOf(answer).code]).toEqual([what, code]);
   }
 });
 
