@@ -146,8 +146,10 @@ function admitted(state: RouterPools, event: PoolEvent & { kind: 'admitted' }, e
   const { hello: asked } = joining;
   const member = pool.members.get(asked.instance);
   if (member !== undefined && isIn(event.outcome)) {
-    if (joining.closed) goAbsent(state, member, state.judgeMs + state.timing.reserveMs);
-    else {
+    if (joining.closed) {
+      // Answers come in any order: a later link of it may be up already.
+      if (member.link === null) goAbsent(state, member, state.judgeMs + state.timing.reserveMs);
+    } else {
       // Two hellos of one identity were decided at once: the later link counts.
       cut(state, member, 'taken-over', effects);
       attach(state, pool, member, asked.link);

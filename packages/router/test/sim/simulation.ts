@@ -259,7 +259,7 @@ export class Simulation {
         return this.#cut(effect.link);
       case 'cut':
         if (effect.why === 'silent') this.#checkSilence(effect.link);
-        return this.#cut(effect.link);
+        return this.#cut(effect.link, effect.why === 'silent' ? reserveMs : 0);
       case 'tell': {
         const { link, member } = effect;
         const actor = this.#holderOf(link);
@@ -278,9 +278,12 @@ export class Simulation {
     }
   }
 
-  #cut(link: string): void {
+  /** A link cut for silence has had its reserve already: absent(now − RJ). */
+  #cut(link: string, reserveSpentMs = 0): void {
     const actor = this.#holderOf(link);
-    if (actor !== undefined) this.#closeLink(actor, this.#random.below(400));
+    if (actor === undefined) return;
+    this.#closeLink(actor, this.#random.below(400));
+    this.#closedAtMs.set(actor.id, this.#nowMs - reserveSpentMs);
   }
 
   #holderOf(link: string): Actor | undefined {
@@ -328,7 +331,12 @@ export class Simulation {
       this.#kill(actor);
       return this.#addActor(this.#random.below(20_000));
     }
-    if (kind <= 5) return this.#closeLink(actor, this.#random.below(this.#random.below(3) === 0 ? 100_000 : 1_600));
+    if (kind === 5) {
+      // It comes back while the store is slow to give its place away.
+      this.#slowUntilMs = this.#nowMs + 8_000;
+      return this.#closeLink(actor, reserveMs + this.#random.below(2_500));
+    }
+    if (kind <= 4) return this.#closeLink(actor, this.#random.below(this.#random.below(3) === 0 ? 100_000 : 1_600));
     if (kind === 6) actor.frozenUntilMs = this.#nowMs + this.#random.below(12_000);
     else if (kind === 7) this.#pausedUntilMs = this.#nowMs + 300 + this.#random.below(12_000);
     else if (kind === 8) this.#killRouter();

@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import { defaultTiming } from '../../src/pool/timing.ts';
+import { World } from './world.ts';
+
+/**
+ * Races between a member that comes back and a transaction that was asked while it was away. The simulation found each
+ * (packages/router/test/sim); here they are by themselves, with the store's answers held back and let go by hand.
+ */
+const { reserveMs, promoteMs } = defaultTiming;
+
+test('a reclaim that commits after the return of the absent member takes nothing from it', () => {
+  const world = new World(1);
+  const link = world.hello('a');
+  const waiting = world.hello('b');
+  world.feed({ kind: 'closed', link });
+  world.hold = true;
+  world.live(reserveMs + 100, [waiting]);
+  const [reclaim] = world.held.splice(0);
+  const back = world.hello('a');
+  world.releaseAll();
+  expect(world.answers.get(back)).toMatchObject({ outcome: { kind: 'slot' } });
+  if (reclaim === undefined) throw new Error('nothing was reclaimed');
+  world.release(reclaim);
+  expect(world.slots()).toEqual(['a']);
+  expect(world.route().instance).toBe('a');
+});
+
+test('a promoted member whose hello is on its way is not demoted meanwhile', () => {
+  const world = new World(1);
+  const holder = world.hello('a');
+  const dying = world.hello('b');
+  world.feed({ kind: 'closed', link: dying });
+  world.call('fill', { gateway: world.gateway, waiting: [], nowMs: world.wallMs() });
+  const a = world.member('a')?.row;
+  const b = world.member('b')?.row;
+  world.call('leave', { gateway: world.gateway, members: [a], reason: 'stopped', nowMs: world.wallMs() });
+  const snapshot = world.call('fill', { gateway: world.gateway, waiting: [b?.instance], nowMs: world.wallMs() });
+  world.feed({ kind: 'closed', link: holder });
+  world.feed({ kind: 'snapshot', snapshot: snapshot as never });
+  expect(world.slots()).toEqual(['b']);
+  world.hold = true;
+  const back = world.hello('b');
+  world.run(promoteMs + 200);
+  expect(world.held.map(({ effect }) => effect.kind)).toEqual(['admit']);
+  world.releaseAll();
+  expect(world.answers.get(back)).toMatchObject({ outcome: { kind: 'slot' } });
+  expect(world.route().instance).toBe('b');
+});
+
+test('an admission that is answered after the next link of the same member is up leaves that link alone', () => {
+  const world = new World(1);
+  world.hold = true;
+  const first = world.hello('a');
+  const [early] = world.held.splice(0);
+  world.feed({ kind: 'closed', link: first });
+  world.hold = false;
+  world.hello('a');
+  if (early === undefined) throw new Error('nothing was asked');
+  world.release(early);
+  expect(world.member('a')?.health).toBe('ok');
+  expect(world.route().instance).toBe('a');
+});
+
+test('a member that was back for a moment keeps its place from then on', () => {
+  const world = new World(1);
+  const link = world.hello('a');
+  const waiting = world.hello('b');
+  world.feed({ kind: 'closed', link });
+  world.live(reserveMs - 200, [waiting]);
+  world.hold = true;
+  const back = world.hello('a');
+  world.feed({ kind: 'closed', link: back });
+  world.live(reserveMs - 200, [waiting]);
+  world.releaseAll();
+  world.hold = false;
+  expect(world.slots()).toEqual(['a']);
+  world.live(reserveMs + 100, [waiting]);
+  expect(world.slots()).toEqual(['b']);
+});
