@@ -21,7 +21,7 @@ export type AdmissionOutcome =
   | { readonly kind: 'line-full'; readonly reason: string };
 
 /** At most this many wait, so that a leaked configuration cannot pile up links (F18). */
-export function lineLimit(maxInstances: number): number {
+function lineLimit(maxInstances: number): number {
   return 2 * maxInstances + 10;
 }
 

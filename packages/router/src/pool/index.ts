@@ -1,4 +1,4 @@
-export { type AdmissionOutcome, decideAdmission, type Join, lineLimit } from './decide-admission.ts';
+export { type AdmissionOutcome, decideAdmission, type Join } from './decide-admission.ts';
 export {
   decideDemotion,
   decideFill,
@@ -8,17 +8,9 @@ export {
   decideRevocation,
 } from './decide-slots.ts';
 export { intentSchema } from './intent.ts';
-export type { GatewayRow, GoneReason, Intent, Membership, MemberRow, PoolSnapshot } from './member.ts';
+export type { GatewayRow, Intent, MemberRow, PoolSnapshot } from './member.ts';
 export type { PoolChange, PoolRows } from './pool-rows.ts';
-export type { AdmitInput, MemberRef, PoolStore, Redeemed, TokenRow } from './pool-store.ts';
+export { createPoolService, type PoolEffects, type PoolService } from './pool-service.ts';
+export type { PoolStore } from './pool-store.ts';
+export { noReadyInstance } from './route.ts';
 export { defaultTiming, type PoolTiming, poolTiming } from './timing.ts';
-export {
-  createPoolService,
-  type HelloAnswer,
-  type PoolClock,
-  type PoolEffects,
-  type PoolService,
-  type PoolServiceDeps,
-} from './pool-service.ts';
-export type { PoolView } from './pool-view.ts';
-export { noReadyInstance, type Picked, replayDecision } from './route.ts';

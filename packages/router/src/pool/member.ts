@@ -18,7 +18,7 @@ export type GoneReason =
   | 'revoked';
 
 /** Register 1, in the store. `joining` is not in it: that is a link whose admission is not committed yet. */
-export type Membership = 'slot' | 'standby' | 'gone';
+type Membership = 'slot' | 'standby' | 'gone';
 
 /** One row: an instance as the store knows it. Times are Unix milliseconds. */
 export interface MemberRow {

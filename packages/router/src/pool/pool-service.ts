@@ -18,7 +18,7 @@ import { type Picked, route } from './route.ts';
 import { step } from './step.ts';
 import { beatIntervalMs, type PoolTiming, silenceLimits } from './timing.ts';
 
-export interface PoolClock {
+interface PoolClock {
   /** Wall time, Unix milliseconds. */
   nowMs(): number;
   monotonicMs(): number;
@@ -52,7 +52,7 @@ export interface PoolServiceDeps {
   readonly streamLimit?: number;
 }
 
-export interface HelloAnswer {
+interface HelloAnswer {
   readonly membership: MembershipView;
   readonly intent: Intent;
   readonly maxInstances: number;
@@ -296,7 +296,7 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
 }
 
 /** Carries one maintenance move to the store. */
-export function runOp(store: PoolStore, gateway: GatewayUid, op: StoreOp, nowMs: number): Promise<PoolSnapshot | null> {
+function runOp(store: PoolStore, gateway: GatewayUid, op: StoreOp, nowMs: number): Promise<PoolSnapshot | null> {
   switch (op.method) {
     case 'fill':
       return store.fill({ gateway, waiting: op.waiting, nowMs });

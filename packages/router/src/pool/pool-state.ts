@@ -43,7 +43,7 @@ export interface Pool {
   restUntilMs: number;
 }
 
-export type Health = 'ok' | 'suspect' | 'absent';
+type Health = 'ok' | 'suspect' | 'absent';
 
 export interface Member {
   row: MemberRow;

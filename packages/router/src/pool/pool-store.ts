@@ -14,7 +14,7 @@ export interface MemberRef {
   readonly hellos: number;
 }
 
-export interface AdmitInput {
+interface AdmitInput {
   readonly gateway: GatewayUid;
   readonly instance: InstanceId;
   readonly noStandby: boolean;
@@ -25,14 +25,14 @@ export interface AdmitInput {
 }
 
 /** One-time token of a join configuration. */
-export interface TokenRow {
+interface TokenRow {
   /** HKDF name of the token. */
   readonly lookup: string;
   readonly blob: string;
   readonly expiresAtMs: number;
 }
 
-export type Redeemed =
+type Redeemed =
   | { readonly kind: 'blob'; readonly gateway: GatewayUid; readonly blob: string }
   | { readonly kind: 'unknown' | 'expired' | 'used' };
 

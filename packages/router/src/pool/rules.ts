@@ -42,7 +42,7 @@ export function nextTurn(candidates: readonly Candidate[], cursor: number): Cand
 }
 
 /** A gap that a running judge does not show is a pause, and counts as one look (I7). */
-export function runningMs(gapMs: number, timing: PoolTiming): number {
+function runningMs(gapMs: number, timing: PoolTiming): number {
   return gapMs > timing.pauseMs ? timing.tickMs : Math.max(0, gapMs);
 }
 

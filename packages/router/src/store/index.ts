@@ -1,4 +1,3 @@
-export type { Store, StoreDeps, StorePlace } from './open-store.ts';
+export type { Store, StorePlace } from './open-store.ts';
 export { openStore, storeFiles } from './open-store.ts';
-export type { Call, PortCalls, Ports } from './ports.ts';
 export { checkStore, restoreStore } from './restore.ts';

@@ -70,10 +70,10 @@ const initial: Migration = {
   ],
 };
 
-export const migrations: readonly Migration[] = [initial];
+const migrations: readonly Migration[] = [initial];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */
-export function dialectOf(engine: EngineName, statement: string): string {
+function dialectOf(engine: EngineName, statement: string): string {
   if (engine === 'postgres') return statement.replaceAll(' INTEGER', ' BIGINT');
   return statement.startsWith('CREATE TABLE') ? `${statement} STRICT` : statement;
 }

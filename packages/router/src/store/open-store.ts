@@ -50,7 +50,7 @@ export async function openStore(place: StorePlace, deps: StoreDeps): Promise<Sto
 }
 
 /** The store over an engine that is open. */
-export function storeOver(engine: StoreEngine): Store {
+function storeOver(engine: StoreEngine): Store {
   const calls = portCalls();
   return {
     ...portsOver((given) => engine.run(given)),

@@ -83,7 +83,7 @@ test('a store of a newer program is refused and left as it is', async () => {
 test('a migration that fails half way leaves nothing behind', () => {
   const engine = new SqliteEngine(':memory:');
   const broken = [{ name: '0001_broken', statements: ['CREATE TABLE a (x INTEGER)', 'CREATE TABLE a (x INTEGER)'] }];
-  expect(() => engine.runAct(migrate(queriesFor('sqlite'), nowMs, broken))).toThrow();
+  expect(() => engine.runAct(migrate(queriesFor('sqlite'), nowMs, broken))).toThrow('the store failed');
   engine.migrate(nowMs);
   expect(engine.check()).toEqual([]);
 });
