@@ -194,6 +194,9 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
         ]),
       forget: (match) => relay.forget(match),
       cut: (match) => relay.cut(match),
+      expectPark: (tickets) =>
+        relay.expect(tickets.map((ticket) => ({ ticket, role: 'park' as const, match: 'park' }))),
+      bind: (leg, ticket) => relay.bind({ leg, ticket }),
     },
     clock,
     hedgeMs: timing.hedgeMs,
@@ -267,6 +270,8 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
         api.https.emit('connection', socket);
       },
       onEchoed: (ticket) => echo.echoed(ticket),
+      onParked: (ticket, leg) => sessions.parks.parked(ticket, leg),
+      onParkedLost: (leg) => sessions.parks.lost(leg),
       onRestarted: () => audit.later('relay.restarted', {}),
     },
   });

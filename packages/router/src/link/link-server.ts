@@ -159,7 +159,10 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     links.delete(link.id);
     const member = link.member();
     if (member !== null) {
-      if (byInstance.get(member.instance) === link) byInstance.delete(member.instance);
+      if (byInstance.get(member.instance) === link) {
+        byInstance.delete(member.instance);
+        services?.sessions.parks.forget(member.instance);
+      }
       note('instance.left', { gateway: member.gateway, instance: member.instance });
     }
     services?.pool.linkClosed(link.id);
@@ -281,6 +284,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       },
       forget: (id, stream, ticket) => links.get(id)?.peer.notify('stream.forget', { stream, ticket }),
       end: endStreams,
+      park: (id, tickets) => links.get(id)?.peer.notify('leg.park', { tickets: [...tickets] }),
     },
     changed: (items, app) => {
       const head = trust.head();

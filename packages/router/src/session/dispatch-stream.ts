@@ -17,7 +17,7 @@ export interface DispatchOrder {
   readonly stream: StreamId;
   /** Instances tried before, by the client's word. */
   readonly not: readonly InstanceId[];
-  send(to: { link: string; epoch: number; ticket: string }): Promise<LinkResult<'stream.dispatch'>>;
+  send(to: { link: string; epoch: number; ticket: string; parked: boolean }): Promise<LinkResult<'stream.dispatch'>>;
   /** Advice to an instance that was dispatched to and is not needed: forget it. */
   forget(to: { link: string; ticket: string }): void;
 }
@@ -26,6 +26,8 @@ export interface DispatchDeps {
   readonly pool: Pick<PoolService, 'route' | 'hedged'>;
   /** Makes the tickets of a pair of legs known to the relay. */
   readonly expect: (match: string, clientTicket: string, instanceTicket: string) => Promise<void>;
+  /** Binds a leg the instance parked to its ticket; false when there is none. Also told of the dispatch (dial ahead). */
+  readonly bindParked: (instance: InstanceId, link: string, instanceTicket: string) => boolean;
   readonly forgetLegs: (match: string) => void;
   readonly newTicket: () => string;
   readonly after: (ms: number, fn: () => void) => () => void;
@@ -60,7 +62,8 @@ type Outcome =
 async function ask(order: DispatchOrder, of: Attempt, deps: DispatchDeps): Promise<Outcome> {
   try {
     await deps.expect(of.match, of.clientTicket, of.instanceTicket);
-    const answer = await order.send({ link: of.link, epoch: of.epoch, ticket: of.instanceTicket });
+    const parked = deps.bindParked(of.instance, of.link, of.instanceTicket);
+    const answer = await order.send({ link: of.link, epoch: of.epoch, ticket: of.instanceTicket, parked });
     if (answer.kind === 'accepted') return { kind: 'accepted', of };
     const { code, message, remedy, detail } = answer.error;
     const error = new PamError(isErrorCode(code) ? code : 'PAM_DISPATCH_REFUSED', message, { remedy, detail });

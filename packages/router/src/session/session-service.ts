@@ -22,6 +22,7 @@ import type { VaultStore } from '../vault/index.ts';
 import { checkPermission } from './check-permission.ts';
 import { type DispatchDeps, dispatchStream, type Placed } from './dispatch-stream.ts';
 import type { SessionRow, SessionStore, StreamChange } from './session-store.ts';
+import { createParkDesk, type ParkDesk } from './park-desk.ts';
 import { createStreamBook } from './stream-book.ts';
 import { createStreamJournal } from './stream-journal.ts';
 
@@ -30,12 +31,17 @@ export interface SessionLinks {
   dispatch(link: string, params: LinkParams<'stream.dispatch'>): Promise<LinkResult<'stream.dispatch'>>;
   forget(link: string, stream: StreamId, ticket: string): void;
   end(instance: InstanceId, streams: readonly StreamId[], reason: EndReason): void;
+  park(link: string, tickets: readonly string[]): void;
 }
 /** The relay's legs, as sessions need them. */
 export interface SessionLegs {
   expect(match: string, clientTicket: string, instanceTicket: string): Promise<void>;
   forget(match: string): void;
   cut(match: string): void;
+  /** Makes tickets of role park known. */
+  expectPark(tickets: readonly string[]): Promise<void>;
+  /** Writes BIND into a parked leg. */
+  bind(leg: number, instanceTicket: string): void;
 }
 
 export interface SessionDeps {
@@ -89,11 +95,14 @@ export interface SessionService {
   lose(instance: InstanceId): Promise<void>;
   /** Ends both legs of everything on this instance. */
   cutLegs(instance: InstanceId): void;
+  /** What the relay says of parked legs, and the links of those who parked them. */
+  readonly parks: Pick<ParkDesk, 'parked' | 'lost' | 'forget'>;
   flush(): Promise<void>;
 }
 
 const touchWithinMs = 90_000;
 const sweepMs = 10_000;
+const parkTickMs = 1_000;
 /** A stream accepted by an instance whose legs never came to OPENED. */
 const openWithinMs = 30_000;
 const dispatchDeadlineMs = 8_000;
@@ -105,6 +114,13 @@ export function createSessionService(deps: SessionDeps): SessionService {
   const book = createStreamBook((instance, streams) => {
     const gateway = gatewayOf.get(instance);
     if (gateway !== undefined) deps.pool.streams(gateway, instance, streams);
+  });
+  const parks = createParkDesk({
+    monotonicMs: clock.monotonicMs,
+    newTicket: deps.newTicket,
+    ask: (link, tickets) => {
+      deps.legs.expectPark(tickets).then(() => deps.links.park(link, tickets), deps.failed);
+    },
   });
   let stopTimer = (): void => undefined;
   let lastSweepMs = clock.monotonicMs();
@@ -161,6 +177,12 @@ export function createSessionService(deps: SessionDeps): SessionService {
       pool: deps.pool,
       expect: deps.legs.expect,
       forgetLegs: deps.legs.forget,
+      bindParked: (instance, link, ticket) => {
+        const leg = parks.take(instance);
+        if (leg !== null) deps.legs.bind(leg, ticket);
+        parks.dispatched(instance, link);
+        return leg !== null;
+      },
       newTicket: deps.newTicket,
       after: clock.after,
       hedgeMs: deps.hedgeMs,
@@ -203,14 +225,14 @@ export function createSessionService(deps: SessionDeps): SessionService {
           session: order.session,
           stream: order.stream,
           not: order.not,
-          send: ({ link, epoch, ticket }) =>
+          send: ({ link, epoch, ticket, parked }) =>
             deps.links.dispatch(link, {
               session: order.session,
               stream: order.stream,
               request: order.request,
               ticket,
               epoch,
-              parked: false,
+              parked,
               items,
               head,
             }),
@@ -239,8 +261,14 @@ export function createSessionService(deps: SessionDeps): SessionService {
   }
 
   return {
+    parks,
     start: () => {
-      stopTimer = clock.every(sweepMs, () => void sweep().catch(deps.failed));
+      const stopSweep = clock.every(sweepMs, () => void sweep().catch(deps.failed));
+      const stopParks = clock.every(parkTickMs, parks.tick);
+      stopTimer = () => {
+        stopSweep();
+        stopParks();
+      };
     },
     stop: () => stopTimer(),
     route,

@@ -1,4 +1,5 @@
-import type { GatewayView, InstanceId, StreamId } from '@sallyport/protocol';
+import { connect } from 'node:net';
+import { encodePreamble, type GatewayView, type InstanceId, legStatus, type StreamId } from '@sallyport/protocol';
 import { newInstanceIdentity, newSigningKey } from '@sallyport/seal';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { errorOf } from '../support/api-client.ts';
@@ -216,6 +217,32 @@ test("streams' ends are taken from their signed events, once, and a session's en
   await expect.poll(() => instance.ended.flatMap((each) => each.streams)).toContain(stream);
   expect(await anna.must('POST', `/v1/sessions/${session}/touch`, {})).toEqual({ ended: 'client-closed' });
   expect(errorOf((await route(session)).answer).code).toBe('PAM_SESSION_ENDED');
+});
+
+test('an instance that was dispatched to parks legs, and the next dispatch is bound to one of them', async () => {
+  const live = instances.filter((each) => each.ws.readyState === each.ws.OPEN);
+  const session = await anna.newSession(pool.gateway, made.machine.uid);
+  for (let i = 0; i < live.length; i++) await route(session);
+  const [instance] = live;
+  if (instance === undefined) throw new Error('no instance');
+  await expect.poll(() => instance.parkTickets.length).toBeGreaterThan(0);
+  const legs = connect(router.port, '127.0.0.1');
+  let heard = Buffer.alloc(0);
+  legs.on('data', (bytes) => {
+    heard = Buffer.concat([heard, bytes]);
+  });
+  legs.write(encodePreamble('park', Buffer.from(instance.parkTickets.at(-1) ?? '', 'base64url')));
+  await expect.poll(() => heard[0]).toBe(legStatus.parked);
+  await expect
+    .poll(async () => {
+      await route(session);
+      return instance.dispatched.at(-1)?.parked;
+    })
+    .toBe(true);
+  await expect.poll(() => heard.length).toBe(34);
+  expect(heard[1]).toBe(legStatus.bind);
+  expect(heard.subarray(2).toString('base64url')).toBe(instance.dispatched.findLast((each) => each.parked)?.ticket);
+  legs.destroy();
 });
 
 test('a standby is promoted when a member dies, and it is told within a second', async () => {

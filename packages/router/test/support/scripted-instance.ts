@@ -29,6 +29,7 @@ export interface ScriptedInstance {
   readonly ended: LinkParams<'stream.end'>[];
   readonly memberships: MembershipView[];
   readonly changes: LinkParams<'vault.changed'>[];
+  readonly parkTickets: string[];
   /** How it answers dispatches; accepts by default. */
   answer: (params: LinkParams<'stream.dispatch'>) => Promise<LinkResult<'stream.dispatch'>>;
   hello(changes?: Partial<LinkParams<'link.hello'>>): Promise<LinkResult<'link.hello'>>;
@@ -61,6 +62,7 @@ export async function scriptedInstance(
   const ended: ScriptedInstance['ended'] = [];
   const memberships: MembershipView[] = [];
   const changes: ScriptedInstance['changes'] = [];
+  const parkTickets: string[] = [];
   let challenged: (params: LinkParams<'link.challenge'>) => void = () => undefined;
   const challengeCame = new Promise<LinkParams<'link.challenge'>>((resolve) => {
     challenged = resolve;
@@ -96,7 +98,10 @@ export async function scriptedInstance(
       ended.push(params);
       return {};
     },
-    'leg.park': async () => ({}),
+    'leg.park': async ({ tickets }) => {
+      parkTickets.push(...tickets);
+      return {};
+    },
   };
   const peer = createPeer<'instance'>({
     side: 'instance',
@@ -150,6 +155,7 @@ export async function scriptedInstance(
     ended,
     memberships,
     changes,
+    parkTickets,
     answer: async () => ({ kind: 'accepted' }),
     echo,
     hello: async (given = {}) => {
