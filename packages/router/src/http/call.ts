@@ -14,7 +14,7 @@ export interface Caller {
 }
 
 /** What a handler gets: everything checked that the route declares. */
-export interface Call<Query, Body> {
+interface Call<Query, Body> {
   readonly query: Query;
   readonly body: Body;
   /** Remote address of the connection, without a port. */
@@ -48,7 +48,7 @@ export type Binding =
       readonly route: AnyRoute;
       readonly run: (call: CallerCall<never, never>) => Promise<unknown>;
     };
-export type AnyRoute = Route<z.ZodType, z.ZodType, z.ZodType>;
+type AnyRoute = Route<z.ZodType, z.ZodType, z.ZodType>;
 
 /** Binds a route that anybody may call. */
 export function bindPublic<Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(

@@ -27,7 +27,7 @@ export interface LinkNews {
 }
 
 /** Brings the newest setup secret (printed by another process) into the store; answers its hash while it is alive. */
-export type FreshSetup = () => Promise<string | null>;
+type FreshSetup = () => Promise<string | null>;
 
 /** What the route handlers work with; wired once, in start-router.ts. */
 export interface RouterParts {

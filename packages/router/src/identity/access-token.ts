@@ -3,7 +3,7 @@ import type { DeviceId, PersonUid } from '@sallyport/protocol';
 import type { SignIn } from './identity-store.ts';
 
 /** Longest life of a sign-in; a person asks for less with `lifeMinutes`. */
-export const signInLifeMinutes = 720;
+const signInLifeMinutes = 720;
 
 /** What of an access token is stored. */
 export function hashToken(accessToken: string): string {

@@ -39,7 +39,7 @@ export function checkGenesis(
 }
 
 /** Kinds that `POST /v1/log` takes: the others come with what they are about, by routes of their own. */
-export const plainEntryKinds: readonly LogEntryBody['kind'][] = ['device', 'device-removed', 'router-pin'];
+const plainEntryKinds: readonly LogEntryBody['kind'][] = ['device', 'device-removed', 'router-pin'];
 
 /** A caller whose device is not in the log yet may only add that device. @throws PAM_NOT_ALLOWED, PAM_TRUST_ENTRY_INVALID */
 export function checkPlainEntry(

@@ -43,7 +43,7 @@ export interface LinkServerDeps {
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, string | number>) => void;
 }
 /** Made after the links, because they need them. */
-export interface LinkServices {
+interface LinkServices {
   readonly pool: PoolService;
   readonly sessions: SessionService;
 }

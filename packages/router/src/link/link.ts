@@ -38,7 +38,7 @@ export interface Link {
   /** Ends it now; the peer is told why if it still reads. */
   cut(code: number, error: PamError): void;
 }
-export interface LinkMember {
+interface LinkMember {
   readonly gateway: GatewayUid;
   readonly instance: InstanceId;
   readonly app: string;

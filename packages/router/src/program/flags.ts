@@ -24,7 +24,7 @@ function hostPort(text: string): string {
   throw new InvalidArgumentError('It must be HOST:PORT, with an IPv6 address in brackets.');
 }
 
-export const defaultPort = 7_443;
+const defaultPort = 7_443;
 /** Timing constants of the pool an operator may set; the others follow from them or are measured. */
 const settable = [
   'beatMs',
@@ -101,7 +101,7 @@ function readConfigFile(file: string): z.infer<typeof configFileSchema> {
 }
 
 /** Fills from the --config file what neither flag nor environment gave. @throws PAM_CONFIG_INVALID naming the key. */
-export function applyConfigFile(command: Command): void {
+function applyConfigFile(command: Command): void {
   const { config } = command.opts<{ config?: string }>();
   if (config === undefined) return;
   for (const [key, value] of Object.entries(readConfigFile(config))) {

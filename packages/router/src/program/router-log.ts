@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import pino from 'pino';
 import { z } from 'zod';
 
-export type LogFields = Readonly<Record<string, string | number>>;
+type LogFields = Readonly<Record<string, string | number>>;
 
 /** Log of the router: constant messages, typed fields; UIDs, ids, codes, addresses, never a secret or a title. */
 export interface RouterLog {
@@ -20,7 +20,7 @@ export type LogFormat = (typeof logFormats)[number];
 const lineSchema = z.looseObject({ level: z.string(), time: z.string(), msg: z.string().default('') });
 
 /** One JSON line of pino as a line for people: time, level, message, field=value. */
-export function textLine(json: string): string {
+function textLine(json: string): string {
   const { level, time, msg, ...fields } = lineSchema.parse(JSON.parse(json));
   const more = Object.entries(fields).map(
     ([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,

@@ -5,7 +5,7 @@ import type { IdentityStore } from '../identity/index.ts';
 import { readIfThere, writePrivate } from './state-file.ts';
 
 /** A setup code lives this long; `pam-router setup-code` prints another. */
-export const setupLifeMs = 3_600_000;
+const setupLifeMs = 3_600_000;
 
 const setupFileSchema = z.strictObject({ secretHash: z.string().regex(/^[\w-]{43}$/), expiresAtMs: z.int() });
 

@@ -4,7 +4,7 @@ import { PamError } from '@sallyport/protocol';
 import { z } from 'zod';
 
 /** What the router tells other programs on this machine about itself: DATA/router.json, mode 0600. No secrets. */
-export const routerStateSchema = z.strictObject({
+const routerStateSchema = z.strictObject({
   v: z.literal(1),
   /** Null after a clean stop. */
   pid: z.int().nullable(),

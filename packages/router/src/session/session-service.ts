@@ -34,7 +34,7 @@ export interface SessionLinks {
   park(link: string, tickets: readonly string[]): void;
 }
 /** The relay's legs, as sessions need them. */
-export interface SessionLegs {
+interface SessionLegs {
   expect(match: string, clientTicket: string, instanceTicket: string): Promise<void>;
   forget(match: string): void;
   cut(match: string): void;
@@ -58,7 +58,7 @@ export interface SessionDeps {
   readonly failed: (error: unknown) => void;
 }
 
-export interface RouteOrder {
+interface RouteOrder {
   readonly session: SessionId;
   readonly stream: StreamId;
   /** Signed request, typ sallyport-request+jwt. */

@@ -1,2 +1,1 @@
-export { type LogAppend, openTrustLog, type TrustLog } from './trust-log.ts';
-export type { LogRow, TrustStore } from './trust-store.ts';
+export { openTrustLog, type TrustLog } from './trust-log.ts';

@@ -3,7 +3,7 @@ import { createLog, entryHash, foldLog, type LogState, peekEntry } from '@sallyp
 import type { LogRow, TrustStore } from './trust-store.ts';
 
 /** What a commit has to write so that the log moves: rows right after `expected`. */
-export interface LogAppend {
+interface LogAppend {
   readonly expected: Head | null;
   readonly entries: readonly LogRow[];
 }

@@ -1,3 +1,3 @@
 export { checkNewApplication, checkNewGateway } from './check-birth.ts';
 export { checkItem, rightsToWrite } from './check-item.ts';
-export type { ItemVersion, VaultStore } from './vault-store.ts';
+export type { VaultStore } from './vault-store.ts';
