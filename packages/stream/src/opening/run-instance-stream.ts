@@ -140,7 +140,7 @@ function refuse(carrier: Carrier, refusedClass: RefusedClass, error: PamError): 
 
 function abandon(carrier: Carrier | null, error: PamError, options: InstanceStreamOptions): StreamOutcome {
   const reason = abandonReason(error, options.signal);
-  if (carrier === null) options.leg.resetAndDestroy();
+  if (carrier === null) setImmediate(() => options.leg.resetAndDestroy());
   else {
     carrier.send({ kind: 'reset', code: error.code === 'PAM_STREAM_PROTOCOL' ? 'protocol' : 'stopped', text: reason });
     carrier.close();

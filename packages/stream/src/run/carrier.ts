@@ -4,6 +4,7 @@ import { PamError } from '@sallyport/protocol';
 import { encodeFrame, frameHeader } from '../frame/encode-frame.ts';
 import type { Frame } from '../frame/frame.ts';
 import { FrameDecoder } from '../frame/frame-decoder.ts';
+import { breakTls } from '../tls/break-tls.ts';
 import { frameInScratch, lasting } from './local-scratch.ts';
 import type { Timers } from './system-timers.ts';
 import { readByTurns, type TurnReader } from './turn-reader.ts';
@@ -49,6 +50,8 @@ export class Carrier {
     tls.on('end', this.#lost);
     this.#reader = readByTurns(tls, (bytes) => this.#read(bytes));
     this.#reader.pause();
+    // It may have been lost while its certificate was being judged.
+    if (tls.destroyed || raw.destroyed) this.#lost();
   }
 
   /** Whose turn it is to get frames; `null` holds them back. */
@@ -60,7 +63,7 @@ export class Carrier {
   }
 
   send(frame: Frame): void {
-    if (this.#tls.writableLength > mostUnsentBytes) this.#raw.resetAndDestroy();
+    if (this.#tls.writableLength > mostUnsentBytes) breakTls(this.#tls, this.#raw);
     else if (this.#tls.writable) this.#tls.write(encodeFrame(frame));
   }
 
@@ -84,23 +87,11 @@ export class Carrier {
     this.#closing = true;
     this.#listener = null;
     this.#held = [];
-    if (this.#gone) {
-      this.#raw.destroy();
-      return;
-    }
-    const cancel = this.#timers.after(lingerMs, () => this.#raw.resetAndDestroy());
+    if (this.#gone) return breakTls(this.#tls, this.#raw);
+    const cancel = this.#timers.after(lingerMs, () => breakTls(this.#tls, this.#raw));
     this.#raw.once('close', cancel);
     this.#tls.end();
     this.#reader.resume();
-  }
-
-  /** Breaks the connection at once. */
-  destroy(): void {
-    this.#closing = true;
-    this.#listener = null;
-    this.#held = [];
-    this.#raw.resetAndDestroy();
-    this.#tls.destroy();
   }
 
   #read(bytes: Uint8Array): void {
@@ -120,11 +111,8 @@ export class Carrier {
   };
 
   readonly #lost = (): void => {
+    if (this.#closing && !this.#gone) breakTls(this.#tls, this.#raw);
     this.#gone = true;
-    if (this.#closing) {
-      this.#raw.destroy();
-      this.#tls.destroy();
-    }
     if (this.#over) return;
     this.#over = true;
     this.#tell((listener) => listener.lost());

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { type InstanceId, PamError } from '@sallyport/protocol';
+import { breakTls } from './break-tls.ts';
 import { completeHandshake, type Patience } from './handshake.ts';
 import { streamProtocol } from './stream-context.ts';
 
@@ -37,8 +38,7 @@ export async function secureClientLeg(options: {
     if (certificate === undefined) throw unverified('no-certificate');
     return { tls, instance: await options.verifyInstance(certificate.raw) };
   } catch (reason) {
-    leg.resetAndDestroy();
-    tls.destroy();
+    breakTls(tls, leg);
     throw PamError.from(reason, 'PAM_INSTANCE_UNVERIFIED', 'the certificate of the instance could not be judged');
   }
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { PamError } from '@sallyport/protocol';
+import { breakTls } from './break-tls.ts';
 import type { Timers } from '../run/system-timers.ts';
 
 /** When waiting ends: at a monotonic time, or by the signal. */
@@ -25,8 +26,7 @@ export function completeHandshake(
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const fail = (error: PamError): void => {
-    leg.resetAndDestroy();
-    tls.destroy();
+    breakTls(tls, leg);
     reject(error);
   };
   const onError = (reason: Error & { code?: string }): void =>
@@ -41,7 +41,8 @@ export function completeHandshake(
     tls.once(name, onGone);
     leg.once(name, onGone);
   }
-  tls.once(event, () => resolve());
+  // Not within OpenSSL's call: see breakTls.
+  tls.once(event, () => setImmediate(resolve));
   const cancel = patience.timers.after(Math.max(0, patience.deadlineAtMs - patience.timers.nowMs()), () =>
     fail(new PamError('PAM_TIMEOUT', 'the other end did not complete the TLS handshake in time')),
   );
