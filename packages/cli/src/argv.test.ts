@@ -29,7 +29,7 @@ test('gives a bare group its list, also when flags follow', () => {
   expect(read('g -v')).toBe('gateway list -v');
   expect(read('gateway --format json')).toBe('gateway list --format json');
   expect(read('--profile demo t')).toBe('--profile demo tunnel list');
-  expect(read('gateway --profile demo -v')).toBe('gateway list --profile demo -v');
+  expect(read('gateway --profile demo -v')).toBe('--profile demo gateway list -v');
 });
 
 test('keeps an asked help, an unknown verb and an unknown word as they are', () => {

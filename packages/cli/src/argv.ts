@@ -38,61 +38,46 @@ const flagAliases: Readonly<Record<string, Readonly<Record<string, string>>>> = 
 const groupsWithList = ['gateway', 'config', 'tunnel', 'app', 'record', 'session', 'audit', 'device', 'profile'];
 const globalsWithValue = ['--profile'];
 
-/** Arguments as commander understands them; everything after `--` is left alone. */
+/**
+ * Arguments as commander understands them; everything after `--` is left alone. Global flags come first: commander
+ * reads them there alone, so that a command may have a `--version` of its own.
+ */
 export function readArguments(argv: readonly string[]): string[] {
   const end = argv.indexOf('--');
-  const ours = end < 0 ? argv : argv.slice(0, end);
+  const { globals, ours } = splitGlobals(end < 0 ? argv : argv.slice(0, end));
   const rest = end < 0 ? [] : argv.slice(end);
-  const at = firstWord(ours, 0);
-  const word = ours[at];
-  if (word === undefined) return [...argv];
-  const group = groupAliases[word] ?? word;
-  const verbAt = afterGlobals(ours, at + 1);
-  const verb = ours[verbAt];
-  const before = ours.slice(0, at);
-  const isGroup = groupsWithList.includes(group) || group === 'trust';
-  if (!isGroup)
-    return [
-      ...before,
-      group,
-      ...ours
-        .slice(at + 1)
-        .map((one) => splitShort(one))
-        .flat(),
-      ...rest,
-    ];
-  const between = ours.slice(at + 1, verbAt);
+  const [word = '', verb, ...more] = ours;
+  const group = Object.hasOwn(groupAliases, word) ? (groupAliases[word] ?? word) : word;
+  if (!groupsWithList.includes(group) && group !== 'trust') {
+    return [...globals, ...(ours.length === 0 ? [] : [group]), ...ours.slice(1).flatMap(splitShort), ...rest];
+  }
   if (verb === undefined || verb.startsWith('-')) {
-    const asksHelp = ours.slice(at + 1).some((one) => one === '-h' || one === '--help');
+    const asksHelp = ours.some((one) => one === '-h' || one === '--help');
     const insert = asksHelp || group === 'trust' ? [] : ['list'];
-    return [...before, group, ...insert, ...ours.slice(at + 1), ...rest];
+    return [...globals, group, ...insert, ...ours.slice(1).flatMap(splitShort), ...rest];
   }
-  const fullVerb = verbAliases[verb] ?? verb;
+  const fullVerb = Object.hasOwn(verbAliases, verb) ? (verbAliases[verb] ?? verb) : verb;
   const flags = flagAliases[`${group} ${fullVerb}`] ?? {};
-  const tail = ours.slice(verbAt + 1).flatMap((one) => translate(one, flags));
-  return [...before, ...between, group, fullVerb, ...tail, ...rest];
+  return [...globals, group, fullVerb, ...more.flatMap((one) => translate(one, flags)), ...rest];
 }
 
-/** Index of the next word that is no flag, skipping the values of global flags. */
-function firstWord(argv: readonly string[], from: number): number {
-  for (let at = from; at < argv.length; at++) {
+/** `--profile` with its value, from wherever it stands. */
+function splitGlobals(argv: readonly string[]): {
+  readonly globals: readonly string[];
+  readonly ours: readonly string[];
+} {
+  const globals: string[] = [];
+  const ours: string[] = [];
+  for (let at = 0; at < argv.length; at++) {
     const one = argv[at] ?? '';
-    if (globalsWithValue.includes(one)) at++;
-    else if (!one.startsWith('-')) return at;
+    if (globalsWithValue.some((name) => one.startsWith(`${name}=`))) globals.push(one);
+    else if (!globalsWithValue.includes(one)) ours.push(one);
+    else {
+      globals.push(...argv.slice(at, at + 2));
+      at++;
+    }
   }
-  return argv.length;
-}
-
-/** Index of what follows global flags: the verb, a flag of the default verb, or the end. */
-function afterGlobals(argv: readonly string[], from: number): number {
-  let at = from;
-  while (at < argv.length) {
-    const one = argv[at] ?? '';
-    if (globalsWithValue.includes(one)) at += 2;
-    else if (globalsWithValue.some((name) => one.startsWith(`${name}=`))) at++;
-    else return at;
-  }
-  return argv.length;
+  return { globals, ours };
 }
 
 function translate(one: string, flags: Readonly<Record<string, string>>): readonly string[] {

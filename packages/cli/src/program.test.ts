@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { PamError, productVersion as version } from '@sallyport/protocol';
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
+import { readArguments } from './argv.ts';
 import { groups, topCommands } from './command-spec.ts';
 import { buildProgram, parse } from './program.ts';
 
@@ -109,9 +110,14 @@ test('--version prints the version of the package', () => {
   expect(parse(version, ['--version']).parsed).toEqual({ kind: 'text', text: `${version}\n` });
 });
 
+test('a command may have a --version of its own', () => {
+  const { parsed } = parse(version, ['record', 'get', 'web1', '--version', '1']);
+  expect(parsed).toMatchObject({ kind: 'run', args: ['web1'], flags: { version: '1' } });
+});
+
 test('--profile is understood before and behind the command', () => {
   expect(parse(version, ['--profile', 'a', 'whoami']).profile).toBe('a');
-  expect(parse(version, ['whoami', '--profile=a']).profile).toBe('a');
+  expect(parse(version, readArguments(['whoami', '--profile=a'])).profile).toBe('a');
 });
 
 test('the help of the program, word by word', () => {

@@ -20,6 +20,7 @@ export function buildProgram(version: string, found: (parsed: Parsed) => void): 
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .helpCommand(false)
+    .enablePositionalOptions()
     .addOption(new Option('--profile <name>', 'profile to use (default: the current one)').env('SALLYPORT_PROFILE'))
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showSuggestionAfterError(true)

@@ -1,7 +1,8 @@
-import { isErrorCode, PamError, type Route, wireErrorSchema } from '@sallyport/protocol';
+import { type Head, isErrorCode, PamError, type Route, wireErrorSchema } from '@sallyport/protocol';
 import type { SigningKey } from '@sallyport/seal';
 import { z } from 'zod';
 import { type Clock, nowSeconds } from '../time/clock.ts';
+import { logHeadHeader, parseLogHead } from './heads.ts';
 import { nextTry } from './retry-call.ts';
 import type { HttpReply, Transport } from './transport.ts';
 
@@ -20,6 +21,8 @@ export interface RouterClient {
     route: Route<Query, Body, Reply>,
     input?: CallInput<Query, Body>,
   ): Promise<z.output<Reply>>;
+  /** The highest head of the trust log that a reply named: whatever was read stands on a log at least this long. */
+  shownLogHead(): Head | null;
   close(): void;
 }
 
@@ -42,6 +45,7 @@ const skewMs = 30_000;
 
 export function createRouterClient(deps: RouterClientDeps): RouterClient {
   const { transport } = deps;
+  let shown: Head | null = null;
   const once = async (route: Route<z.ZodType, z.ZodType, z.ZodType>, path: string, body: string | null) => {
     const seen = deps.watchHeads?.();
     const reply = await transport.send({
@@ -53,10 +57,13 @@ export function createRouterClient(deps: RouterClientDeps): RouterClient {
     });
     if (reply.status < 200 || reply.status > 299) throw refusal(reply, transport.address, deps.clock);
     await seen?.(reply.headers);
+    const named = parseLogHead(reply.headers[logHeadHeader]);
+    if (named !== null && named.n > (shown?.n ?? -1)) shown = named;
     return readReply(route, reply, transport.address);
   };
   return {
     address: transport.address,
+    shownLogHead: () => shown,
     close: () => transport.close(),
     call: async (route, input = {}) => {
       const path = fillPath(route.path, input.params ?? {}) + queryText(input.query);

@@ -42,7 +42,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
   const [only] = hits;
   if (only === undefined)
     throw new PamError('PAM_NOT_FOUND', `“${gateway.title}” has no instance ${prefix}`, {
-      remedy: 'pam gateway list -v shows them.',
+      remedy: 'See pam gateway list -v.',
     });
   if (hits.length > 1)
     throw new PamError(

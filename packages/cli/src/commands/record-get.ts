@@ -53,7 +53,7 @@ async function earlier(session: VaultSession, item: Shown['item'], version: stri
   const facts = history.find((one) => one.part === 'facts' && one.rev === rev);
   if (facts === undefined) {
     throw new PamError('PAM_NOT_FOUND', `“${item.title}” has no revision ${rev}`, {
-      remedy: 'pam record history lists them.',
+      remedy: 'See pam record history.',
     });
   }
   const old = checkFacts(item.type, facts.body);

@@ -34,7 +34,7 @@ function pick(tunnels: readonly TunnelEntry[], name: string): readonly TunnelEnt
   if (byId !== undefined) return [byId];
   const hits = tunnels.filter((one) => one.recordUid === name || one.recordTitle === name || String(one.port) === name);
   if (hits.length === 0)
-    throw new PamError('PAM_NOT_FOUND', `no tunnel “${name}” runs`, { remedy: 'pam tunnel list shows them.' });
+    throw new PamError('PAM_NOT_FOUND', `no tunnel “${name}” runs`, { remedy: 'See pam tunnel list.' });
   if (hits.length > 1)
     throw new PamError(
       'PAM_AMBIGUOUS',

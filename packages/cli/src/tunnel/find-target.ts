@@ -33,7 +33,7 @@ export async function findTarget(
   const facts: ResourceFacts = record.facts;
   if (facts.configuration === null) {
     throw new PamError('PAM_PERMISSION_OFF', `“${record.title}” has no PAM configuration, so no gateway reaches it`, {
-      remedy: `pam record edit ${record.uid} -c CONFIG`,
+      remedy: `Run pam record edit ${record.uid} -c CONFIG .`,
     });
   }
   const configuration = await vault.item(facts.configuration);
@@ -52,15 +52,15 @@ export async function findTarget(
       `tunneling is off in ${byConfiguration ? `“${configuration.title}”` : `“${record.title}”`}`,
       {
         remedy: byConfiguration
-          ? `pam config edit ${configuration.uid} --tunneling on`
-          : `pam record edit ${record.uid} --tunneling default`,
+          ? `Run pam config edit ${configuration.uid} --tunneling on .`
+          : `Run pam record edit ${record.uid} --tunneling default .`,
       },
     );
   }
   const gateway = log.state().gateways.get(network.gateway);
   if (gateway === undefined || gateway.removed || gateway.app !== record.app) {
     throw new PamError('PAM_GATEWAY_REMOVED', `the gateway of “${configuration.title}” does not exist any more`, {
-      remedy: `pam config edit ${configuration.uid} -g GATEWAY`,
+      remedy: `Run pam config edit ${configuration.uid} -g GATEWAY .`,
     });
   }
   const options = readSupplied(record, supplied);
@@ -87,7 +87,7 @@ function readSupplied(
   if (supplied.host === undefined && supplied.port === undefined) return null;
   if (!record.facts.allowSupplyHost) {
     throw new PamError('PAM_TARGET_NOT_ALLOWED', `“${record.title}” does not allow another host or port than its own`, {
-      remedy: `pam record edit ${record.uid} --allow-supply-host on, if it is meant.`,
+      remedy: `If it is meant, run pam record edit ${record.uid} --allow-supply-host on .`,
     });
   }
   return {

@@ -47,7 +47,7 @@ const ownKeys = new Set(['type', 'title', 'application', 'configuration', 'permi
 /** Reads JSON as people write it: the fields of the type stand beside `type` and `title`. PAM_USAGE naming the field. */
 export function readRecordInput(value: unknown): RecordInput {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new PamError('PAM_USAGE', 'a record is a JSON object', { remedy: 'pam record template TYPE prints one.' });
+    throw new PamError('PAM_USAGE', 'a record is a JSON object', { remedy: 'See pam record template TYPE.' });
   }
   const own: Record<string, unknown> = {};
   const fields: Record<string, unknown> = {};
@@ -56,7 +56,7 @@ export function readRecordInput(value: unknown): RecordInput {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new PamError('PAM_USAGE', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not understood'}`, {
-    remedy: 'pam record template TYPE prints the fields.',
+    remedy: 'See pam record template TYPE.',
   });
 }
 

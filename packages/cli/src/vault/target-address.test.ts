@@ -4,7 +4,7 @@ import { checkNetwork, checkTarget, isSpecialAddress, readTargetHost } from './t
 test.each(['127.1', '0', '2852039166', '0x7f000001', '0x7f.1', '10.0.0.05', '1.2.3', '10.0.0.256', 'web.1', '1:2'])(
   'refuses %s: an address in disguise',
   (host) => {
-    expect(() => readTargetHost(host)).toThrow(expect.objectContaining({ code: 'PAM_TARGET_NOT_ALLOWED' }));
+    expect(() => readTargetHost(host)).toThrow(expect.objectContaining({ code: 'PAM_USAGE' }));
   },
 );
 
@@ -57,7 +57,7 @@ test('refuses a special address outside the networks and says which command list
   expect(() => checkTarget('10.0.1.5', configuration)).toThrow(
     expect.objectContaining({
       code: 'PAM_TARGET_NOT_ALLOWED',
-      remedy: "pam config edit 'dc1 net' --network 10.0.1.5/32",
+      remedy: "If it is meant, run pam config edit 'dc1 net' --network 10.0.1.5/32 .",
     }),
   );
   expect(() => checkTarget('fd00::1', configuration)).toThrow(

@@ -9,7 +9,7 @@ export type TargetHost =
   | { readonly kind: 'address'; readonly special: boolean };
 
 /**
- * Reads the host of a target: a DNS name, or an address in its canonical form. PAM_TARGET_NOT_ALLOWED for addresses in
+ * Reads the host of a target: a DNS name, or an address in its canonical form. PAM_USAGE for addresses in
  * disguise (`127.1`, `0`, `2852039166`, `0x7f000001`): two programs read them as two addresses.
  */
 export function readTargetHost(host: string): TargetHost {
@@ -20,7 +20,7 @@ export function readTargetHost(host: string): TargetHost {
     host.split('.').some((label) => /^0x[\da-f]*$/i.test(label)) ||
     /(^|\.)\d+$/.test(host)
   ) {
-    throw new PamError('PAM_TARGET_NOT_ALLOWED', `“${host}” is an address in a form that programs read differently`, {
+    throw new PamError('PAM_USAGE', `“${host}” is an address in a form that programs read differently`, {
       remedy: 'Write four decimal numbers (10.0.0.5) or a full IPv6 address.',
       detail: { host },
     });
@@ -51,7 +51,7 @@ export function checkTarget(
       remedy:
         configuration === null
           ? 'Give the record a PAM configuration with -c that lists its network.'
-          : `pam config edit ${quoted(configuration.title)} --network ${cidr}`,
+          : `If it is meant, run pam config edit ${quoted(configuration.title)} --network ${cidr} .`,
       detail: { host, network: cidr },
     },
   );

@@ -179,9 +179,16 @@ export function openVault(deps: VaultDeps): Vault {
       return served === undefined ? [] : [{ uid: item.uid, part, rev: served.rev, envelope: served.envelope }];
     });
 
+  /** What another device just wrote may stand on log entries that came after our last look. */
+  const catchUp = async () => {
+    const shown = client.shownLogHead();
+    if (shown !== null && shown.n > log.state().head.n) await log.atLeast(shown);
+  };
+
   const openChecked = async (item: Item): Promise<OpenedItem> => {
     const served = item.parts.facts;
     if (served === undefined) throw new PamError('PAM_SEAL_BROKEN', `the router serves no facts of ${item.uid}`);
+    await catchUp();
     await seen(partsOf(item));
     const opened = await openBody(item, 'facts', served);
     const facts = readFacts(item, opened.body);
@@ -404,7 +411,7 @@ export function checkFacts<Type extends ItemType>(type: Type, facts: unknown): F
   const field = issue?.path.join('.') ?? '';
   throw new PamError('PAM_USAGE', `${type}: ${field === '' ? '' : `${field}: `}${issue?.message ?? 'not understood'}`, {
     detail: { field },
-    remedy: `pam record template ${type} prints the fields.`,
+    remedy: `See pam record template ${type}.`,
   });
 }
 
