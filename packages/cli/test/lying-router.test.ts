@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Item, itemUidSchema, type KeyWrap, type PersonUid } from '@sallyport/protocol';
+import { type Item, itemUidSchema, type KeyWrap } from '@sallyport/protocol';
 import { newSigningKey, sealPart, type SigningKey, wrapKey } from '@sallyport/seal';
 import {
   appendEntry,
@@ -63,7 +63,7 @@ beforeAll(async () => {
       app,
       part,
       gen: 1,
-      recipient: person.boxKey.id as KeyWrap['recipient'],
+      recipient: person.boxKey.id,
       wrap: await wrapKey({ app, part, gen: 1 }, keys[part], person.boxKey.publicJwk, device, nowSeconds),
     })),
   );
@@ -144,7 +144,7 @@ async function openPam(served: Served, home?: string) {
   const log = await openTrustLog({ client, store, clock: systemClock, signal, jitter: () => 0, anchor, floor });
   const warnings: string[] = [];
   const chain = createActorChain({ client, store, device: honest.device, clock: systemClock });
-  const person = { ...honest.person, uid: honest.person.uid as PersonUid, name: 'anna' };
+  const person = { ...honest.person, name: 'anna' };
   const device = { key: honest.device, label: 'laptop', rest: new Uint8Array(32) };
   const vault = openVault({
     signedIn: { client, chain, log, device, person, store },

@@ -30,7 +30,7 @@ async function pam(args: readonly string[], input = '', env: Record<string, stri
 }
 async function ok(args: readonly string[], input = ''): Promise<string> {
   const ran = await pam(args, input);
-  expect(ran, ran.stderr).toMatchObject({ code: 0 });
+  expect(ran).toMatchObject({ code: 0 });
   return ran.stdout;
 }
 async function json(args: readonly string[], input = ''): Promise<Record<string, unknown>> {
@@ -55,7 +55,7 @@ beforeAll(async () => {
     ['setup', address, code, '--name', 'Anna', '--password-stdin', '--save-kit', join(folder, 'kit.json')],
     `${password}\n`,
   );
-  expect(ran, ran.stderr).toMatchObject({ code: 0 });
+  expect(ran).toMatchObject({ code: 0 });
 });
 afterAll(async () => cleanup.run());
 

@@ -71,7 +71,7 @@ class PinnedAgent extends Agent {
  *
  * @param pins - base64url SHA-256 of the SPKI; null takes any key.
  */
-export async function dialPinned(
+async function dialPinned(
   address: Address,
   pins: readonly string[] | null,
   deps: { readonly clock: Clock },
@@ -94,7 +94,7 @@ export async function dialPinned(
       fail(unreachable(shown, `no answer within ${connectWithinMs / 1_000} s`, 0)),
     );
     socket.setNoDelay(true);
-    socket.on('error', (reason) => fail(unreachable(shown, socketWords(reason), 0, reason)));
+    socket.on('error', (reason: Error) => fail(unreachable(shown, socketWords(reason), 0, reason)));
     socket.on('close', () => fail(unreachable(shown, 'the connection was closed in the handshake', 0)));
     socket.once('secureConnect', () => {
       const der = socket.getPeerX509Certificate()?.publicKey.export({ type: 'spki', format: 'der' });

@@ -4,7 +4,7 @@ import { readText, refuseExisting, writeNew } from '../profile/file-store.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 /** What belongs on paper: without it nobody, not even the router's operator, opens the vault. */
-export const kitSchema = z.strictObject({
+const kitSchema = z.strictObject({
   sallyport_kit: z.literal(1),
   router: z.string().min(3).max(300),
   router_pins: z.array(hashSchema).min(1).max(2),

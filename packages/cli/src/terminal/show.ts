@@ -1,3 +1,4 @@
+import Table from 'cli-table3';
 import type { Terminal } from './terminal.ts';
 import { plain } from './terminal.ts';
 
@@ -24,30 +25,32 @@ export function showTable(
 
 /** Text of {@link showTable}. */
 export function tableText(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const lines = [head.map((name) => name.toUpperCase()), ...rows.map((row) => row.map((cell) => cellText(cell)))];
-  const widths = head.map((_, column) => Math.max(...lines.map((line) => textWidth(line[column] ?? ''))));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - textWidth(cell)))
-        .join('  ')
-        .trimEnd(),
-    )
-    .map((line) => `${line}\n`)
+  const table = new Table({
+    head: head.map((name) => name.toUpperCase()),
+    chars: { ...noLines, middle: '  ' },
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
+  });
+  for (const row of rows) table.push(row.map((cell) => plain(String(cell)).replaceAll(/[\t\n]/g, ' ')));
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => `${line.trimEnd()}\n`)
     .join('');
 }
 
-function cellText(cell: string | number): string {
-  return plain(String(cell)).replaceAll(/[\t\n]/g, ' ');
-}
-
-/** Code points, wide East Asian ones counted twice. */
-function textWidth(text: string): number {
-  let width = 0;
-  for (const char of text)
-    width += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]/u.test(char) ? 2 : 1;
-  return width;
-}
+const noLines = {
+  ...{
+    top: '',
+    'top-mid': '',
+    'top-left': '',
+    'top-right': '',
+    mid: '',
+    'mid-mid': '',
+    'left-mid': '',
+    'right-mid': '',
+  },
+  ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '', left: '', right: '' },
+};
 
 /** `2026-11-23 14:02:11Z`: one form of time in every table. */
 export function timeCell(ms: number | null): string {

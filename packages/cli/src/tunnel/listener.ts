@@ -3,7 +3,7 @@ import { PamError } from '@sallyport/protocol';
 import { portHolder } from './port-holder.ts';
 
 /** First port that is tried when none was asked for, and the last. */
-export const freePorts = { first: 49_152, last: 65_535 } as const;
+const freePorts = { first: 49_152, last: 65_535 } as const;
 /** Connections of one tunnel at once; more wait in the system's queue. */
 const mostConnections = 2_048;
 

@@ -23,7 +23,7 @@ export const openingLimits = {
   lostInstances: 2,
 } as const;
 
-export interface Attempt {
+interface Attempt {
   readonly id: number;
   readonly phase: 'routing' | 'connecting' | 'answered';
   readonly instance: InstanceId | null;

@@ -15,7 +15,7 @@ export interface Routed {
   connect(answered: () => void, signal: AbortSignal): Promise<ConnectResult>;
 }
 
-export type ConnectResult =
+type ConnectResult =
   | { readonly kind: 'opened'; readonly stream: OpenedStream }
   | {
       readonly kind: 'refused';

@@ -149,7 +149,8 @@ export function generatePassword(): string {
   const all = letters + small + digits + signs;
   for (;;) {
     const text = Array.from({ length: 24 }, () => all[draw(all.length)] ?? '').join('');
-    if ([letters, small, digits, signs].every((kind) => [...text].some((char) => kind.includes(char)))) return text;
+    if ([letters, small, digits, signs].every((kind) => text.split('').some((char) => kind.includes(char))))
+      return text;
   }
 }
 

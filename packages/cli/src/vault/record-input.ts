@@ -20,7 +20,7 @@ import { checkFacts, type FactsOf, type OpenedItem } from './vault.ts';
  * Names stand where the sealed facts have UIDs.
  */
 const switchText = z.enum(['on', 'off', 'default']);
-export const recordInputSchema = z.strictObject({
+const recordInputSchema = z.strictObject({
   type: z.enum(recordTypes).optional(),
   title: z.string().max(256).optional(),
   application: z.string().max(256).optional(),
@@ -101,14 +101,14 @@ export function draftRecord(
   }
   const old = before?.facts as ResourceFacts | undefined;
   const links = input.credentials?.map((link) => readLink(link, inApp(known.users)));
-  const facts = checkFacts(type, {
+  const facts: ResourceFacts = checkFacts<Exclude<RecordType, 'pamUser'>>(type, {
     ...old,
     ...(input.title === undefined ? {} : { title: input.title }),
     ...withCustom(type, input.fields, old?.custom),
     configuration: configuration?.uid ?? null,
     permissions: { ...old?.permissions, ...input.permissions },
     credentials: links?.map(({ user, role }) => ({ record: user.uid, role })) ?? old?.credentials ?? [],
-  }) as ResourceFacts;
+  });
   checkTarget(
     facts.host,
     configuration === null ? null : { title: configuration.title, networks: configuration.facts.networks },

@@ -1,11 +1,6 @@
-import { type RecordType, recordTypes, type UserSecrets } from '@sallyport/protocol';
+import type { RecordType, UserSecrets } from '@sallyport/protocol';
 import { isoTime } from '../terminal/show.ts';
 import type { Application, OpenedItem } from './vault.ts';
-
-/** Whether an item is a record (not a configuration, application or gateway). */
-export function isRecord(item: OpenedItem): item is OpenedItem<RecordType> {
-  return recordTypes.some((type) => type === item.type);
-}
 
 /** One record as JSON output carries it. Names of secrets are shown, their values only when `secrets` is given. */
 export function recordJson(

@@ -43,7 +43,7 @@ export interface OpenedItem<Type extends ItemType = ItemType> extends Named {
 }
 
 /** An item that could not be believed, and why. */
-export interface Unreadable {
+interface Unreadable {
   readonly uid: ItemUid;
   readonly type: ItemType;
   readonly error: PamError;
