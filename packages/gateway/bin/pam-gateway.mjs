@@ -22,7 +22,14 @@ if (Number.parseInt(process.versions.node, 10) >= 24) {
   if (typeof code === 'number') process.exitCode = code;
 } else {
   const self = fileURLToPath(import.meta.url);
-  const child = spawn(bundledNode(), [self, ...process.argv.slice(2)], { stdio: 'inherit' });
+  // Secrets go through a pipe: what is in the environment of a process can be read in /proc as long as it lives.
+  const { GATEWAY_CONFIG, SALLYPORT_TOKEN, ...env } = process.env;
+  const child = spawn(bundledNode(), [self, ...process.argv.slice(2)], {
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    env: { ...env, SALLYPORT_HANDOVER_FD: '3' },
+  });
+  child.stdio[3].on('error', (error) => process.stderr.write(`pam-gateway: ${error.message}\n`));
+  child.stdio[3].end(JSON.stringify({ GATEWAY_CONFIG, SALLYPORT_TOKEN }));
   // A terminal sends Ctrl-C to both of us, a service manager only to this one: pass on what the child did not get.
   const pass = (signal) => child.kill(signal);
   const ignore = () => {};
