@@ -8,7 +8,7 @@ import {
   streamIdSchema,
 } from '../ids.ts';
 import { defineRoute } from './route.ts';
-import { empty, event, hashSchema, jwsSchema, small } from './shapes.ts';
+import { empty, hashSchema, jwsSchema, small } from './shapes.ts';
 
 export const workloadSchema = z.enum(['tunnel']);
 /** Reasons a session or stream ended; one closed list. */
@@ -73,7 +73,7 @@ export const startSession = defineRoute({
     gateway: gatewayUidSchema,
     resource: itemUidSchema,
     workload: workloadSchema,
-    event,
+    event: jwsSchema,
   }),
   reply: empty,
   bodyLimitBytes: 32_768,

@@ -14,5 +14,3 @@ export const hashSchema = z.string().regex(/^[\w-]{43}$/);
 /** Number and hash of a trust log entry. */
 export const headSchema = z.strictObject({ n: z.int().min(0).max(10_000_000), hash: hashSchema });
 export type Head = z.infer<typeof headSchema>;
-/** The actor's signed event that audited routes carry. */
-export const event = jwsSchema;

@@ -11,7 +11,7 @@ import {
   partSchema,
 } from '../record/item.ts';
 import { defineRoute } from './route.ts';
-import { empty, event, hashSchema, headSchema, jwsSchema, small } from './shapes.ts';
+import { empty, hashSchema, headSchema, jwsSchema, small } from './shapes.ts';
 
 const maxInstances = z.int().min(1).max(1_000);
 
@@ -89,7 +89,7 @@ export const createApplication = defineRoute({
     entries: z.array(jwsSchema).length(2),
     item: writeItemSchema,
     wraps: z.array(keyWrapSchema).min(1).max(64),
-    event,
+    event: jwsSchema,
   }),
   reply: z.strictObject({ head: headSchema }),
   bodyLimitBytes: 262_144,
@@ -103,7 +103,7 @@ export const removeApplication = defineRoute({
   right: 'applications',
   audited: true,
   query: empty,
-  body: z.strictObject({ entry: jwsSchema, event }),
+  body: z.strictObject({ entry: jwsSchema, event: jwsSchema }),
   reply: z.strictObject({ head: headSchema }),
   bodyLimitBytes: 32_768,
 });
@@ -162,7 +162,7 @@ export const writeItem = defineRoute({
   right: 'records',
   audited: true,
   query: empty,
-  body: z.strictObject({ item: writeItemSchema, event }),
+  body: z.strictObject({ item: writeItemSchema, event: jwsSchema }),
   reply: z.strictObject({ item: itemSchema }),
   bodyLimitBytes: 262_144,
 });
@@ -175,7 +175,7 @@ export const removeItem = defineRoute({
   right: 'records',
   audited: true,
   query: empty,
-  body: z.strictObject({ event }),
+  body: z.strictObject({ event: jwsSchema }),
   reply: empty,
   bodyLimitBytes: 32_768,
 });
@@ -236,7 +236,7 @@ export const createGateway = defineRoute({
     token: z
       .strictObject({ lookup: hashSchema, blob: envelopeSchema.max(32_768), lifeMinutes: z.int().min(1).max(1_440) })
       .optional(),
-    event,
+    event: jwsSchema,
   }),
   reply: z.strictObject({ head: headSchema }),
   bodyLimitBytes: 262_144,
@@ -250,7 +250,7 @@ export const setMaxInstances = defineRoute({
   right: 'gateways',
   audited: true,
   query: empty,
-  body: z.strictObject({ maxInstances, event }),
+  body: z.strictObject({ maxInstances, event: jwsSchema }),
   reply: z.strictObject({ before: maxInstances, maxInstances, admitted: z.int().min(0) }),
   bodyLimitBytes: 32_768,
 });
@@ -263,7 +263,7 @@ export const removeGateway = defineRoute({
   right: 'gateways',
   audited: true,
   query: empty,
-  body: z.strictObject({ entry: jwsSchema, event }),
+  body: z.strictObject({ entry: jwsSchema, event: jwsSchema }),
   reply: z.strictObject({ head: headSchema }),
   bodyLimitBytes: 32_768,
 });

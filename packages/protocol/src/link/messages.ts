@@ -26,7 +26,7 @@ export type HostView = z.infer<typeof hostSchema>;
 const ticket = hashSchema;
 
 /** router → instance, first message. */
-export const challengeParams = z.strictObject({
+const challengeParams = z.strictObject({
   nonce: hashSchema,
   timeMs: z.int(),
   version: z.string().max(32),
@@ -40,7 +40,7 @@ export const challengeParams = z.strictObject({
  * routerPin}; the certificate is signed by the pool's signing key. Errors: PAM_INSTANCE_REFUSED, PAM_GATEWAY_REMOVED,
  * PAM_INSTANCE_DUPLICATE, PAM_POOL_FULL (noStandby), PAM_POOL_STANDBY_FULL, PAM_CLOCK_SKEW, PAM_VERSION_UNSUPPORTED.
  */
-export const helloParams = z.strictObject({
+const helloParams = z.strictObject({
   gateway: gatewayUidSchema,
   instance: instanceIdSchema,
   certificate: z.string().min(64).max(8_192),
@@ -73,18 +73,18 @@ export const helloResult = z.strictObject({
 });
 
 /** router → instance: new membership (promotion); acknowledged within 1 s or the next in line is asked. */
-export const membershipParams = z.strictObject({ membership: membershipSchema });
+const membershipParams = z.strictObject({ membership: membershipSchema });
 
 /** instance → router: trust log from entry `from`. */
-export const logParams = z.strictObject({ from: z.int().min(0) });
-export const logResult = z.strictObject({ entries: z.array(jwsSchema).max(500), head: headSchema });
+const logParams = z.strictObject({ from: z.int().min(0) });
+const logResult = z.strictObject({ entries: z.array(jwsSchema).max(500), head: headSchema });
 
 /**
  * router → instance: one stream. `items` are the sealed facts the request stands on (resource, configuration).
  * Nothing is dialled before the client's handshake and OPEN. `parked`: the ticket was bound to a parked leg.
  * Result: accepted, or a refusal whose class says whether another instance may be tried.
  */
-export const dispatchParams = z.strictObject({
+const dispatchParams = z.strictObject({
   session: sessionIdSchema,
   stream: streamIdSchema,
   request: jwsSchema,
@@ -107,10 +107,10 @@ export const dispatchResult = z.discriminatedUnion('kind', [
 ]);
 
 /** router → instance: forget a dispatch; advice only. */
-export const forgetParams = z.strictObject({ stream: streamIdSchema, ticket });
+const forgetParams = z.strictObject({ stream: streamIdSchema, ticket });
 
 /** router → instance: dial ahead; each ticket opens one leg of role `park`. */
-export const parkParams = z.strictObject({ tickets: z.array(ticket).max(16) });
+const parkParams = z.strictObject({ tickets: z.array(ticket).max(16) });
 
 /** instance → router: what happened to streams; batched; idempotent by (stream, event). */
 export const streamEventSchema = z.discriminatedUnion('event', [
@@ -125,24 +125,24 @@ export const streamEventSchema = z.discriminatedUnion('event', [
   }),
 ]);
 /** `signed`: the instance's chained event (typ sallyport-event+jws) whose digest covers `events`. */
-export const streamEventsParams = z.strictObject({
+const streamEventsParams = z.strictObject({
   events: z.array(streamEventSchema).min(1).max(200),
   signed: jwsSchema,
 });
 
 /** instance → router: leaving. */
-export const byeParams = z.strictObject({ reason: z.enum(['stopped', 'drained', 'refused']) });
+const byeParams = z.strictObject({ reason: z.enum(['stopped', 'drained', 'refused']) });
 
 /** router → instance: end these streams, or everything (`streams` empty) because the gateway was removed. */
-export const endStreamsParams = z.strictObject({
+const endStreamsParams = z.strictObject({
   streams: z.array(streamIdSchema).max(1_000),
   reason: endReasonSchema,
 });
 
 /** router → instance: the log or an item changed; fetch when convenient. */
-export const changedParams = z.strictObject({ head: headSchema, items: z.array(itemUidSchema).max(200) });
+const changedParams = z.strictObject({ head: headSchema, items: z.array(itemUidSchema).max(200) });
 
-export const noResult = z.strictObject({});
+const noResult = z.strictObject({});
 
 /** Methods by direction: `request` is answered, `notification` is not. */
 export const linkMethods = {

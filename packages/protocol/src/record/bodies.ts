@@ -44,8 +44,8 @@ const resourceBase = {
 
 export const applicationFactsSchema = z.strictObject({ title });
 export const gatewayFactsSchema = z.strictObject({ title, notes });
-export const machineFactsSchema = z.strictObject({ ...resourceBase, operatingSystem: shortText.optional() });
-export const databaseFactsSchema = z.strictObject({
+const machineFactsSchema = z.strictObject({ ...resourceBase, operatingSystem: shortText.optional() });
+const databaseFactsSchema = z.strictObject({
   ...resourceBase,
   databaseType: z
     .enum(['postgresql', 'mysql', 'mariadb', 'mssql', 'oracle', 'mongodb', 'redis', 'other'])
@@ -53,14 +53,14 @@ export const databaseFactsSchema = z.strictObject({
   useSsl: z.boolean().default(false),
   databaseId: shortText.optional(),
 });
-export const directoryFactsSchema = z.strictObject({
+const directoryFactsSchema = z.strictObject({
   ...resourceBase,
   directoryType: z.enum(['active_directory', 'openldap']).default('openldap'),
   domainName: shortText.optional(),
   alternativeIps: z.array(z.string().max(64)).max(32).default([]),
   useSsl: z.boolean().default(true),
 });
-export const remoteBrowserFactsSchema = z.strictObject({ ...resourceBase, url: z.url().max(2_048) });
+const remoteBrowserFactsSchema = z.strictObject({ ...resourceBase, url: z.url().max(2_048) });
 export const userFactsSchema = z.strictObject({
   title,
   login: z.string().max(256).default(''),
