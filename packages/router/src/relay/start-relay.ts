@@ -6,7 +6,7 @@ import { bindListeningHandle, type ListeningHandle } from './listening-handle.ts
 import type { ExpectedTicket, FromRelay, MatchBytes, MatchEnd, RelayLimits, ToRelay } from './relay-messages.ts';
 import { relayClock } from './system-relay-clock.ts';
 
-export type RelayLog = (
+type RelayLog = (
   level: 'debug' | 'info' | 'warn' | 'error',
   message: string,
   fields: Readonly<Record<string, string | number>>,
@@ -87,7 +87,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
 }
 
 /** `relay-process.ts` beside this file when run from source, `relay-process.mjs` beside the bundle. */
-export function relayEntry(here: string): URL {
+function relayEntry(here: string): URL {
   return new URL(here.endsWith('.ts') ? './relay-process.ts' : './relay-process.mjs', here);
 }
 

@@ -26,7 +26,9 @@ async function collect(socket: Socket): Promise<Buffer> {
 }
 
 test('carries a request and its answer, and tells both ends how it ended', async () => {
-  const target = await startTarget((socket) => socket.on('data', (bytes) => socket.end(`you said ${bytes}`)));
+  const target = await startTarget((socket) =>
+    socket.on('data', (bytes) => socket.end(`you said ${bytes.toString()}`)),
+  );
   const pipe = await openPipe({ relay, ends, targetPort: target.port });
   pipe.user.write('hello');
   const answer = once(pipe.user, 'data');

@@ -1,0 +1,41 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { divideDescriptors, readDescriptorLimit } from './descriptor-budget.ts';
+import { UndecidedSockets } from './undecided-sockets.ts';
+
+test('keeps at most the limit of undecided sockets, and the oldest goes first', () => {
+  const sockets = new UndecidedSockets<number>({ most: 3, perAddress: 3 });
+  const gone = [1, 2, 3, 4, 5].map((key) => sockets.add(key, `address ${key}`, key));
+  expect(gone).toEqual([null, null, null, 1, 2]);
+});
+
+test('an address with too many loses its own oldest, not that of others', () => {
+  const sockets = new UndecidedSockets<string>({ most: 10, perAddress: 2 });
+  sockets.add('quiet', 'a', 0);
+  const gone = ['x', 'y', 'z'].map((key) => sockets.add(key, 'b', 1));
+  expect(gone).toEqual([null, null, 'x']);
+  expect(sockets.size).toBe(3);
+});
+
+test('takes out those that came too long ago, and only them', () => {
+  const sockets = new UndecidedSockets<number>({ most: 10, perAddress: 10 });
+  for (const key of [1, 2, 3]) sockets.add(key, 'a', key * 100);
+  sockets.remove(2);
+  expect(sockets.takeOlder(200)).toEqual([1]);
+  expect(sockets.size).toBe(1);
+});
+
+test('never plans more sockets than there are descriptors, whatever their number', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 64, max: 1_000_000 }), (descriptors) => {
+      const budget = divideDescriptors(descriptors, 512);
+      expect(budget.undecided + budget.handovers + budget.legs).toBeLessThanOrEqual(Math.max(16, descriptors - 48));
+      expect(budget.parked).toBeLessThanOrEqual(budget.legs / 10);
+      expect(budget.legs).toBeGreaterThan(0);
+    }),
+  );
+});
+
+test('reads the limit of this process', () => {
+  expect(readDescriptorLimit()).toBeGreaterThan(63);
+});
