@@ -23,7 +23,7 @@ const conceptFolders = new Set([
 const loneConcepts = new Set(['audit', 'vault']);
 const webOnlyPackages = new Set(['protocol', 'seal']);
 
-export const isTest = (path: string): boolean => /\.test\.ts$|^(test|e2e|bench|scripts)\/|\/test\//.test(path);
+const isTest = (path: string): boolean => /\.test\.ts$|^(test|e2e|bench|scripts)\/|\/test\//.test(path);
 
 const packageOf = (path: string): string => /^packages\/([^/]+)\//.exec(path)?.[1] ?? '';
 const folderOf = (path: string): string => /^packages\/[^/]+\/src\/[^/]+(?=\/)/.exec(path)?.[0] ?? '';

@@ -9,7 +9,7 @@ import { openTunnel, type Tunnel, type TunnelOptions } from './tunnel.ts';
 /** Password of the one person; long enough, and found nowhere by the tests that look for it. */
 export const ownersPassword = 'correct horse battery staple 7';
 
-export interface PamOptions {
+interface PamOptions {
   readonly input?: string;
   readonly env?: ChildOptions['env'];
   /** Exit code the test expects; 0 unless given, null for any. */

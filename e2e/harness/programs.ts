@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Child, type ChildOptions, type Later, runChild, startChild } from '@sallyport/testkit';
 import { longMs } from './until.ts';
 
 /** Root of this checkout, absolute, with a slash at its end. */
-export const repository = fileURLToPath(new URL('../../', import.meta.url));
+const repository = fileURLToPath(new URL('../../', import.meta.url));
 
 const shims = {
   pam: `${repository}packages/cli/bin/pam.mjs`,
@@ -47,13 +46,6 @@ export async function runProgram(
     ...withCleanEnv(options),
   });
   return { code, stdout, stderr };
-}
-
-/** Path of a file of the repository; throws when it is not there. */
-export function inRepository(path: string): string {
-  const whole = `${repository}${path}`;
-  if (!existsSync(whole)) throw new Error(`${whole} is missing`);
-  return whole;
 }
 
 /** Path of the shim of one of ours, for scripts that start it themselves. */

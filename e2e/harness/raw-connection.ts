@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 
 /** How a connection ended for the program at the local end: a FIN, or an error code of the socket. */
-export type RawEnd = 'end' | (string & {});
+type RawEnd = 'end' | (string & {});
 
 /** A plain TCP connection that keeps what it received and how it ended. */
 export interface RawConnection {

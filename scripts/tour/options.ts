@@ -16,7 +16,7 @@ export interface TourOptions {
 export const defaultPort = 7443;
 const exitUsage = 2;
 
-export const usage = `npm start -- [--once] [--port N] [--data-dir DIR] [--instances N] [--maximum N]
+const usage = `npm start -- [--once] [--port N] [--data-dir DIR] [--instances N] [--maximum N]
 
 Starts a router, a gateway "demo" with its instances and a small web server, opens a tunnel, kills an instance and goes
 on; then stays up until Ctrl-C.

@@ -31,7 +31,7 @@ function holdsInode(pid: string, inode: string): boolean {
 }
 
 /** `pid 4711 (nginx -g daemon off;)`, or what can be said when the process is somebody else's. */
-export function whoListens(port: number): string {
+function whoListens(port: number): string {
   const inode = inodeListening(port);
   const pid = inode && readdirSync('/proc').find((name) => /^\d+$/.test(name) && holdsInode(name, inode));
   if (!pid) return 'another process';

@@ -12,7 +12,7 @@ import type {
   StreamView,
 } from '@sallyport/protocol';
 
-export interface SessionStart {
+interface SessionStart {
   readonly session: SessionId;
   readonly person: PersonUid;
   readonly device: DeviceId;

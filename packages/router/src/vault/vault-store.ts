@@ -12,7 +12,7 @@ import type {
 } from '@sallyport/protocol';
 
 /** One stored revision of one part. */
-export interface ItemVersion extends PartEnvelope {
+interface ItemVersion extends PartEnvelope {
   readonly part: Part;
   /** Device (thumbprint) or instance that wrote it, as the router saw it. */
   readonly author: string;

@@ -21,7 +21,7 @@ const sinks = new WeakMap<Socket, { onBytes: (bytes: Uint8Array) => boolean }>()
  * @returns the socket, connecting: wait for `connect` or `error`.
  */
 export function connectLocal(address: { readonly host: string; readonly port: number }): Socket {
-  const sink = { onBytes: (_: Uint8Array): boolean => false };
+  const sink = { onBytes: (_bytes: Uint8Array): boolean => false };
   const socket = connect({
     ...address,
     allowHalfOpen: true,
