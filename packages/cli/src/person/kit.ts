@@ -69,7 +69,7 @@ export async function saveKit(terminal: Terminal, kit: Kit, file: string | undef
     ['recovery code', kit.recovery_code],
     ...(kit.recovery_key === null ? [] : ([['recovery key', kit.recovery_key]] as const)),
   ];
-  for (const [name, secret] of secrets) await askBack(terminal, name, secret);
+  for (const [name, secret] of secrets) await askBack(terminal, name, secret, name !== 'recovery key');
 }
 
 function kitText(kit: Kit): string {
@@ -91,13 +91,13 @@ function kitText(kit: Kit): string {
   return lines.join('\n');
 }
 
-async function askBack(terminal: Terminal, name: string, secret: string): Promise<void> {
-  const letters = secret.replaceAll(/[^A-Za-z0-9_-]|-(?=[A-Z0-9]{4}\b)/g, '');
+async function askBack(terminal: Terminal, name: string, secret: string, grouped: boolean): Promise<void> {
+  const letters = grouped ? secret.replaceAll('-', '') : secret;
   for (;;) {
     const place = Math.floor(((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) / 2 ** 32) * (letters.length - 3));
     const wanted = letters.slice(place, place + 4);
     const answer = await terminal.ask(
-      `${name}: type characters ${place + 1} to ${place + 4} (dashes between groups do not count)`,
+      `${name}: type characters ${place + 1} to ${place + 4}${grouped ? ' (dashes do not count)' : ''}`,
     );
     if (answer.trim().toUpperCase() === wanted.toUpperCase()) return;
     terminal.err(`That is not what stands there. Look at the ${name} on your paper.\n`);

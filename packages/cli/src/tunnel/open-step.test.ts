@@ -118,9 +118,24 @@ test('an empty pool is asked again for five seconds: a standby may be on its way
   expect(first.state).toMatchObject({ over: false, askAgainAtMs: 260 });
   const again = play([[260, { kind: 'tick' }]], first.state);
   expect(again.effects).toEqual([{ kind: 'route', id: 2, not: [] }]);
-  expect(play([[5_100, { kind: 'route-failed', id: 2, error: empty }]], again.state).effects).toEqual([
+  expect(play([[5_010, { kind: 'route-failed', id: 2, error: empty }]], again.state).effects).toEqual([
     { kind: 'fail', error: empty },
   ]);
+});
+
+test('after a restart of the router the pool is given its five seconds, and the error says what it lacks now', () => {
+  const away = new PamError('PAM_ROUTER_UNREACHABLE', 'gone');
+  const first = play([start, [4_000, { kind: 'route-failed', id: 1, error: away }], [4_250, { kind: 'tick' }]]);
+  const waiting = play(
+    [
+      [5_100, { kind: 'route-failed', id: 2, error: empty }],
+      [5_350, { kind: 'tick' }],
+    ],
+    first.state,
+  );
+  expect(waiting.effects).toEqual([{ kind: 'route', id: 3, not: [] }]);
+  const over = play([[openingLimits.deadlineMs, { kind: 'tick' }]], waiting.state);
+  expect(over.effects.at(-1)).toEqual({ kind: 'fail', error: empty });
 });
 
 test('a router that is away for a moment blames no instance', () => {

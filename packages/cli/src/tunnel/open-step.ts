@@ -41,6 +41,8 @@ export interface Opening {
   readonly otherInstanceAsked: boolean;
   /** When the router is asked again after it had nobody or could not be reached; null: not waiting. */
   readonly askAgainAtMs: number | null;
+  /** Since when the router has had no instance to give; null: it had one, or was not asked. */
+  readonly emptySinceMs: number | null;
   readonly lastError: PamError | null;
   readonly over: boolean;
   /** Id of the attempt that won. */
@@ -78,6 +80,7 @@ export function newOpening(nowMs: number): Opening {
     lost: 0,
     otherInstanceAsked: false,
     askAgainAtMs: null,
+    emptySinceMs: null,
     lastError: null,
     over: false,
     winner: null,
@@ -101,7 +104,10 @@ export function stepOpening(state: Opening, event: OpeningEvent, nowMs: number):
   switch (event.kind) {
     case 'routed':
       return {
-        state: update(state, { ...attempt, phase: 'connecting', instance: event.instance, sinceMs: nowMs }),
+        state: update(
+          { ...state, emptySinceMs: null },
+          { ...attempt, phase: 'connecting', instance: event.instance, sinceMs: nowMs },
+        ),
         effects: [{ kind: 'wake', atMs: nowMs + openingLimits.silentMs }],
       };
     case 'answered':
@@ -175,15 +181,16 @@ function failed(state: Opening, attempt: Attempt, error: PamError, nowMs: number
 }
 
 function routeFailed(state: Opening, error: PamError, nowMs: number): OpeningStep {
-  const word = state.lastError !== null && error.code === 'PAM_POOL_NO_READY_INSTANCE' ? state.lastError : error;
   if (errorCatalog[error.code].retry !== 'backoff') return finish(state, { kind: 'fail', error });
-  const known = { ...state, lastError: word };
-  const waited = nowMs - state.startedAtMs;
-  if (
-    error.code === 'PAM_POOL_NO_READY_INSTANCE' &&
-    (state.otherInstanceAsked || waited >= openingLimits.emptyPoolMs)
-  ) {
-    return known.attempts.length > 0 ? { state: known, effects: [] } : finish(known, { kind: 'fail', error: word });
+  if (error.code !== 'PAM_POOL_NO_READY_INSTANCE') return askLater({ ...state, lastError: error }, error, nowMs);
+  const reached = state.lastError !== null && state.lastError.code !== 'PAM_ROUTER_UNREACHABLE';
+  const word = reached ? state.lastError : error;
+  const emptySinceMs = state.emptySinceMs ?? nowMs;
+  const known = { ...state, lastError: word, emptySinceMs };
+  if (state.otherInstanceAsked || nowMs - emptySinceMs >= openingLimits.emptyPoolMs) {
+    return known.attempts.length > 0
+      ? { state: known, effects: [] }
+      : finish(known, { kind: 'fail', error: word ?? error });
   }
   return askLater(known, error, nowMs);
 }
