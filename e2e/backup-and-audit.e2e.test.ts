@@ -96,15 +96,23 @@ test.each([
   expect((await installation.pam(['audit', 'verify'])).code).toBe(0);
   await installation.router.kill('SIGTERM');
   const honest = join(installation.folder, 'honest');
+  const memory = join(installation.folder, 'memory');
   cpSync(installation.dataDir, honest, { recursive: true });
+  cpSync(installation.home, memory, { recursive: true });
   told(installation.dataDir);
   await installation.restartRouter();
   const verified = await installation.pam(['audit', 'verify'], { code: 1 });
   expect(verified.stderr).toContain('PAM_AUDIT_BROKEN');
   await installation.router.kill('SIGTERM');
-  rmSync(installation.dataDir, { recursive: true });
-  cpSync(honest, installation.dataDir, { recursive: true });
-  rmSync(honest, { recursive: true });
+  // What the machine saw of the lying start is taken back too: the next lie begins where this one began.
+  for (const [kept, place] of [
+    [honest, installation.dataDir],
+    [memory, installation.home],
+  ] as const) {
+    rmSync(place, { recursive: true });
+    cpSync(kept, place, { recursive: true });
+    rmSync(kept, { recursive: true });
+  }
   await installation.restartRouter();
 });
 
