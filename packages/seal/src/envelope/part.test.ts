@@ -1,4 +1,4 @@
-import { deviceIdSchema, itemUidSchema } from '@sallyport/protocol';
+import { applicationUidSchema, deviceIdSchema, itemUidSchema } from '@sallyport/protocol';
 import { appendEntry, editHeader, freshUid, honestInstallation } from '@sallyport/testkit';
 import fc from 'fast-check';
 import { compactDecrypt } from 'jose';
@@ -175,6 +175,14 @@ test('state is written by a pool of the application while it stands, never by an
   expect((await open(jwe, there)).author).toBe(pool.signKey.id);
   const gone = (await appendEntry([], log, { kind: 'gateway-removed', gateway: pool.uid }, device, now)).log;
   expect(await refusedWith(() => openPart(jwe, there, keys.facts, gone))).toBe('PAM_SEAL_AUTHOR signer');
+});
+
+test('state of one application is not written by the pool of another', async () => {
+  const elsewhere = applicationUidSchema.parse(freshUid());
+  const state = (await appendEntry([], log, { kind: 'application', app: elsewhere }, device, now)).log;
+  const there: Place = { ...place, app: elsewhere, part: 'state' };
+  const jwe = await sealPart(there, {}, keys.facts, pool.signKey, now);
+  expect(await refusedWith(() => openPart(jwe, there, keys.facts, state))).toBe('PAM_SEAL_AUTHOR signer');
 });
 
 test('the largest body fits an envelope, one byte more is refused before sealing', async () => {
