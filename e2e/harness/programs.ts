@@ -3,7 +3,7 @@ import { type Child, type ChildOptions, type Later, runChild, startChild } from 
 import { longMs } from './until.ts';
 
 /** Root of this checkout, absolute, with a slash at its end. */
-const repository = fileURLToPath(new URL('../../', import.meta.url));
+export const repository = fileURLToPath(new URL('../../', import.meta.url));
 
 const shims = {
   pam: `${repository}packages/cli/bin/pam.mjs`,
@@ -53,6 +53,9 @@ export function shimOf(program: Program): string {
   return shims[program];
 }
 
+/** Environment of a test's children: no colours, nothing of the developer's own settings. */
+export const cleanEnvironment: NonNullable<ChildOptions['env']> = { NO_COLOR: '1', ...scrubbed };
+
 function withCleanEnv<Options extends ChildOptions>(options: Options): Options {
-  return { ...options, env: { NO_COLOR: '1', ...scrubbed, ...options.env } };
+  return { ...options, env: { ...cleanEnvironment, ...options.env } };
 }
