@@ -31,10 +31,10 @@ function decide(asked: TunnelQuestion): TunnelTarget | string {
   }
 }
 
-test('the record decides when it says on or off, the configuration when the record says default', () => {
+test('the configuration is the ceiling: a record can switch off what it allows, never on what it does not', () => {
   for (const record of switchSchema.options)
     for (const configuration of ['on', 'off']) {
-      const isOn = record === 'on' || (record === 'default' && configuration === 'on');
+      const isOn = configuration === 'on' && record !== 'off';
       const answer = decide(
         question({ permissions: { tunneling: record } }, { permissions: { tunneling: configuration } }),
       );

@@ -48,14 +48,14 @@ export function decideTunnel(question: TunnelQuestion): TunnelTarget {
       'the PAM configuration belongs to another gateway',
       'Start the tunnel through the gateway of the configuration.',
     );
-  const own = resource.permissions.tunneling;
-  const isOn = own === 'default' ? configuration.permissions.tunneling === 'on' : own === 'on';
-  if (!isOn)
+  // The configuration is the ceiling: a record can only take away (docs/glossary.md, permission).
+  const isCeilingOn = configuration.permissions.tunneling === 'on';
+  if (!isCeilingOn || resource.permissions.tunneling === 'off')
     throw new PamError(
       'PAM_PERMISSION_OFF',
-      `tunneling is off in the ${own === 'off' ? 'record' : 'PAM configuration'}`,
+      `tunneling is off in the ${isCeilingOn ? 'record' : 'PAM configuration'}`,
       {
-        detail: { permission: 'tunneling', by: own === 'off' ? 'record' : 'configuration' },
+        detail: { permission: 'tunneling', by: isCeilingOn ? 'record' : 'configuration' },
       },
     );
   const isSupplied = options.host !== undefined || options.port !== undefined;
