@@ -10,11 +10,17 @@ test('keeps at most the limit of undecided sockets, and the oldest goes first', 
 });
 
 test('an address with too many loses its own oldest, not that of others', () => {
-  const sockets = new UndecidedSockets<string>({ most: 10, perAddress: 2 });
+  const sockets = new UndecidedSockets<string>({ most: 4, perAddress: 2 });
   sockets.add('quiet', 'a', 0);
-  const gone = ['x', 'y', 'z'].map((key) => sockets.add(key, 'b', 1));
-  expect(gone).toEqual([null, null, 'x']);
-  expect(sockets.size).toBe(3);
+  const gone = ['x', 'y', 'z', 'last'].map((key) => sockets.add(key, 'b', 1));
+  expect(gone).toEqual([null, null, null, 'x']);
+  expect(sockets.add('another', 'c', 2)).toBe('y');
+  expect(sockets.size).toBe(4);
+});
+
+test('a burst of one address is no offence while there is room', () => {
+  const sockets = new UndecidedSockets<number>({ most: 512, perAddress: 64 });
+  expect(Array.from({ length: 512 }, (_, key) => sockets.add(key, 'a', 0)).every((gone) => gone === null)).toBe(true);
 });
 
 test('takes out those that came too long ago, and only them', () => {

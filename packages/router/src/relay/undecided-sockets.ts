@@ -1,6 +1,7 @@
 /**
- * Sockets that have not said what they are. A stranger's silence must not cost more than its own connection: at most
- * `most` of them (the oldest goes first), and at most `perAddress` of one address (that address's oldest goes first).
+ * Sockets that have not said what they are. A stranger's silence must not cost more than its own connection: there are
+ * at most `most` of them. One too many, and the oldest goes: of the address that has the most, when that is over
+ * `perAddress`, else of all. A burst from one address is no offence while there is room.
  */
 export class UndecidedSockets<Key> {
   readonly #sockets = new Map<Key, { readonly address: string; readonly sinceMs: number }>();
@@ -22,11 +23,19 @@ export class UndecidedSockets<Key> {
     this.#sockets.set(key, { address, sinceMs: nowMs });
     const ofAddress = this.#byAddress.get(address) ?? new Set();
     this.#byAddress.set(address, ofAddress.add(key));
-    const over = ofAddress.size > this.#perAddress ? ofAddress : this.#sockets.size > this.#most ? this.#sockets : null;
-    const oldest = over?.keys().next();
-    if (oldest === undefined || oldest.done === true) return null;
+    if (this.#sockets.size <= this.#most) return null;
+    const oldest = (this.#greediest() ?? this.#sockets).keys().next();
+    if (oldest.done === true) return null;
     this.remove(oldest.value);
     return oldest.value;
+  }
+
+  #greediest(): ReadonlySet<Key> | null {
+    let most: ReadonlySet<Key> | null = null;
+    for (const keys of this.#byAddress.values()) {
+      if (keys.size > Math.max(this.#perAddress, most?.size ?? 0)) most = keys;
+    }
+    return most;
   }
 
   remove(key: Key): void {
