@@ -32,6 +32,12 @@ test('an instance certificate is what Node reads too, lives 24 h and proves its 
   expect(checked).toEqual({ instance: instance.id, publicJwk: instance.key.publicJwk });
 });
 
+test('an id of an instance begins with a letter, so that no command line takes it for an option', async () => {
+  for (let made = 0; made < 24; made++) {
+    expect((await newInstanceIdentity(pool.signKey, pool.uid, nowMs)).id).toMatch(/^[A-Za-z]/);
+  }
+});
+
 test('an instance keeps its id when its key comes from its state folder', async () => {
   const again = await newInstanceIdentity(pool.signKey, pool.uid, nowMs + 1_000, instance.key);
   expect(again.id).toBe(instance.id);

@@ -24,7 +24,7 @@ export async function newInstanceIdentity(
   nowMs: number,
   key?: SigningKey,
 ): Promise<InstanceIdentity> {
-  const own = key ?? (await newSigningKey());
+  const own = key ?? (await newInstanceKey());
   const id = await instanceIdOf(own.publicJwk);
   const profile = {
     subject: id,
@@ -36,6 +36,14 @@ export async function newInstanceIdentity(
   } as const;
   const certificatePem = await makeCertificate(profile, own.publicJwk, pool);
   return { key: own, id, certificatePem, privateKeyPem: await privatePem(own) };
+}
+
+/** Drawn again until the id begins with a letter: it is typed on command lines, where a dash begins an option. */
+async function newInstanceKey(): Promise<SigningKey> {
+  for (;;) {
+    const key = await newSigningKey();
+    if (/^[A-Za-z]/.test(await instanceIdOf(key.publicJwk))) return key;
+  }
 }
 
 function namesOf(gateway: string, instance: string): readonly { readonly type: 'url'; readonly value: string }[] {
