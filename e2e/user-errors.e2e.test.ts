@@ -152,13 +152,9 @@ test('tokens: each way of being wrong has an error of its own', async () => {
 
 test('configurations: truncated, altered, of another installation and of a removed gateway are told apart', async () => {
   const start = (text: string): Promise<Run> =>
-    runProgram(
-      'pam-gateway',
-      ['start', '--state-dir', join(installation.folder, 'never'), '--exit-with-stdin', '--log-format', 'json'],
-      {
-        env: { GATEWAY_CONFIG: text, SALLYPORT_HOME: installation.home },
-      },
-    );
+    runProgram('pam-gateway', ['start', '--state-dir', join(installation.folder, 'never'), '--log-format', 'json'], {
+      env: { GATEWAY_CONFIG: text, SALLYPORT_HOME: installation.home },
+    });
   const expectRefused = (run: Run, code: ErrorCode): void => {
     expect(run.stderr).toContain(code);
     expect(run.code).toBe(errorCatalog[code].exit);
