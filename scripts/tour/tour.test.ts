@@ -21,10 +21,10 @@ function stopOf(work: () => unknown): TourStop {
 }
 
 test('without flags: three instances, maximum three, ./.sallyport, the usual port', () => {
-  expect(parseOptions([], '/work')).toEqual({
+  expect(parseOptions([], '/somewhere')).toEqual({
     once: false,
     port: undefined,
-    dataDir: '/work/.sallyport',
+    dataDir: '/somewhere/.sallyport',
     instances: 3,
     maximum: 3,
   });
