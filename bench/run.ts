@@ -13,6 +13,7 @@ import { printTable } from './measure/print-table.ts';
 import { show } from './measure/numbers.ts';
 import { startHarnessTunnel } from './peers/harness-tunnel.ts';
 import { sshVersion, startSshPeer } from './peers/ssh.ts';
+import type { Tunnel } from './peers/tunnel.ts';
 
 const { values } = parseArgs({
   options: {
@@ -37,21 +38,21 @@ const starters = [
 const bulk: BulkRow[] = [];
 const latency: LatencyRow[] = [];
 const loadBefore = loadavg();
+const tunnels: Tunnel[] = [];
 try {
-  for (const start of starters) {
-    const tunnel = await start();
-    if (parts.includes('bulk')) {
-      for (const streams of [1, 8]) {
-        bulk.push(await measureBulk({ tunnel, load, target, streams, bytes: gibibytes * 2 ** 30, rounds }));
-      }
+  for (const start of starters) tunnels.push(await start());
+  if (parts.includes('bulk')) {
+    for (const streams of [1, 8]) {
+      bulk.push(...(await measureBulk({ tunnels, load, target, streams, bytes: gibibytes * 2 ** 30, rounds })));
     }
-    if (parts.includes('latency')) {
-      latency.push(
-        await measureLatency({ tunnel, load, roundTrips: 2_000, connections: values.quick ? 100 : 400, rounds }),
-      );
-    }
-    await tunnel.close();
   }
+  if (parts.includes('latency')) {
+    const connections = values.quick ? 100 : 400;
+    for (const tunnel of tunnels) {
+      latency.push(await measureLatency({ tunnel, load, roundTrips: 2_000, connections, rounds }));
+    }
+  }
+  for (const tunnel of tunnels) await tunnel.close();
 } finally {
   ssh?.close();
   await stopChild(load);

@@ -12,31 +12,55 @@ export interface BulkRow {
   readonly cpuPerGib: number;
   /** The same with target and load generator, which are the same for all. */
   readonly cpuPerGibAll: number;
-  readonly rounds: readonly { readonly seconds: number; readonly cpu: number; readonly cpuAll: number }[];
+  readonly rounds: readonly Round[];
 }
 
-/** Target → user, `bytes` in all over `streams` connections; one short round warms up. */
+interface Round {
+  readonly seconds: number;
+  readonly cpu: number;
+  readonly cpuAll: number;
+}
+
+/**
+ * Target → user, `bytes` in all over `streams` connections. The tunnels take turns, round by round, so that whatever
+ * else the machine does hits all of them; one short round each warms up.
+ */
 export async function measureBulk(options: {
-  readonly tunnel: Tunnel;
+  readonly tunnels: readonly Tunnel[];
   readonly load: HarnessChild;
   readonly target: HarnessChild;
   readonly streams: number;
   readonly bytes: number;
   readonly rounds: number;
-}): Promise<BulkRow> {
-  const { tunnel, load, target, streams } = options;
+}): Promise<readonly BulkRow[]> {
+  const { tunnels, load, target, streams } = options;
   const bytesEach = Math.floor(options.bytes / streams);
-  const order = { kind: 'bulk', port: tunnel.port, streams, bytesEach } as const;
-  await orderLoad(load, { ...order, bytesEach: Math.floor(bytesEach / 8) });
-  const rounds = [];
-  for (let round = 0; round < options.rounds; round++) {
-    const before = [cpuSeconds(tunnel.pids), cpuSeconds([load.pid, target.pid])] as const;
-    const { seconds, failures } = await orderLoad(load, order);
-    if (failures > 0) throw new Error(`bench: ${failures} of ${streams} streams of ${tunnel.name} lost bytes`);
-    const cpu = cpuSeconds(tunnel.pids) - before[0];
-    rounds.push({ seconds, cpu, cpuAll: cpu + cpuSeconds([load.pid, target.pid]) - before[1] });
+  const rounds = new Map<Tunnel, Round[]>(tunnels.map((tunnel) => [tunnel, []]));
+  for (let round = -1; round < options.rounds; round++) {
+    for (const tunnel of tunnels) {
+      const length = round < 0 ? Math.floor(bytesEach / 8) : bytesEach;
+      const figures = await oneRound(tunnel, load, target, streams, length);
+      if (round >= 0) rounds.get(tunnel)?.push(figures);
+    }
   }
-  const gib = (bytesEach * streams) / 2 ** 30;
+  return tunnels.map((tunnel) => summary(tunnel, streams, (bytesEach * streams) / 2 ** 30, rounds.get(tunnel) ?? []));
+}
+
+async function oneRound(
+  tunnel: Tunnel,
+  load: HarnessChild,
+  target: HarnessChild,
+  streams: number,
+  bytesEach: number,
+): Promise<Round> {
+  const before = [cpuSeconds(tunnel.pids), cpuSeconds([load.pid, target.pid])] as const;
+  const { seconds, failures } = await orderLoad(load, { kind: 'bulk', port: tunnel.port, streams, bytesEach });
+  if (failures > 0) throw new Error(`bench: ${failures} of ${streams} streams of ${tunnel.name} lost bytes`);
+  const cpu = cpuSeconds(tunnel.pids) - before[0];
+  return { seconds, cpu, cpuAll: cpu + cpuSeconds([load.pid, target.pid]) - before[1] };
+}
+
+function summary(tunnel: Tunnel, streams: number, gib: number, rounds: readonly Round[]): BulkRow {
   return {
     name: tunnel.name,
     streams,
