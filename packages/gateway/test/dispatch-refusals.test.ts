@@ -224,11 +224,20 @@ test('an older revision than one opened here before is refused', async () => {
   expect(refusalOf(await lab.dispatch({ claims: claims(), items: [old, configuration] }))?.code).toBe('PAM_SEAL_STALE');
 });
 
-test('a record switched on alone, and a supplied host inside the networks, lead where they say', async () => {
+test('a record that switches on what its configuration switches off is refused', async () => {
   const own = await startLab({
-    facts: { permissions: { tunneling: 'on' }, allowSupplyHost: true, host: '127.0.0.9' },
+    facts: { permissions: { tunneling: 'on' } },
     configurationOver: { permissions: { tunneling: 'off' } },
   });
+  try {
+    expect(refusalOf(await own.dispatch())).toMatchObject({ class: 'denied', code: 'PAM_PERMISSION_OFF' });
+  } finally {
+    await own.close();
+  }
+});
+
+test('a supplied host inside the networks leads where it says', async () => {
+  const own = await startLab({ facts: { allowSupplyHost: true, host: '127.0.0.9' } });
   try {
     const sealed = await sealToBox('stream-options', { host: '127.0.0.1' }, own.installation.box.publicJwk);
     const dispatched = await own.dispatch({ claims: own.claims({ sealed }) });
