@@ -77,7 +77,7 @@ test('no title, host, login, password, note or key is in any file or log of the 
     { input: `${word('password')}\n` },
   );
   const machine = ['record', 'new', 'pamMachine', '-a', word('app'), '-c', word('config'), '--notes', word('notes')];
-  const more = ['--tag', word('tag'), '--field', `custom=${word('field')}`];
+  const more = ['--tag', word('tag'), '--field', `rack=${word('field')}`];
   await pam([...machine, '-n', word('title'), '--host', `${word('host')}.invalid`, '--port', '80', ...more]);
   await pam(['record', 'edit', word('title'), '-n', word('edited'), '--credential', `user ${word('title')}:admin`]);
   await pam([...machine, '-n', word('served'), '--host', target.host, '--port', String(target.port)]);
