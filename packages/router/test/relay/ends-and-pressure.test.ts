@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -125,6 +126,39 @@ test('pipelined requests whose answers are fifty times as long complete', async 
   await once(pipe.user, 'end');
   expect(got).toBe(asked * factor);
   expect(await pipe.clientOutcome).toMatchObject({ bytesUp: asked, bytesDown: asked * factor, error: null });
+});
+
+test('bytes arrive as they were sent at readers that stop and go, both ways at once', async () => {
+  // Buffers are used again as soon as the kernel took them: a reader that lags must not see later bytes in earlier ones.
+  const block = randomBytes(1_048_576 + 13);
+  const blocks = 24;
+  const wanted = createHash('sha256');
+  for (let i = 0; i < blocks; i++) wanted.update(block);
+  const hex = wanted.digest('hex');
+  const send = async (socket: Socket): Promise<void> => {
+    for (let i = 0; i < blocks; i++) if (!socket.write(block)) await once(socket, 'drain');
+    socket.end();
+  };
+  const readHaltingly = async (socket: Socket): Promise<string> => {
+    const got = createHash('sha256');
+    let reads = 0;
+    // Long enough that every buffer on the way is full and writes are left half done.
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    for await (const bytes of socket) {
+      got.update(bytes as Buffer);
+      if (reads++ % 40 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    return got.digest('hex');
+  };
+  const targetGot = Promise.withResolvers<string>();
+  const pipe = await pipeTo((socket) => {
+    void send(socket);
+    void readHaltingly(socket).then(targetGot.resolve);
+  });
+  void send(pipe.user);
+  expect(await readHaltingly(pipe.user)).toBe(hex);
+  expect(await targetGot.promise).toBe(hex);
+  expect((await pipe.clientOutcome).error).toBeNull();
 });
 
 test('50 readers that stopped leave the relay below 64 MiB of growth, and a moving stream moving', async () => {

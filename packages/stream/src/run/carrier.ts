@@ -7,7 +7,7 @@ import { FrameDecoder } from '../frame/frame-decoder.ts';
 import { breakTls } from '../tls/break-tls.ts';
 import { frameInScratch, lasting } from './local-scratch.ts';
 import type { Timers } from './system-timers.ts';
-import { readByTurns, type TurnReader } from './turn-reader.ts';
+import { readTlsByTurns, type TlsReader } from './tls-reader.ts';
 
 /** What a carrier tells: frames in order, then at most one of `garbled` and `lost`. */
 export interface CarrierListener {
@@ -22,7 +22,8 @@ const lingerMs = 2_000;
 
 /**
  * Frames over one end-to-end TLS connection. Reads at most 64 KiB a turn and never stops for longer while somebody
- * listens; without a listener frames wait and the connection is paused (at most one chunk is held).
+ * listens; without a listener frames wait and the connection is paused (at most one chunk is held). The bytes of a DATA
+ * frame are good while it is told, unless `keepBytes` is called.
  *
  * Only a FIN frame tells an end from a death: TLS shows a killed peer as a plain end, so every end here is `lost`.
  */
@@ -31,7 +32,7 @@ export class Carrier {
   readonly #raw: Socket;
   readonly #timers: Timers;
   readonly #decoder = new FrameDecoder();
-  readonly #reader: TurnReader;
+  readonly #reader: TlsReader;
   #listener: CarrierListener | null = null;
   #held: ((listener: CarrierListener) => void)[] = [];
   /** The last word was told: garbled or lost. */
@@ -48,7 +49,7 @@ export class Carrier {
       socket.on('close', this.#lost);
     }
     tls.on('end', this.#lost);
-    this.#reader = readByTurns(tls, (bytes) => this.#read(bytes));
+    this.#reader = readTlsByTurns(tls, (bytes) => this.#read(bytes));
     this.#reader.pause();
     // It may have been lost while its certificate was being judged.
     if (tls.destroyed || raw.destroyed) this.#lost();
@@ -81,6 +82,11 @@ export class Carrier {
     this.#tls.uncork();
   }
 
+  /** While a DATA frame is being told: its bytes are needed longer than that. */
+  keepBytes(): void {
+    this.#reader.keep();
+  }
+
   /** Sends what is queued, ends, and frees the descriptor within 2 s. Nothing is told any more. */
   close(): void {
     if (this.#closing) return;
@@ -106,8 +112,9 @@ export class Carrier {
   }
 
   readonly #frame = (frame: Frame): void => {
-    if (this.#listener === null || this.#held.length > 0) this.#held.push((listener) => listener.frame(frame));
-    else this.#listener.frame(frame);
+    if (this.#listener !== null && this.#held.length === 0) return this.#listener.frame(frame);
+    this.#reader.keep();
+    this.#held.push((listener) => listener.frame(frame));
   };
 
   readonly #lost = (): void => {

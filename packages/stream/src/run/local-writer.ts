@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { ChunkQueue } from './chunk-queue.ts';
 
@@ -13,18 +14,22 @@ export class LocalWriter {
   readonly #local: Writable;
   readonly #onTook: (total: number) => void;
   readonly #queue = new ChunkQueue();
+  readonly #isSocket: boolean;
   #given = 0;
   #told = 0;
 
   constructor(local: Writable, onTook: (total: number) => void) {
     this.#local = local;
+    this.#isSocket = local instanceof Socket;
     this.#onTook = onTook;
   }
 
-  write(chunk: Uint8Array): void {
+  /** @returns whether the kernel took all of it: the bytes are not needed any more. Only a socket can promise that. */
+  write(chunk: Uint8Array): boolean {
     this.#given += chunk.length;
     if (this.#queue.bytes > 0 || this.#local.writableLength >= socketBytes) this.#queue.push(chunk);
     else this.#local.write(chunk, this.#took);
+    return this.#isSocket && this.#queue.bytes === 0 && this.#local.writableLength === 0;
   }
 
   readonly #took = (error?: Error | null): void => {

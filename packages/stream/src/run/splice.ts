@@ -103,7 +103,8 @@ class Splice {
       case 'send':
         return this.#carrier.send(effect.frame);
       case 'deliver':
-        return this.#writer.write(effect.bytes);
+        if (!this.#writer.write(effect.bytes)) this.#carrier.keepBytes();
+        return;
       case 'finish-local':
         this.#local.end();
         return;
