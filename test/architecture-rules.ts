@@ -29,8 +29,8 @@ const packageOf = (path: string): string => /^packages\/([^/]+)\//.exec(path)?.[
 const folderOf = (path: string): string => /^packages\/[^/]+\/src\/[^/]+(?=\/)/.exec(path)?.[0] ?? '';
 const resolve = (from: string, specifier: string): string => posix.join(posix.dirname(from), specifier);
 
-function importsOf(module: ModuleFacts): readonly string[] {
-  return module.imports.filter((specifier) => specifier.startsWith('.')).map((name) => resolve(module.path, name));
+function importsOf(module: ModuleFacts, names = module.imports): readonly string[] {
+  return names.filter((specifier) => specifier.startsWith('.')).map((name) => resolve(module.path, name));
 }
 
 function directionOf(module: ModuleFacts): string[] {
@@ -125,7 +125,11 @@ function graphOf(modules: readonly ModuleFacts[], key: (path: string) => string)
   for (const module of modules) {
     const from = key(module.path);
     const edges = graph.get(from) ?? new Set<string>();
-    for (const path of importsOf(module)) if (key(path) !== from || key(path) === path) edges.add(key(path));
+    // Two files of one concept may know each other's types; between concepts a type is a dependency too.
+    const isFile = from === module.path;
+    for (const path of importsOf(module, isFile ? module.valueImports : module.imports)) {
+      if (key(path) !== from || isFile) edges.add(key(path));
+    }
     graph.set(from, edges);
   }
   return graph;

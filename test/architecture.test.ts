@@ -62,6 +62,8 @@ test('what is allowed is not reported', () => {
     readModule('packages/router/src/main.ts', "import { x } from '@sallyport/seal'; import './pool/index.ts';"),
     readModule('packages/seal/src/x.test.ts', "import { x } from '@sallyport/testkit'; import 'node:fs';"),
     readModule('packages/gateway/src/system-clock.ts', 'export const nowMs = () => Date.now();'),
+    readModule('packages/stream/src/one.ts', "import type { B } from './two.ts';"),
+    readModule('packages/stream/src/two.ts', "import { type A, a } from './one.ts';"),
     readModule('packages/stream/src/step.ts', 'export function step() { return new Date(0); }'),
   ];
   expect(breaches(allowed)).toEqual([]);

@@ -5,6 +5,8 @@ export interface ModuleFacts {
   readonly path: string;
   /** Specifiers as written: static, re-exported, dynamic and type-only imports alike. */
   readonly imports: readonly string[];
+  /** Those of them that are still there when types are stripped. */
+  readonly valueImports: readonly string[];
   readonly hasExportStar: boolean;
   /** Names of functions it exports. */
   readonly exportedFunctions: readonly string[];
@@ -55,6 +57,14 @@ function specifierOf(node: SyntaxNode): string | undefined {
   return isNode(source) && typeof source['value'] === 'string' ? source['value'] : undefined;
 }
 
+function valueSpecifierOf(node: SyntaxNode): string | undefined {
+  const isType = node.type === 'TSImportType' || node['importKind'] === 'type' || node['exportKind'] === 'type';
+  const parts = Array.isArray(node['specifiers']) ? node['specifiers'].filter(isNode) : [];
+  const isAllTypes =
+    parts.length > 0 && parts.every((part) => part['importKind'] === 'type' || part['exportKind'] === 'type');
+  return isType || isAllTypes ? undefined : specifierOf(node);
+}
+
 function exportedFunction(node: SyntaxNode): string | undefined {
   const declaration = node['declaration'];
   if (node.type !== 'ExportNamedDeclaration' || !isNode(declaration)) return undefined;
@@ -85,6 +95,7 @@ export function readModule(path: string, source: string): ModuleFacts {
   return {
     path,
     imports: collect(specifierOf),
+    valueImports: collect(valueSpecifierOf),
     hasExportStar: nodes.some(({ type }) => type === 'ExportAllDeclaration'),
     exportedFunctions: collect(exportedFunction),
     isAsync: nodes.some((node) => node.type === 'AwaitExpression' || node['async'] === true),

@@ -1,9 +1,9 @@
-import type { AuditStore } from '../audit/audit-store.ts';
-import type { IdentityStore } from '../identity/identity-store.ts';
+import type { AuditStore } from '../audit/index.ts';
+import type { IdentityStore } from '../identity/index.ts';
 import type { PoolStore } from '../pool/index.ts';
-import type { SessionStore } from '../session/session-store.ts';
-import type { TrustStore } from '../trust/trust-store.ts';
-import type { VaultStore } from '../vault/vault-store.ts';
+import type { SessionStore } from '../session/index.ts';
+import type { TrustStore } from '../trust/index.ts';
+import type { VaultStore } from '../vault/index.ts';
 import { type ActCall, acts, type Concept } from './acts/index.ts';
 
 /** The ports of all concepts. */

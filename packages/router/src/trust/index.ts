@@ -1,1 +1,2 @@
 export { openTrustLog, type TrustLog } from './trust-log.ts';
+export type { TrustStore } from './trust-store.ts';

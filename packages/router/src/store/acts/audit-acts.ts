@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { auditEventSchema, PamError } from '@sallyport/protocol';
-import type { AuditStore, ChainHead, NewEvent } from '../../audit/audit-store.ts';
+import type { AuditStore, ChainHead, NewEvent } from '../../audit/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('base64url');

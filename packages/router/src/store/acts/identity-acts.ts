@@ -1,6 +1,6 @@
 import { deviceIdSchema, PamError, personUidSchema } from '@sallyport/protocol';
 import type { Selectable } from 'kysely';
-import type { IdentityStore, OpaqueAttempt, Person, SignIn } from '../../identity/identity-store.ts';
+import type { IdentityStore, OpaqueAttempt, Person, SignIn } from '../../identity/index.ts';
 import { type Act, type ActsOf, first, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
 

@@ -17,7 +17,7 @@ import {
 } from '@sallyport/protocol';
 import type { Selectable } from 'kysely';
 import { z } from 'zod';
-import type { ExplainedStream, SessionRow, SessionStore, StreamChange } from '../../session/session-store.ts';
+import type { ExplainedStream, SessionRow, SessionStore, StreamChange } from '../../session/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
 

@@ -1,5 +1,5 @@
 import { type Head, PamError } from '@sallyport/protocol';
-import type { TrustStore } from '../../trust/trust-store.ts';
+import type { TrustStore } from '../../trust/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 
 function* readHead(q: Queries): Act<Head | null> {

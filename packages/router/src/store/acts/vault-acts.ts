@@ -18,7 +18,7 @@ import {
 } from '@sallyport/protocol';
 import type { Selectable } from 'kysely';
 import { z } from 'zod';
-import type { VaultStore } from '../../vault/vault-store.ts';
+import type { VaultStore } from '../../vault/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
 
