@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { createCleanup, freePort, startHttpTarget } from '@sallyport/testkit';
 import { errorCatalog, type ErrorCode } from '@sallyport/protocol';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -46,6 +47,13 @@ test('a target that refuses is said to refuse', async () => {
 
 test('a name that does not resolve at the gateway is said so', async () => {
   expectError(await stdio('nameless'), 'PAM_TARGET_NAME_UNKNOWN');
+});
+
+test('a target to which no way leads is said to be unreachable', async () => {
+  // TCP has no way to a group of hosts: the kernel says so at once, on every machine, and sends nothing.
+  await installation.pam(['config', 'edit', 'dc1-net', '--network', '224.0.0.0/4']);
+  await newMachine(installation, 'nowhere', { host: '224.0.0.1', port: 80 });
+  expectError(await stdio('nowhere'), 'PAM_TARGET_UNREACHABLE');
 });
 
 test('a record that switches tunneling off is refused before anything is dialled', async () => {
@@ -148,6 +156,17 @@ test('tokens: each way of being wrong has an error of its own', async () => {
   expectError(await redeem(whole.replace(/:[\w-]{43}$/, `:${'A'.repeat(43)}`)), 'PAM_TOKEN_UNKNOWN');
   expect((await redeem(whole)).code).toBe(0);
   expectError(await redeem(whole), 'PAM_TOKEN_USED');
+
+  const late = await token('too-late', ['-e', '1']);
+  const database = new DatabaseSync(join(installation.dataDir, 'router.sqlite'), { timeout: 20_000 });
+  // A minute is the shortest life: the clock is moved for the token instead.
+  database.exec('update token set expires_ms = 1 where redeemer is null');
+  database.close();
+  expectError(await redeem(late), 'PAM_TOKEN_EXPIRED');
+
+  // With an address in front of it where nobody is.
+  const elsewhere = late.replace(/^[^:]+:\d+/, `127.0.0.1:${await freePort()}`);
+  expectError(await redeem(elsewhere), 'PAM_ROUTER_UNREACHABLE');
 });
 
 test('configurations: truncated, altered, of another installation and of a removed gateway are told apart', async () => {
