@@ -112,7 +112,7 @@ export const topCommands: readonly CommandSpec[] = [
   {
     name: 'quickstart',
     about: 'make application, gateway, configuration and record for one target at once',
-    more: 'Prints the line to run on the gateway’s host and the tunnel command. What exists under the same name is used again.',
+    more: 'Prints the line to run on the gateway’s host and the tunnel command. An application of the name is used again; a gateway, configuration or record of the name is a conflict, and nothing is made.',
     flags: [
       { flag: '--target <host:port>', about: 'what to reach, as the gateway’s host sees it', required: true },
       { flag: '-n, --name <title>', about: 'title of the record (default: the target’s host)' },
