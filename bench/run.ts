@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: ours and OpenSSH side by side, in one run. Figures, never assertions.
  *
- * --quick (fewer and shorter rounds) · --only bulk,latency · --gib N · --rounds N
+ * --quick (fewer and shorter rounds) · --only bulk,latency,programs · --gib N · --rounds N · --trials N (kills)
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
@@ -11,6 +11,7 @@ import { startChild, stopChild } from './measure/child.ts';
 import { type LatencyRow, measureLatency } from './measure/latency.ts';
 import { printTable } from './measure/print-table.ts';
 import { show } from './measure/numbers.ts';
+import { measureWholePrograms } from './measure/whole-programs.ts';
 import { startHarnessTunnel } from './peers/harness-tunnel.ts';
 import { sshVersion, startSshPeer } from './peers/ssh.ts';
 import type { Tunnel } from './peers/tunnel.ts';
@@ -18,9 +19,10 @@ import type { Tunnel } from './peers/tunnel.ts';
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
-    only: { type: 'string', default: 'bulk,latency' },
+    only: { type: 'string', default: 'bulk,latency,programs' },
     gib: { type: 'string' },
     rounds: { type: 'string' },
+    trials: { type: 'string' },
     ours: { type: 'boolean', default: false },
   },
 });
@@ -58,6 +60,10 @@ try {
   await stopChild(load);
   await stopChild(target);
 }
+const trials = Number(values.trials ?? (values.quick ? 10 : 100));
+const programs = parts.includes('programs')
+  ? await measureWholePrograms(trials, values.quick ? 100 : 300, (done) => process.stderr.write(`${done}\n`))
+  : null;
 const report = {
   at: new Date().toISOString(),
   machine: {
@@ -70,6 +76,7 @@ const report = {
   loadAverage: { before: loadBefore, after: loadavg() },
   bulk,
   latency,
+  programs,
 };
 const folder = new URL('./results/', import.meta.url);
 mkdirSync(folder, { recursive: true });
@@ -103,6 +110,36 @@ if (latency.length > 0) {
       show(row.cpuMsPerConnection),
       row.noDelay,
     ]),
+  );
+}
+if (programs !== null) {
+  const { failover, fresh } = programs;
+  printTable(
+    ['whole programs', 'n', 'p50 ms', 'p99', 'max', 'failed connections', 'CPU ms each'],
+    [
+      [
+        'new connection, first byte',
+        String(fresh.connections),
+        show(fresh.p50Ms),
+        show(fresh.p99Ms),
+        '',
+        '',
+        show(fresh.cpuMsEach),
+      ],
+      ...(failover === null
+        ? []
+        : [
+            [
+              'SIGKILL of the serving instance to first byte through another',
+              String(failover.trials),
+              show(failover.p50Ms),
+              show(failover.p99Ms),
+              show(failover.maxMs),
+              String(failover.failed),
+              '',
+            ],
+          ]),
+    ],
   );
 }
 process.stdout.write(`\nwritten: ${file.pathname}\n`);
