@@ -15,11 +15,16 @@ vi.setConfig(patience);
 const cleanup = createCleanup();
 let installation: Installation;
 let config: string;
+/** Another router of another owner; it dies near the end of this file. */
+let foreign: Installation;
+let foreignConfig: Readonly<Record<string, unknown>>;
 
 beforeAll(async () => {
   const target = await startHttpTarget(cleanup.later);
-  installation = await newInstallation(cleanup.later);
+  [installation, foreign] = await Promise.all([newInstallation(cleanup.later), newInstallation(cleanup.later)]);
   config = await withPool(installation);
+  await foreign.pam(['app', 'new', 'prod']);
+  foreignConfig = decodeConfig(await foreign.newGateway('dc1', 'prod', 1));
   await newMachine(installation, 'web1', target);
   await newMachine(installation, 'closed', { host: '127.0.0.1', port: await freePort() });
   await newMachine(installation, 'nameless', { host: 'no-such-host.invalid', port: 80 });
@@ -27,6 +32,10 @@ beforeAll(async () => {
   await installation.startInstance('one', config).id();
 });
 afterAll(() => cleanup.run());
+
+function decodeConfig(text: string): Readonly<Record<string, unknown>> {
+  return JSON.parse(Buffer.from(text, 'base64').toString()) as Record<string, unknown>;
+}
 
 /** The code, the remedy of the catalogue or a better one, and the exit code of the catalogue: all three, every time. */
 function expectError(run: Run, code: ErrorCode): void {
@@ -182,12 +191,7 @@ test('configurations: truncated, altered, of another installation and of a remov
   expectRefused(await start('not a configuration'), 'PAM_JOIN_CONFIG_INVALID');
   expectRefused(await start(''), 'PAM_CONFIG_INVALID');
 
-  const plain = JSON.parse(Buffer.from(config, 'base64').toString()) as Record<string, unknown>;
-  const foreign = await newInstallation(cleanup.later);
-  const foreignConfig = JSON.parse(Buffer.from(await withPool(foreign), 'base64').toString()) as Record<
-    string,
-    unknown
-  >;
+  const plain = decodeConfig(config);
   const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64');
   // Our installation's name on another router's address: its key is not the pinned one.
   expectRefused(await start(encode({ ...plain, routers: foreignConfig['routers'] })), 'PAM_ROUTER_IMPOSTOR');
@@ -222,17 +226,14 @@ test('a setup code that is mistyped, used or of another router is refused', asyn
 });
 
 test('a router that is down is said to be down, by pam and without hanging', async () => {
-  const down = await newInstallation(cleanup.later);
-  await down.router.kill();
-  expectError(await down.pam(['gateway', 'list'], { code: null }), 'PAM_ROUTER_UNREACHABLE');
+  await foreign.router.kill();
+  expectError(await foreign.pam(['gateway', 'list'], { code: null }), 'PAM_ROUTER_UNREACHABLE');
 });
 
 test('an impostor on the same port with another key is refused, and nothing was sent to it', async () => {
-  const real = await newInstallation(cleanup.later);
-  await withPool(real);
-  await real.router.kill('SIGTERM');
-  await startRouter(cleanup.later, { dataDir: join(real.folder, 'impostor'), port: real.router.port });
-  expectError(await real.pam(['gateway', 'list'], { code: null }), 'PAM_ROUTER_IMPOSTOR');
+  // The router of the test before is dead; another one listens where it was.
+  await startRouter(cleanup.later, { dataDir: join(foreign.folder, 'impostor'), port: foreign.router.port });
+  expectError(await foreign.pam(['gateway', 'list'], { code: null }), 'PAM_ROUTER_IMPOSTOR');
 });
 
 test('rubbish on the port costs one connection, never the router', async () => {
