@@ -45,7 +45,7 @@ function run(plan: Plan): { client: End; instance: End; moves: number } {
   let moves = 0;
   let idle = 0;
   // Time passes in steps of 1 ms when nothing else can: acknowledgements wait for at most 20 of them.
-  while (idle < 60 && moves < 200_000) {
+  while (idle < 400 && moves < 200_000) {
     if (plan.cutAfter !== null && moves === plan.cutAfter) break;
     const can = [client, instance].flatMap((end) => end.moves(() => nowMs));
     for (const [from, to] of [
@@ -54,7 +54,7 @@ function run(plan: Plan): { client: End; instance: End; moves: number } {
     ] as const) {
       if (from.out.length > 0) can.push(() => arrive(to, from.out.shift(), nowMs));
     }
-    const before = client.sentByApp + instance.sentByApp;
+    const before = client.progress() + instance.progress();
     random = (random * 1_103_515_245 + 12_345) % 2_147_483_648;
     const move = can[Math.floor((random / 2_147_483_648) * can.length)];
     move?.();
@@ -64,17 +64,24 @@ function run(plan: Plan): { client: End; instance: End; moves: number } {
       if (end.wakeAtMs !== null && nowMs >= end.wakeAtMs) end.step({ kind: 'tick' }, nowMs);
     expect(client.state.sent - client.state.acked).toBeLessThanOrEqual(client.state.peerWindow);
     expect(instance.state.sent - instance.state.acked).toBeLessThanOrEqual(instance.state.peerWindow);
-    const isQuiet =
-      can.length <= 2 &&
-      client.sentByApp + instance.sentByApp === before &&
-      client.out.length + instance.out.length === 0;
-    idle = isQuiet ? idle + 1 : 0;
+    idle = client.progress() + instance.progress() === before ? idle + 1 : 0;
     if (client.state.closed && instance.state.closed && client.cleanEndSeen && instance.cleanEndSeen) break;
   }
   if (plan.cutAfter !== null) {
-    for (const end of [client, instance]) end.step({ kind: 'carrier-lost' }, nowMs);
+    for (const end of [client, instance]) {
+      end.step({ kind: 'carrier-lost' }, nowMs);
+      settle(end, nowMs);
+    }
   }
   return { client, instance, moves };
+}
+
+/** The application reads what its kernel already had. */
+function settle(end: End, nowMs: number): void {
+  for (let before = -1; before !== end.progress(); ) {
+    before = end.progress();
+    for (const move of end.moves(() => nowMs)) move();
+  }
 }
 
 function arrive(to: End, frame: Frame | undefined, nowMs: number): void {

@@ -65,6 +65,20 @@ export class End {
     if (effect.kind === 'wake') this.wakeAtMs = effect.atMs;
   }
 
+  /** A number that grows whenever anything moves here. */
+  progress(): number {
+    const { sent, acked, received, lastAck, finSent, closed } = this.state;
+    const steps = sent + acked + received + lastAck + this.#took + this.delivered.length + this.sentByApp;
+    return (
+      steps +
+      Number(this.#appEnded) +
+      Number(this.#endTold) +
+      Number(finSent) +
+      Number(closed) +
+      Number(this.cleanEndSeen)
+    );
+  }
+
   /** Every move this end can make now; the scheduler picks. */
   moves(nowMs: () => number): (() => void)[] {
     const moves: (() => void)[] = [];
