@@ -318,3 +318,21 @@ test('when the router is honest again everything works for those who were lied t
     expect(await pamOf(home, ['trust', 'verify'])).toMatchObject({ code: 0, stderr: '' });
   }
 });
+
+test('[C6] a router set back to a shorter log is told, and so is one whose log went on differently from there', async () => {
+  const dialled = target.accepted.length;
+  await installation.router.kill('SIGTERM');
+  await lie(withholdNewest);
+  await installation.restartRouter();
+  const whoKnowsMore = (code: ErrorCode): Promise<void> =>
+    pamOf(installation.home, getWeb1).then((run) => expectRefused(run, code));
+  await whoKnowsMore('PAM_TRUST_SHORTENED');
+  // This router says by itself that it is behind; one that does not is told by the instance (gateway's own tests).
+  await until('the instance tells', () => instance.log().some(({ code }) => code === 'PAM_TRUST_BEHIND'));
+  // A machine without memory cannot know better; what it signs makes a second history.
+  expect(await signIn(join(tempDir(cleanup.later), 'home'))).toMatchObject({ code: 0 });
+  await whoKnowsMore('PAM_TRUST_FORKED');
+  await instance.kill('SIGTERM');
+  await expectInstanceEnds('PAM_TRUST_FORKED', instance.stateDir);
+  expect(target.accepted).toHaveLength(dialled);
+});
