@@ -12,6 +12,7 @@ import { type Instance, startInstance, waitForMembers } from './tour/pool.ts';
 import { claimPort } from './tour/port.ts';
 import { commandOf, Pam } from './tour/programs.ts';
 import { type Answer, ask, measureGap } from './tour/requests.ts';
+import { whenNpmEnds } from './tour/running.ts';
 import { setUp } from './tour/setting-up.ts';
 import { TourStop } from './tour/stop.ts';
 import { tally, Turns } from './tour/turns.ts';
@@ -53,7 +54,7 @@ interface Running {
 }
 
 async function startTarget(fleet: Fleet, wantedPort: number): Promise<number> {
-  const target = fleet.start('target', ...commandOf('target', [`${wantedPort}`]));
+  const target = fleet.startBase('target', ...commandOf('target', [`${wantedPort}`]));
   const line = await target.line(/"msg":"listening"/, startWithinMs);
   return (JSON.parse(line) as { port: number }).port;
 }
@@ -61,7 +62,7 @@ async function startTarget(fleet: Fleet, wantedPort: number): Promise<number> {
 /** Starts the router; `code` is that of the `pam setup` line it prints while it has no owner. */
 async function startRouter(fleet: Fleet, folder: DataFolder, port: number) {
   const flags = ['--data-dir', folder.router, '--listen', '127.0.0.1', '--port', `${port}`];
-  const router = fleet.start(
+  const router = fleet.startBase(
     'router',
     ...commandOf('pam-router', ['start', ...flags, '--log-format', 'json', '--exit-with-stdin']),
   );
@@ -233,22 +234,21 @@ function tellWhatNext({ folder, address, tunnelPort }: Running): void {
 function untilAsked(): { readonly ended: Promise<string>; stop(why: string): void } {
   const { promise, resolve } = Promise.withResolvers<string>();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(signal));
-  if (process.env['npm_lifecycle_event'] === 'start') {
-    const parent = process.ppid;
-    setInterval(() => process.ppid !== parent && resolve('npm ended'), 500).unref();
-  }
+  whenNpmEnds(() => resolve('npm ended'));
   return { ended: promise, stop: resolve };
 }
 
 async function stay(running: Running, asked: ReturnType<typeof untilAsked>): Promise<number> {
   say();
   say('Everything stays up until Ctrl-C.');
+  let isStaying = true;
   for (const member of [running.router, running.tunnel])
     void member.exited.then(() => asked.stop(`${member.name} ended`));
   for (const { number, member } of running.instances) {
-    void member.exited.then(() => say(`instance-${number} ended`));
+    void member.exited.then(() => isStaying && say(`instance-${number} ended`));
   }
   const why = await asked.ended;
+  isStaying = false;
   const isWish = /^SIG|^npm/.test(why);
   say(isWish ? 'Stopping.' : `Stopping: ${why}; see ${running.folder.logs}`);
   return isWish ? 0 : 1;

@@ -23,10 +23,10 @@ export interface Member {
 const keptLines = 2_000;
 const graceMs = 8_000;
 
-/** Starts programs, keeps their output in `logs/NAME.log`, and ends all of them, newest first. */
+/** Starts programs, keeps their output in `logs/NAME.log`, and ends all of them. */
 export class Fleet {
   readonly #logDir: string;
-  readonly #members: Member[] = [];
+  readonly #members: { readonly member: Member; readonly isBase: boolean }[] = [];
 
   constructor(logDir: string) {
     this.#logDir = logDir;
@@ -41,20 +41,32 @@ export class Fleet {
       detached: true,
     });
     const member = follow(name, child, join(this.#logDir, `${name}.log`));
-    this.#members.push(member);
+    this.#members.push({ member, isBase: false });
     return member;
   }
 
-  async stopAll(): Promise<void> {
-    for (let member = this.#members.pop(); member; member = this.#members.pop()) {
-      const last = member;
-      if (last.isAlive()) last.kill('SIGTERM');
-      const timer = setTimeout(() => last.kill('SIGKILL'), graceMs);
-      await last.exited;
-      clearTimeout(timer);
-      last.endGroup();
-    }
+  /** Like `start`, for what the others stand on: it is ended after them. */
+  startBase(name: string, command: string, args: readonly string[]): Member {
+    const member = this.start(name, command, args);
+    this.#members.pop();
+    this.#members.push({ member, isBase: true });
+    return member;
   }
+
+  /** Ends all of them: first those that others do not stand on, together; then the rest, newest first. */
+  async stopAll(): Promise<void> {
+    const members = this.#members.splice(0);
+    await Promise.all(members.filter(({ isBase }) => !isBase).map(({ member }) => stop(member)));
+    for (const { member } of members.filter(({ isBase }) => isBase).toReversed()) await stop(member);
+  }
+}
+
+async function stop(member: Member): Promise<void> {
+  if (member.isAlive()) member.kill('SIGTERM');
+  const timer = setTimeout(() => member.kill('SIGKILL'), graceMs);
+  await member.exited;
+  clearTimeout(timer);
+  member.endGroup();
 }
 
 function follow(name: string, child: ChildProcess, logFile: string): Member {
