@@ -17,7 +17,10 @@ export interface LoadResult {
 
 process.on('disconnect', () => process.exit(0));
 process.on('message', (order: LoadOrder) => {
-  void run(order).then((result) => process.send?.({ kind: 'result', result }));
+  run(order).then(
+    (result) => process.send?.({ kind: 'result', result }),
+    (error: unknown) => process.send?.({ kind: 'failed', message: String(error) }),
+  );
 });
 process.send?.({ kind: 'listening', port: 0 });
 

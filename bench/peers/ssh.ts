@@ -101,6 +101,7 @@ function tunnel(name: string, port: number, roots: readonly ChildProcess[], own:
     noDelay: 'no for forwarded channels (OpenSSH sets it on interactive sessions only)',
     async close() {
       for (const child of own) {
+        if (child.exitCode !== null || child.signalCode !== null) continue;
         const ended = new Promise((resolve) => child.once('exit', resolve));
         child.kill('SIGTERM');
         await ended;

@@ -1,0 +1,45 @@
+import { show } from '../measure/numbers.ts';
+import type { Report } from './report.ts';
+import { tablesOf } from './tables.ts';
+
+/** Text of `docs/benchmarks.md` for one run. */
+export function docsPage(report: Report): string {
+  const { machine, loadAverage, at, seconds } = report;
+  const load = (averages: readonly number[]): string => averages.map(show).join(' ');
+  return `# Benchmarks
+
+<!-- Written by \`npm run bench -- --write-docs\`: change bench/report/docs-page.ts, not this file. -->
+
+Ours and OpenSSH in one run, round by round in turn, everything on loopback.
+
+- When: ${at.slice(0, 16).replace('T', ' ')} UTC, ${Math.round(seconds)} s in all.
+- Machine: ${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel}, Node ${machine.node.slice(1)}.
+- Peer: ${machine.ssh}, cipher \`aes128-gcm@openssh.com\`.
+- Load average over 1, 5, 15 minutes: ${load(loadAverage.before)} at the start, ${load(loadAverage.after)} at the end.
+
+${tablesOf(report).join('\n')}
+## What the rows are
+
+- **Whole programs**: \`pam-router\`, three \`pam-gateway\` of one pool and a foreground \`pam tunnel start\`, as a user runs
+  them: sign-in, signed requests, checks, audit.
+- **Stream and relay code**: the data plane of these programs in small processes of its own, without the rest.
+- **OpenSSH \`-R\` + \`-L\`**: two clients and one sshd, the same two hops. **\`-L\`**: one hop, what a hop costs.
+- CPU is user and system time of all processes of the tunnel with their children. "All" adds target and load generator,
+  which are the same for every row.
+- (c) kills the instance whose turn is next while a stream is open on it, in a pool of three of which every member serves
+  a stream. New connections follow back to back. A failure is one of these without its right answer, or a stream on
+  another instance that no longer answers. The next kill waits for a replacement.
+
+## How to read it
+
+On a busy machine all figures rise, ours and theirs: compare within one run. Where two-hop SSH needs some 40 ms for a new
+connection, that is delayed acknowledgements, not work. A new connection costs us a mutual TLS 1.3 handshake with
+X25519MLKEM768 and two TCP connections; in an SSH connection that exists already it is one more channel.
+
+## Repeat it
+
+\`npm run bench\` prints the tables and writes JSON to \`bench/results/\`; \`npm run bench -- --write-docs\` writes this page as
+well. \`--only c --trials 10\` measures one part, \`--quick\` all of them in short. It needs OpenSSH (Debian:
+\`apt-get install openssh-client openssh-server\`) and ends with an error without it.
+`;
+}

@@ -1,0 +1,64 @@
+import { show } from '../measure/numbers.ts';
+import type { Report } from './report.ts';
+
+/** The tables of a report as Markdown, aligned; one per part that was measured. */
+export function tablesOf(report: Report): readonly string[] {
+  return [bulkTable(report), latencyTable(report), killTable(report)].filter((table) => table !== '');
+}
+
+function bulkTable({ bulk, rounds, gibPerRound }: Report): string {
+  const title = `(a) bulk, target → user, ${show(gibPerRound)} GiB, median of ${rounds}`;
+  return table(
+    [title, 'streams', 'MiB/s', 'CPU-s/GiB tunnel', 'CPU-s/GiB all processes'],
+    bulk.map((row) => [
+      row.name,
+      String(row.streams),
+      show(row.mebibytesPerSecond),
+      show(row.cpuPerGib),
+      show(row.cpuPerGibAll),
+    ]),
+  );
+}
+
+function latencyTable({ latency, rounds, connectionsPerRound }: Report): string {
+  const title = `(b) latency, ms, median of ${rounds}`;
+  const opened = `new connection (${connectionsPerRound} a round) p50`;
+  return table(
+    [title, '1-byte round trip p50', 'p99', opened, 'p99', 'CPU ms each', 'TCP_NODELAY'],
+    latency.map((row) => [
+      row.name,
+      show(row.roundTrip.p50),
+      show(row.roundTrip.p99),
+      show(row.connection.p50),
+      show(row.connection.p99),
+      show(row.cpuMsPerConnection),
+      row.noDelay,
+    ]),
+  );
+}
+
+function killTable({ kills }: Report): string {
+  if (kills === null) return '';
+  return table(
+    ['(c) SIGKILL of a serving instance, Sallyport, whole programs', ''],
+    [
+      ['kills', String(kills.trials)],
+      ['kill to first byte through another, p50 ms', show(kills.p50Ms)],
+      ['p99 ms', show(kills.p99Ms)],
+      ['max ms', show(kills.maxMs)],
+      ['connections opened after the kills', String(kills.connections)],
+      ['failed beyond the streams of the dead instance', String(kills.failures)],
+      ['streams of the dead instance, ended with a reset', `${kills.lostByReset} of ${kills.lost}`],
+      ['CPU-s of all processes, starts of the replacements included', show(kills.cpuAll)],
+      ['CPU-s of router and pam', show(kills.cpuRouterAndPam)],
+    ],
+  );
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return '';
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |\n`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('');
+}
