@@ -78,9 +78,13 @@ test('whatever starts router, instance and tunnel and is killed leaves none of t
   await until('all of them are gone', () => family.every((pid) => !isRunning(pid)));
 });
 
-test('an instance and a router that are told to stop end with 0, and the slot is free at once', async () => {
+test('a tunnel, an instance and a router that are told to stop end with 0, and the slot is free at once', async () => {
   const instance = installation.startInstance('leaving', config);
   await instance.id();
+  // The pipe on its standard input is still open: that must not keep it.
+  const tunnel = await installation.openTunnel('web1');
+  tunnel.child.kill('SIGTERM');
+  expect(await tunnel.child.exited).toEqual({ code: 0, signal: null });
   instance.child.kill('SIGTERM');
   expect(await instance.child.exited).toEqual({ code: 0, signal: null });
   const list = await installation.json(['gateway', 'list']);

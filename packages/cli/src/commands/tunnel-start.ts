@@ -159,7 +159,10 @@ async function whenAsked(cli: Cli, flags: Flags): Promise<number> {
     process.stdin.on('close', () => done.resolve(0));
     process.stdin.resume();
   }
-  return done.promise;
+  const code = await done.promise;
+  // A starter's pipe that is still open would keep this process alive.
+  if (flags.exitWithStdin) process.stdin.destroy();
+  return code;
 }
 
 /** Runs a command with the tunnel's address in its environment; its exit code becomes ours. */
