@@ -18,7 +18,7 @@ export async function startHarnessTunnel(targetPort: number): Promise<Tunnel> {
     client.process.send({ kind: 'routed', stream: message.stream, client: message.client });
   });
   return {
-    name: 'sallyport (stream and relay code, two hops)',
+    name: 'Sallyport, stream and relay code (two hops)',
     port: client.port,
     pids: [router.pid, instance.pid, client.pid],
     noDelay: 'yes, every hop',

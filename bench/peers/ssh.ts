@@ -98,7 +98,7 @@ function tunnel(name: string, port: number, roots: readonly ChildProcess[], own:
     name,
     port,
     pids: roots.map(({ pid }) => pid ?? 0),
-    noDelay: 'no for forwarded channels (OpenSSH sets it on interactive sessions only)',
+    noDelay: 'no, interactive sessions only',
     async close() {
       for (const child of own) {
         if (child.exitCode !== null || child.signalCode !== null) continue;
