@@ -27,7 +27,7 @@ if (Number.parseInt(process.versions.node, 10) < 24) {
 }
 const { main } = await import('./lib/${name}/main.mjs');
 const code = await main(process.argv.slice(2));
-if (typeof code === 'number') process.exitCode = code;
+if (typeof code === 'number') process.exit(code);
 `;
 }
 

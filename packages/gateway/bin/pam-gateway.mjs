@@ -19,7 +19,8 @@ function bundledNode() {
 if (Number.parseInt(process.versions.node, 10) >= 24) {
   const { main } = await import('../src/main.ts');
   const code = await main(process.argv.slice(2));
-  if (typeof code === 'number') process.exitCode = code;
+  // Not merely `exitCode`: a socket that lingers must not keep a program that has ended.
+  if (typeof code === 'number') process.exit(code);
 } else {
   const self = fileURLToPath(import.meta.url);
   // Secrets go through a pipe: what is in the environment of a process can be read in /proc as long as it lives.
