@@ -1,8 +1,9 @@
-import { existsSync, globSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { productVersion } from '@sallyport/protocol';
 import { createCleanup, runChild, tempDir } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { entryText } from '../scripts/build/programs.ts';
 
 const root = join(import.meta.dirname, '..');
 const names = ['pam', 'pam-gateway', 'pam-router'];
@@ -34,6 +35,22 @@ test.each(names)('the shim of %s in the checkout runs the sources', async (name)
   expect(statSync(shim).mode & 0o111).toBe(0o111);
   const run = await runChild(process.execPath, [shim, '--version'], { env, cwd: home });
   expect(run).toMatchObject({ code: 0, stdout: expect.stringContaining(productVersion) });
+});
+
+test('all that a program wrote reaches a slow reader before it ends', async () => {
+  const folder = tempDir(cleanup.later);
+  const entry = join(folder, 'talker.mjs');
+  mkdirSync(join(folder, 'lib', 'talker'), { recursive: true });
+  writeFileSync(entry, entryText('talker'));
+  writeFileSync(
+    join(folder, 'lib', 'talker', 'main.mjs'),
+    "export async function main() { process.stdout.write('x'.repeat(2_000_000)); return 3; }",
+  );
+  const run = await runChild('/bin/bash', [
+    '-c',
+    `${process.execPath} ${entry} | (sleep 0.3; wc -c); exit $PIPESTATUS`,
+  ]);
+  expect(run).toMatchObject({ code: 3, stdout: '2000000\n' });
 });
 
 test('an unknown command or flag is a usage error: exit 2, nothing on stdout', async () => {

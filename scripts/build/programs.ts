@@ -27,7 +27,8 @@ if (Number.parseInt(process.versions.node, 10) < 24) {
 }
 const { main } = await import('./lib/${name}/main.mjs');
 const code = await main(process.argv.slice(2));
-if (typeof code === 'number') process.exit(code);
+await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((sent) => stream.write('', sent))));
+process.exit(code);
 `;
 }
 

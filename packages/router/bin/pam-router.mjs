@@ -19,8 +19,9 @@ function bundledNode() {
 if (Number.parseInt(process.versions.node, 10) >= 24) {
   const { main } = await import('../src/main.ts');
   const code = await main(process.argv.slice(2));
-  // Not merely `exitCode`: a socket that lingers must not keep a program that has ended.
-  if (typeof code === 'number') process.exit(code);
+  // Not merely `exitCode`: a socket that lingers must not keep a program that has ended. What it wrote goes out first.
+  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((sent) => stream.write('', sent))));
+  process.exit(code);
 } else {
   const self = fileURLToPath(import.meta.url);
   const child = spawn(bundledNode(), [self, ...process.argv.slice(2)], { stdio: 'inherit' });
