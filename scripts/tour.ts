@@ -213,7 +213,7 @@ async function tour(running: Running): Promise<void> {
 function tellWhatNext({ folder, address, tunnelPort }: Running): void {
   const pam = folder.pamPrefix();
   say();
-  say('It all works. What you have now:');
+  say('It all works:');
   say(`    router   https://${address}   data and logs: ${folder.path}`);
   say(`    sign-in  demo / ${folder.readPassword() ?? ''}   (${folder.signIn}; kit: ${folder.kit})`);
   say(`    tunnel   http://127.0.0.1:${tunnelPort}/`);
@@ -275,7 +275,10 @@ async function main(): Promise<number> {
       return exitInterrupted;
     }
     tellWhatNext(outcome);
-    return options.once ? 0 : await stay(outcome, asked);
+    if (!options.once) return await stay(outcome, asked);
+    say();
+    say('Ended, because of --once. npm start goes on with the same folder and stays up.');
+    return 0;
   } finally {
     await fleet.stopAll();
     lock.release();
