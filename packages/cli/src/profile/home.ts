@@ -27,12 +27,12 @@ export function profileFolder(home: string, name: string): string {
   return join(home, 'profiles', checkProfileName(name));
 }
 
-/** Names of the profiles, sorted. */
+/** Names of the profiles, sorted. A link to a folder elsewhere is one too: npm start makes such a profile. */
 export async function profileNames(home: string): Promise<readonly string[]> {
   try {
     const entries = await readdir(join(home, 'profiles'), { withFileTypes: true });
     return entries
-      .filter((entry) => entry.isDirectory() && namePattern.test(entry.name))
+      .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && namePattern.test(entry.name))
       .map((entry) => entry.name)
       .sort();
   } catch (reason) {
