@@ -28,13 +28,21 @@ async function listeningInodes(port: number): Promise<ReadonlySet<string>> {
   return found;
 }
 
+/** Descriptors come and go while they are read, the one that lists them among them: each is asked for by itself. */
 async function holds(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
-  try {
-    for (const fd of await readdir(`/proc/${pid}/fd`)) {
-      if (inodes.has(await readlink(`/proc/${pid}/fd/${fd}`))) return true;
-    }
-  } catch (reason) {
-    if (!(reason instanceof Error)) throw reason;
+  const descriptors = await orNull(readdir(`/proc/${pid}/fd`));
+  for (const descriptor of descriptors ?? []) {
+    const link = await orNull(readlink(`/proc/${pid}/fd/${descriptor}`));
+    if (link !== null && inodes.has(link)) return true;
   }
   return false;
+}
+
+async function orNull<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (reason) {
+    if (reason instanceof Error) return null;
+    throw reason;
+  }
 }
