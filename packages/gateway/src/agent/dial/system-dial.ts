@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
-import net from 'node:net';
+import type { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { connectLocal } from '@sallyport/stream';
 import type { DialDeps } from './dial-target.ts';
 
 /** Addresses of this host's interfaces, read anew for each dial: they change. */
@@ -14,10 +15,10 @@ export async function resolveName(name: string): Promise<readonly string[]> {
   return answers.map((answer) => answer.address);
 }
 
-/** Plain TCP to an IP literal, half-open allowed, no delay. A name is never looked up here. */
-function connectAddress(address: string, port: number, signal: AbortSignal): Promise<net.Socket> {
+/** Plain TCP to an IP literal, paused, as a stream wants its local socket. A name is never looked up here. */
+function connectAddress(address: string, port: number, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ host: address, port, allowHalfOpen: true, noDelay: true, autoSelectFamily: false });
+    const socket = connectLocal({ host: address, port });
     const onAbort = (): void => {
       socket.destroy();
       reject(signal.reason);
