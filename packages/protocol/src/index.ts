@@ -110,6 +110,8 @@ export {
 } from './link/messages.ts';
 export type { LinkHandlers, LinkParams, LinkResult, LinkSide, Peer, PeerDeps } from './link/peer.ts';
 export { createPeer } from './link/peer.ts';
+export type { Counter, Gauge, Histogram, Metrics } from './metrics/metrics.ts';
+export { createMetrics, metricsContentType } from './metrics/metrics.ts';
 export type {
   ApplicationFacts,
   GatewayFacts,

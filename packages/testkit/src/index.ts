@@ -25,6 +25,8 @@ export {
   swapEnvelopes,
   wrapOwnKey,
 } from './lying-router/lies.ts';
+export type { Scrape } from './metrics/read-metrics.ts';
+export { readMetrics } from './metrics/read-metrics.ts';
 export type { PostgresServer } from './postgres/start-postgres.ts';
 export { startPostgres, whyNoPostgres } from './postgres/start-postgres.ts';
 export type { Child, ChildExit, ChildOptions, WaitOptions } from './process/child.ts';
