@@ -21,6 +21,8 @@ export interface AuditTrail {
   later(kind: string, body: EventBody): void;
   /** An event without a signed one of an actor. */
   event(kind: string, body: EventBody): NewEvent;
+  /** Events handed to `later` that are not stored yet. */
+  waiting(): number;
   /** Resolves when everything handed to `later` so far is stored. */
   flush(): Promise<void>;
   /** The newest head, signed by the router's key. */
@@ -104,6 +106,7 @@ export function createAuditTrail(deps: AuditTrailDeps): AuditTrail {
       waiting.push(event(kind, body));
       void startWriting();
     },
+    waiting: () => waiting.length,
     flush: async () => {
       if (waiting.length > 0) await startWriting();
     },

@@ -20,6 +20,8 @@ export interface ApiDeps extends AuthenticateDeps {
   readonly audit: AuditTrail;
   readonly bindings: readonly Binding[];
   readonly tls: { readonly certificatePem: string; readonly privateKeyPem: string };
+  /** After each answer; `route` is the template, '' when none was met. */
+  readonly answered?: (answer: { readonly route: string; readonly status: number; readonly ms: number }) => void;
   readonly unexpected: (error: unknown, fields: { readonly request: string; readonly route: string }) => void;
 }
 
@@ -127,6 +129,11 @@ export async function createApiServer(deps: ApiDeps): Promise<ApiServer> {
       'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
       'cross-origin-resource-policy': 'same-origin',
     });
+  });
+
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.is404 ? '' : `${request.method} ${request.routeOptions.url ?? ''}`;
+    deps.answered?.({ route, status: reply.statusCode, ms: reply.elapsedTime });
   });
 
   for (const binding of deps.bindings) serve(app, deps, binding);

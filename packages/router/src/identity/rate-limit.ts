@@ -13,13 +13,14 @@ interface Bucket {
 
 /**
  * @param what - for the message: 'sign-ins for this name'.
+ * @param rate - `hit` is told `what` at each refusal.
  * @param monotonicMs - clock of the buckets.
  * @param capacity - keys remembered; the one untouched longest goes first, which a flood of keys can only use to
  *   get what a fresh key gets anyway.
  */
 export function createRateLimit(
   what: string,
-  rate: { readonly burst: number; readonly everyMs: number },
+  rate: { readonly burst: number; readonly everyMs: number; readonly hit?: (what: string) => void },
   monotonicMs: () => number,
   capacity = 10_000,
 ): RateLimit {
@@ -33,6 +34,7 @@ export function createRateLimit(
       buckets.delete(key);
       if (tokens < 1) {
         buckets.set(key, { tokens, atMs: now });
+        rate.hit?.(what);
         const retryAfterMs = Math.ceil((1 - tokens) * rate.everyMs);
         throw new PamError('PAM_RATE_LIMITED', `too many ${what}; try again in ${Math.ceil(retryAfterMs / 1_000)} s`, {
           detail: { retryAfterMs },

@@ -62,6 +62,8 @@ export interface LinkServer {
   changed(items: readonly ItemUid[], app: ApplicationUid | null): void;
   gatewayRemoved(gateway: GatewayUid): void;
   count(): number;
+  /** Links without a verified hello. */
+  strangers(): number;
   /** Tells everybody and cuts all. */
   close(): void;
 }
@@ -302,6 +304,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       }
     },
     count: () => byInstance.size,
+    strangers: () => [...links.values()].filter((link) => link.member() === null).length,
     close: () => {
       for (const link of [...links.values()])
         link.cut(linkClose.replaced, new PamError('PAM_ROUTER_UNREACHABLE', 'the router stops'));

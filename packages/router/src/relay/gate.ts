@@ -32,6 +32,7 @@ export class Gate {
   readonly #limits: RelayLimits;
   readonly #events: GateEvents;
   readonly #nowMs: () => number;
+  #dropped = 0;
 
   constructor(limits: RelayLimits, budget: DescriptorBudget, events: GateEvents, nowMs: () => number) {
     const most = budget.undecided;
@@ -43,6 +44,11 @@ export class Gate {
 
   get undecided(): number {
     return this.#undecided.size;
+  }
+
+  /** Sockets closed because they did not say in time, or were one too many. */
+  get dropped(): number {
+    return this.#dropped;
   }
 
   /** `accepted` has not been read yet (`pauseOnConnect`). */
@@ -71,12 +77,18 @@ export class Gate {
     socket.on('error', () => socket.destroy());
     socket.on('end', onEnd);
     socket.on('close', () => this.#undecided.remove(socket));
-    this.#undecided.add(socket, socket.remoteAddress ?? '', this.#nowMs())?.destroy();
+    this.#drop(this.#undecided.add(socket, socket.remoteAddress ?? '', this.#nowMs()));
     link.read();
   }
 
   sweep(): void {
-    for (const socket of this.#undecided.takeOlder(this.#nowMs() - this.#limits.preambleWithinMs)) socket.destroy();
+    for (const socket of this.#undecided.takeOlder(this.#nowMs() - this.#limits.preambleWithinMs)) this.#drop(socket);
+  }
+
+  #drop(socket: Socket | null): void {
+    if (socket === null) return;
+    this.#dropped++;
+    socket.destroy();
   }
 }
 

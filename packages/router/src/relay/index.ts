@@ -1,3 +1,4 @@
-export type { MatchEnd, RelayLimits } from './relay-messages.ts';
+export type { MatchEnd, RelayLimits, RelayTotals } from './relay-messages.ts';
 export type { Relay, RelayEvents } from './start-relay.ts';
 export { startRelay } from './start-relay.ts';
+export { readDescriptorLimit } from './descriptor-budget.ts';

@@ -1,4 +1,5 @@
-import type { LegRole } from '@sallyport/protocol';
+import type { LegRole, LegStatus } from '@sallyport/protocol';
+import type { DescriptorBudget } from './descriptor-budget.ts';
 
 /**
  * Messages between the router's main process and its relay process, over the fork's IPC channel. Both ends are this
@@ -20,6 +21,7 @@ export type ToRelay =
   | { readonly kind: 'bind'; readonly leg: number; readonly ticket: string }
   | { readonly kind: 'forget'; readonly match: string }
   | { readonly kind: 'cut'; readonly match: string }
+  | { readonly kind: 'count'; readonly id: number }
   | { readonly kind: 'close' };
 
 export type MatchEnd = 'closed' | 'reset' | 'no-progress' | 'cut' | 'relay-lost';
@@ -30,9 +32,29 @@ export interface MatchBytes {
   readonly bytesDown: number;
 }
 
+/** What a relay process counted since it started, and what it holds now. Counts of sockets, bytes of carriers. */
+export interface RelayTotals extends MatchBytes {
+  readonly undecided: number;
+  readonly legs: number;
+  readonly parked: number;
+  readonly splices: number;
+  readonly handovers: number;
+  readonly budget: DescriptorBudget;
+  /** Legs by the status byte they were told. */
+  readonly told: Readonly<Partial<Record<LegStatus, number>>>;
+  /** Matches that ended, by why. */
+  readonly ended: Readonly<Partial<Record<MatchEnd, number>>>;
+  /** Accepted sockets that never said what they are, and TLS sockets that could not be handed on in time. */
+  readonly droppedUndecided: number;
+  readonly droppedHandovers: number;
+  readonly cpuSeconds: number;
+  readonly residentBytes: number;
+}
+
 export type FromRelay =
   | { readonly kind: 'listening'; readonly legs: number; readonly descriptors: number }
   | { readonly kind: 'expected'; readonly id: number }
+  | { readonly kind: 'counted'; readonly id: number; readonly totals: RelayTotals }
   | { readonly kind: 'tls'; readonly early: Uint8Array }
   | { readonly kind: 'matched'; readonly match: string; readonly client: string; readonly instance: string }
   | { readonly kind: 'bytes'; readonly matches: readonly ({ readonly match: string } & MatchBytes)[] }

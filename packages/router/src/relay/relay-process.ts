@@ -33,6 +33,10 @@ function start(limits: RelayLimits, handle: unknown): void {
     nowMs: relayClock.nowMs,
     jitter: relayClock.jitter,
     after: relayClock.after,
+    usage: () => {
+      const { user, system } = process.cpuUsage();
+      return { cpuSeconds: (user + system) / 1_000_000, residentBytes: process.memoryUsage.rss() };
+    },
     tell,
   });
   const server = createServer(

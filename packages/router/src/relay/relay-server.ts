@@ -3,7 +3,8 @@ import { type LegRole, type LegStatus, legLimits, legStatus } from '@sallyport/p
 import type { DescriptorBudget } from './descriptor-budget.ts';
 import { type ArrivedLeg, Gate } from './gate.ts';
 import { LegSplice } from './leg-splice.ts';
-import type { FromRelay, RelayLimits, ToRelay } from './relay-messages.ts';
+import type { FromRelay, RelayLimits, RelayTotals, ToRelay } from './relay-messages.ts';
+import { RelayTally } from './relay-tally.ts';
 import { newRelayTable, type RelayEffect, type RelayEvent, stepRelay } from './relay-table.ts';
 import type { RelaySocket } from './relay-socket.ts';
 
@@ -14,6 +15,8 @@ export interface RelayServerDeps {
   readonly nowMs: () => number;
   readonly jitter: () => number;
   readonly after: (ms: number, run: () => void) => () => void;
+  /** Processor time and memory of this process. */
+  readonly usage: () => Pick<RelayTotals, 'cpuSeconds' | 'residentBytes'>;
   /** `socket` is given away when there is one; `sent` is called when it left. */
   readonly tell: (message: FromRelay, socket?: Socket, sent?: () => void) => void;
 }
@@ -41,6 +44,7 @@ export class RelayServer {
   readonly #legs = new Map<number, Leg>();
   readonly #splices = new Map<string, LegSplice>();
   readonly #told = new Map<string, number>();
+  readonly #tally = new RelayTally();
   #lastLeg = 0;
   #handovers = 0;
 
@@ -68,6 +72,8 @@ export class RelayServer {
         return this.#step({ kind: 'forget', match: message.match });
       case 'cut':
         return this.#splices.get(message.match)?.cut();
+      case 'count':
+        return this.#deps.tell({ kind: 'counted', id: message.id, totals: this.#totals() });
       default:
         return message satisfies never;
     }
@@ -92,8 +98,23 @@ export class RelayServer {
     if (moved.length > 0) this.#deps.tell({ kind: 'bytes', matches: moved });
   }
 
+  #totals(): RelayTotals {
+    return {
+      ...this.#tally.read([...this.#splices.values()].map((pair) => pair.bytes)),
+      undecided: this.#gate.undecided,
+      droppedUndecided: this.#gate.dropped,
+      legs: this.#legs.size,
+      parked: this.#table.parked.size,
+      splices: this.#splices.size,
+      handovers: this.#handovers,
+      budget: this.#deps.budget,
+      ...this.#deps.usage(),
+    };
+  }
+
   #handOver(socket: Socket, early: Uint8Array): void {
     if (this.#handovers >= this.#deps.budget.handovers) {
+      this.#tally.droppedHandovers++;
       socket.destroy();
       return;
     }
@@ -160,6 +181,7 @@ export class RelayServer {
         return this.#deps.tell({ kind: 'echoed', ticket: effect.ticket });
       case 'parked':
         if (leg !== undefined) leg.phase = 'parked';
+        this.#tally.told('parked');
         leg?.socket.write(Uint8Array.of(legStatus.parked));
         return this.#deps.tell({ kind: 'parked', ticket: effect.ticket, leg: effect.leg });
       case 'bind':
@@ -182,12 +204,14 @@ export class RelayServer {
     for (const leg of [client, instance]) {
       leg.phase = 'spliced';
       leg.socket.write(Uint8Array.of(legStatus.matched));
+      this.#tally.told('matched');
     }
     const { match } = effect;
     this.#deps.tell({ kind: 'matched', match, client: effect.clientTicket, instance: effect.instanceTicket });
     const pair = new LegSplice(client, instance, (why, bytes) => {
       this.#splices.delete(match);
       this.#told.delete(match);
+      this.#tally.ended(why, bytes);
       this.#deps.tell({ kind: 'ended', match, why, ...bytes });
     });
     this.#splices.set(match, pair);
@@ -199,6 +223,7 @@ export class RelayServer {
   /** Last word to a leg; it is closed within a second whatever it does. */
   #say(leg: Leg | undefined, status: LegStatus, more: Uint8Array = new Uint8Array(0)): void {
     if (leg === undefined) return;
+    this.#tally.told(status);
     leg.phase = 'leaving';
     const cancel = this.#deps.after(lingerMs, () => leg.socket.destroy());
     leg.socket.once('close', cancel);

@@ -3,7 +3,15 @@ import { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { type LegRole, legLimits, PamError } from '@sallyport/protocol';
 import { bindListeningHandle, type ListeningHandle } from './listening-handle.ts';
-import type { ExpectedTicket, FromRelay, MatchBytes, MatchEnd, RelayLimits, ToRelay } from './relay-messages.ts';
+import type {
+  ExpectedTicket,
+  FromRelay,
+  MatchBytes,
+  MatchEnd,
+  RelayLimits,
+  RelayTotals,
+  ToRelay,
+} from './relay-messages.ts';
 import { relayClock } from './system-relay-clock.ts';
 
 type RelayLog = (
@@ -53,6 +61,8 @@ export interface Relay {
   forget(match: string): void;
   /** Resets both legs. */
   cut(match: string): void;
+  /** Asks the relay process; null when it did not answer within `withinMs`, or is not there. */
+  totals(withinMs: number): Promise<RelayTotals | null>;
   close(): Promise<void>;
 }
 
@@ -97,6 +107,7 @@ class RelayParent implements Relay {
   readonly #listening: ListeningHandle;
   readonly #matches = new Map<string, MatchBytes>();
   readonly #pending = new Map<number, { readonly tickets: readonly ExpectedTicket[]; readonly done: () => void }>();
+  readonly #asked = new Map<number, (totals: RelayTotals | null) => void>();
   #child: ChildProcess | null = null;
   #lastId = 0;
   #startedAtMs = 0;
@@ -158,6 +169,20 @@ class RelayParent implements Relay {
     this.#send({ kind: 'cut', match });
   }
 
+  totals(withinMs: number): Promise<RelayTotals | null> {
+    const { promise, resolve } = Promise.withResolvers<RelayTotals | null>();
+    const id = ++this.#lastId;
+    const cancel = relayClock.after(withinMs, () => answer(null));
+    const answer = (totals: RelayTotals | null): void => {
+      cancel();
+      this.#asked.delete(id);
+      resolve(totals);
+    };
+    this.#asked.set(id, answer);
+    this.#send({ kind: 'count', id });
+    return promise;
+  }
+
   async close(): Promise<void> {
     this.#closing = true;
     this.#listening.close();
@@ -182,6 +207,8 @@ class RelayParent implements Relay {
         this.#pending.get(message.id)?.done();
         this.#pending.delete(message.id);
         return;
+      case 'counted':
+        return this.#asked.get(message.id)?.(message.totals);
       case 'tls':
         return this.#onTls(message.early, handle);
       case 'matched':

@@ -97,6 +97,8 @@ export interface SessionService {
   cutLegs(instance: InstanceId): void;
   /** What the relay says of parked legs, and the links of those who parked them. */
   readonly parks: Pick<ParkDesk, 'parked' | 'lost' | 'forget'>;
+  /** Changes of streams that are not stored yet. */
+  waiting(): number;
   flush(): Promise<void>;
 }
 
@@ -308,6 +310,7 @@ export function createSessionService(deps: SessionDeps): SessionService {
     cutLegs: (instance) => {
       for (const match of book.matchesOf(instance)) deps.legs.cut(match);
     },
+    waiting: () => journal.waiting(),
     flush: () => journal.flush(),
   };
 }

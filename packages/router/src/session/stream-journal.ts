@@ -4,6 +4,8 @@ import type { SessionStore, StreamChange } from './session-store.ts';
 /** Changes of streams, written behind in batches and in order: a decision never waits for the disk. */
 export interface StreamJournal {
   write(change: StreamChange): void;
+  /** Changes that are not stored yet. */
+  waiting(): number;
   /** Resolves when everything written so far is stored. */
   flush(): Promise<void>;
 }
@@ -55,6 +57,7 @@ export function createStreamJournal(deps: {
       waiting.push(change);
       void start();
     },
+    waiting: () => waiting.length,
     flush: async () => {
       if (waiting.length > 0 || writing !== null) await start();
     },

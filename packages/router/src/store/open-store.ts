@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PamError } from '@sallyport/protocol';
+import { isRead } from './acts/index.ts';
 import type { StoreEngine } from './engine.ts';
 import { type Call, type PortCalls, type Ports, portCalls, portsOver, type ResultsOf } from './ports.ts';
 import { openPostgres } from './postgres-engine.ts';
@@ -12,6 +13,10 @@ export interface StoreDeps {
   readonly nowMs: () => number;
   /** The store is lost for good (its worker died): stop the process, acknowledged state is on disk. */
   readonly onFatal: (error: PamError) => void;
+  /** Monotonic milliseconds, for `onRan`. */
+  readonly monotonicMs?: () => number;
+  /** After each transaction: whether it only read, whether it committed, how long it took. */
+  readonly onRan?: (ran: { readonly isRead: boolean; readonly isDone: boolean; readonly ms: number }) => void;
   /** A database connection was lost; the next transaction makes another. */
   readonly onTrouble?: (reason: unknown) => void;
 }
@@ -46,7 +51,27 @@ export function storeFiles(dataDir: string): { readonly file: string; readonly l
 export async function openStore(place: StorePlace, deps: StoreDeps): Promise<Store> {
   const engine =
     'dataDir' in place ? await openFolder(place.dataDir, deps) : await openDatabase(place.databaseUrl, deps);
-  return storeOver(engine);
+  return storeOver(timed(engine, deps));
+}
+
+/** The engine, watched: a refusal by the transaction itself (a PamError other than PAM_STORE_AWAY) is an answer. */
+function timed(engine: StoreEngine, { monotonicMs, onRan }: StoreDeps): StoreEngine {
+  if (monotonicMs === undefined || onRan === undefined) return engine;
+  return {
+    ...engine,
+    run: async (calls) => {
+      const fromMs = monotonicMs();
+      const tell = (isDone: boolean): void => onRan({ isRead: isRead(calls), isDone, ms: monotonicMs() - fromMs });
+      try {
+        const answer = await engine.run(calls);
+        tell(true);
+        return answer;
+      } catch (reason) {
+        tell(reason instanceof PamError && reason.code !== 'PAM_STORE_AWAY');
+        throw reason;
+      }
+    },
+  };
 }
 
 /** The store over an engine that is open. */
