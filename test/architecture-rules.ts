@@ -13,7 +13,7 @@ const packageDirections: Readonly<Record<string, readonly string[]>> = {
 };
 
 const routerConcepts = ['pool', 'session', 'vault', 'identity', 'trust', 'audit'];
-const routerAdapters = ['http', 'link', 'store', 'relay'];
+const routerAdapters = ['http', 'link', 'store', 'relay', 'watch'];
 const conceptFolders = new Set([
   ...routerConcepts.map((name) => `packages/router/src/${name}`),
   'packages/gateway/src/agent',

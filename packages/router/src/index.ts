@@ -14,6 +14,8 @@ export interface StartOptions {
   readonly port?: number;
   readonly publicName?: string;
   readonly databaseUrl?: string;
+  /** Nowhere by default. */
+  readonly metricsListen?: { readonly host: string; readonly port: number };
   readonly timing?: Partial<PoolTiming>;
   /** Silent by default. */
   readonly log?: { readonly level: LogLevel; readonly format: LogFormat; readonly write: (line: string) => void };
@@ -29,6 +31,7 @@ export function startRouter(options: StartOptions): Promise<RunningRouter> {
     port: options.port ?? 0,
     publicName: options.publicName ?? null,
     databaseUrl: options.databaseUrl ?? null,
+    metricsListen: options.metricsListen ?? null,
     timing: options.timing ?? {},
     log: createRouterLog(log.level, log.format, log.write),
     onFatal:

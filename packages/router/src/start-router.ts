@@ -24,6 +24,7 @@ import { createSessionService } from './session/index.ts';
 import { openStore } from './store/index.ts';
 import { systemClock } from './system-clock.ts';
 import { openTrustLog } from './trust/index.ts';
+import { openWatch, type WatchPlace, watchAudit, watchPool, watchSessions } from './watch/index.ts';
 
 export interface RouterSettings {
   /** Holds the embedded store, and on both engines router.json and setup-code.json. Made when absent, mode 0700. */
@@ -36,6 +37,8 @@ export interface RouterSettings {
   readonly publicName: string | null;
   /** postgres://…; null = SQLite in `dataDir`. */
   readonly databaseUrl: string | null;
+  /** Where /livez, /readyz and /metrics are served, over plain HTTP; null = nowhere. */
+  readonly metricsListen: WatchPlace | null;
   readonly timing: Partial<PoolTiming>;
   readonly log: RouterLog;
   /** The router cannot go on: acknowledged state is on disk. Called at most once. */
@@ -52,6 +55,8 @@ export interface RunningRouter {
   readonly setupCode: string | null;
   readonly pid: number;
   readonly relayPid: number;
+  /** Where the watching endpoints are; null when none were asked for. */
+  readonly metrics: WatchPlace | null;
   /** Stops accepting, ends links, writes what waits, closes the store. Idempotent. */
   stop(): Promise<void>;
 }
@@ -61,9 +66,9 @@ const sweepMs = 30_000;
 const headEveryMs = 10_000;
 const echoWaitMs = 2_000;
 
-function createBrakes(monotonicMs: () => number): Brakes {
+function createBrakes(monotonicMs: () => number, hit: (what: string) => void): Brakes {
   const brake = (what: string, burst: number, everyMs: number): Brakes['token'] =>
-    createRateLimit(what, { burst, everyMs }, monotonicMs);
+    createRateLimit(what, { burst, everyMs, hit }, monotonicMs);
   return {
     signInName: brake('sign-ins for this name', 10, 6_000),
     signInAddress: brake('sign-ins from this address', 60, 1_000),
@@ -128,9 +133,14 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     (error: unknown): void =>
       log.error(what, { error: String(error), code: error instanceof PamError ? error.code : 'PAM_INTERNAL' });
 
+  const watch = await openWatch({ listen: settings.metricsListen, clock, failed: failed('metrics cannot be served') });
+  closing.add(() => watch.close());
+
   const place = settings.databaseUrl === null ? { dataDir: settings.dataDir } : { databaseUrl: settings.databaseUrl };
   const store = await openStore(place, {
     nowMs: clock.nowMs,
+    monotonicMs: clock.monotonicMs,
+    onRan: watch.figures.ran,
     onFatal: settings.onFatal,
     onTrouble: failed('the database connection was lost'),
   });
@@ -140,15 +150,18 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
   const identity = await loadRouterIdentity(store.identity, [name.replace(/:\d+$/, '')], clock.nowMs());
   const opaque = await createOpaqueServer(store.identity);
   const trust = await openTrustLog(store.trust);
-  const audit = createAuditTrail({
-    store: store.audit,
-    router: identity.pin,
-    start: identity.start,
-    key: identity.key,
-    nowMs: clock.nowMs,
-    after: clock.after,
-    failed: failed('the audit log cannot be written'),
-  });
+  const audit = watchAudit(
+    createAuditTrail({
+      store: store.audit,
+      router: identity.pin,
+      start: identity.start,
+      key: identity.key,
+      nowMs: clock.nowMs,
+      after: clock.after,
+      failed: failed('the audit log cannot be written'),
+    }),
+    watch.figures,
+  );
   const started = audit.event('router.started', { version: productVersion, incarnation: store.incarnation });
   audit.moved(await store.audit.appendEvents(audit.note(started)));
   closing.add(() => audit.flush());
@@ -180,11 +193,11 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     log: (level, message, fields) => log[level](message, fields),
   });
   const pool = createPoolService({ store: store.pool, clock, timing, effects: links.forPool });
-  const sessions = createSessionService({
+  const plainSessions = createSessionService({
     sessions: store.session,
     vault: store.vault,
     trust,
-    pool,
+    pool: watchPool(pool, watch.figures),
     links: links.forSessions,
     legs: {
       expect: (match, client, instance) =>
@@ -204,6 +217,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     ended: (session, reason) => audit.later('session.ended', { session, reason }),
     failed: failed('streams cannot be recorded'),
   });
+  const sessions = watchSessions(plainSessions, watch.figures, clock);
   closing.add(() => sessions.flush());
 
   const setup: SetupDesk = createSetupDesk(settings.dataDir, store.identity, clock.nowMs);
@@ -227,7 +241,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     pool,
     sessions,
     clock,
-    brakes: createBrakes(clock.monotonicMs),
+    brakes: createBrakes(clock.monotonicMs, watch.figures.braked),
     freshSetup: setup.fresh,
     claimed: () => describe(true, process.pid),
     version: productVersion,
@@ -249,9 +263,12 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     audit,
     bindings,
     tls: identity,
+    answered: watch.figures.answered,
     unexpected: (error, fields) =>
       log.error('a request failed unexpectedly', { ...fields, error: describeError(error) }),
   });
+  api.https.on('secureConnection', () => watch.figures.handshake(true));
+  api.https.on('tlsClientError', () => watch.figures.handshake(false));
   links.attach(api.https);
   links.use({ pool, sessions });
 
@@ -298,6 +315,16 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
   closing.add(() => describe(trust.head() !== null, null));
   const code = claimed ? null : await newSetupCode(identity.pin);
   if (code !== null) await setup.put(code.secretHash);
+  watch.begin({
+    trustStore: store.trust,
+    relay,
+    pool,
+    links,
+    sessions,
+    audit,
+    apiConnections: () => sockets.size,
+  });
+  if (watch.place !== null) log.info('metrics served', { host: watch.place.host, port: watch.place.port });
   log.info('router ready', {
     host: settings.listen,
     port: relay.port,
@@ -312,7 +339,11 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     setupCode: code?.code ?? null,
     pid: process.pid,
     relayPid: relay.pid,
-    stop: closing.run,
+    metrics: watch.place,
+    stop: () => {
+      watch.stopping();
+      return closing.run();
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import { PamError } from '@sallyport/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { defaultTiming, type PoolTiming } from '../pool/index.ts';
+import type { WatchPlace } from '../watch/index.ts';
 import { logFormats, logLevels } from './router-log.ts';
 
 /** `--a-b` = environment SALLYPORT_A_B = `a-b` in the --config file, in this order. */
@@ -22,6 +23,16 @@ function wholeNumber(least: number, most: number): (text: string) => number {
 function hostPort(text: string): string {
   if (/^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):\d{1,5}$/.test(text)) return text;
   throw new InvalidArgumentError('It must be HOST:PORT, with an IPv6 address in brackets.');
+}
+
+/** `9464` is on loopback; everything else is HOST:PORT. */
+function metricsPlace(text: string): WatchPlace {
+  const given = /^(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):)?(\d{1,5})$/.exec(text);
+  const port = Number(given?.[2]);
+  if (given !== null && port <= 65_535) {
+    return { host: (given[1] ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port };
+  }
+  throw new InvalidArgumentError('It must be PORT (on 127.0.0.1) or HOST:PORT, with an IPv6 address in brackets.');
 }
 
 const defaultPort = 7_443;
@@ -66,6 +77,12 @@ export function addStartFlags(command: Command): Command {
     )
     .addOption(
       option('--public-name <host:port>', 'address under which people and gateways reach it').argParser(hostPort),
+    )
+    .addOption(
+      option(
+        '--metrics-listen <[host:]port>',
+        'serve /livez, /readyz and /metrics over plain HTTP there; a port alone is on 127.0.0.1 (default: nowhere)',
+      ).argParser(metricsPlace),
     )
     .addOption(
       option('--log-format <format>', 'of the log on stderr')
@@ -129,6 +146,7 @@ const startSchema = z.object({
   listen: z.string().min(1).max(255),
   port: z.int(),
   publicName: z.string().optional(),
+  metricsListen: z.object({ host: z.string(), port: z.int() }).optional(),
   logFormat: z.enum(logFormats),
   logLevel: z.enum(logLevels),
   exitWithStdin: z.boolean().optional(),

@@ -43,6 +43,7 @@ export async function runStart(command: Command): Promise<number> {
     port: settings.port,
     publicName: settings.publicName ?? null,
     databaseUrl: settings.databaseUrl ?? null,
+    metricsListen: settings.metricsListen ?? null,
     timing: settings.timing,
     log,
     onFatal: fatal,
@@ -61,7 +62,9 @@ async function startNamingFlags(settings: RouterSettings): Promise<RunningRouter
   try {
     return await startRouter(settings);
   } catch (reason) {
-    if (!(reason instanceof PamError) || reason.code !== 'PAM_PORT_IN_USE') throw reason;
+    // Another flag's port is named by its own remedy.
+    const isOurs = reason instanceof PamError && reason.code === 'PAM_PORT_IN_USE' && !('flag' in reason.detail);
+    if (!isOurs) throw reason;
     throw new PamError('PAM_PORT_IN_USE', reason.message, {
       cause: reason,
       detail: reason.detail,

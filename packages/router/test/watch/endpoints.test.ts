@@ -1,0 +1,112 @@
+import { connect } from 'node:net';
+import { readMetrics, type Scrape } from '@sallyport/testkit';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { claim, installation, type Operator } from '../support/operator.ts';
+import { freshRouter } from '../support/router.ts';
+import { member, type ScriptedInstance } from '../support/scripted-instance.ts';
+
+let router: Awaited<ReturnType<typeof freshRouter>>;
+let anna: Operator;
+let made: Awaited<ReturnType<typeof installation>>;
+const instances: ScriptedInstance[] = [];
+
+beforeAll(async () => {
+  router = await freshRouter({ metricsListen: { host: '127.0.0.1', port: 0 } });
+  anna = await claim(router);
+  made = await installation(anna);
+});
+afterAll(() => {
+  for (const instance of instances) instance.close();
+  anna.close();
+});
+
+const url = (path: string): string => `http://127.0.0.1:${router.metrics?.port}${path}`;
+async function scrape(): Promise<Scrape & { readonly text: string }> {
+  const answer = await fetch(url('/metrics'));
+  expect(answer.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+  const text = await answer.text();
+  return { ...readMetrics(text), text };
+}
+/** Sends bytes, answers everything that came back until the other side closed. */
+function raw(bytes: string): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const socket = connect({ host: '127.0.0.1', port: router.metrics?.port ?? 0 });
+  let text = '';
+  socket.setEncoding('utf8');
+  socket.on('data', (chunk: string) => void (text += chunk));
+  socket.on('error', () => socket.destroy());
+  socket.on('close', () => resolve(text));
+  socket.write(bytes);
+  return promise;
+}
+
+test('a router that runs is alive and ready, and shows its build', async () => {
+  expect(await (await fetch(url('/livez'))).json()).toMatchObject({ live: true });
+  const ready = await fetch(url('/readyz'));
+  expect([ready.status, await ready.json()]).toEqual([200, { ready: true, reasons: [] }]);
+  const figures = await scrape();
+  expect(figures.value('sallyport_ready')).toBe(1);
+  expect(figures.value('sallyport_build_info')).toBe(1);
+  expect(figures.value('sallyport_relay_up')).toBe(1);
+  expect(figures.value('process_open_fds')).toBeGreaterThan(3);
+});
+
+test('the pool, its links, requests and transactions are counted under the UID of the gateway', async () => {
+  instances.push(await member(router, anna, made.pool));
+  await anna.must('GET', '/v1/gateways');
+  const figures = await scrape();
+  const { gateway } = made.pool;
+  expect(figures.value('sallyport_pool_members', { gateway, state: 'ready' })).toBe(1);
+  expect(figures.value('sallyport_pool_members', { gateway, state: 'standby' })).toBe(0);
+  expect(figures.value('sallyport_pool_slots', { gateway })).toBe(1);
+  expect(figures.value('sallyport_links', { kind: 'instance' })).toBe(1);
+  expect(figures.value('sallyport_hellos_total', { outcome: 'slot' })).toBe(1);
+  expect(figures.value('sallyport_relay_legs_total', { status: 'echoed' })).toBe(1);
+  expect(figures.value('sallyport_api_requests_total', { route: 'GET /v1/gateways', status: '200' })).toBe(1);
+  expect(figures.value('sallyport_store_seconds_count', { kind: 'write' })).toBeGreaterThan(5);
+  expect(figures.value('sallyport_tls_handshakes_total', { outcome: 'done' })).toBeGreaterThan(0);
+});
+
+test('a path nobody serves, and whatever stands in it, makes no series of its own', async () => {
+  for (const path of ['/v1/secret-path-1', '/v1/secret-path-2', '/v1/items/secret-uid-3/nothing']) {
+    await anna.call('GET', path);
+  }
+  const { text, samples } = await scrape();
+  expect(text).not.toContain('secret-');
+  const strays = samples.filter(
+    ({ name, labels }) => name === 'sallyport_api_requests_total' && labels['route'] === '',
+  );
+  expect(strays).toMatchObject([{ labels: { status: '404' }, value: 3 }]);
+});
+
+test('a relay process that hangs makes the router not ready, by name, and ready again when it goes on', async () => {
+  process.kill(router.relayPid, 'SIGSTOP');
+  try {
+    const answer = await fetch(url('/readyz'));
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({ ready: false, reasons: [{ code: 'relay' }] });
+    expect((await fetch(url('/livez'))).status).toBe(200);
+    const figures = await scrape();
+    expect(figures.value('sallyport_not_ready', { reason: 'relay' })).toBe(1);
+    expect(figures.value('sallyport_relay_up')).toBe(0);
+  } finally {
+    process.kill(router.relayPid, 'SIGCONT');
+  }
+  await expect.poll(async () => (await fetch(url('/readyz'))).status, { timeout: 60_000 }).toBe(200);
+});
+
+test('whoever speaks anything but a small GET gets an answer or a close, and changes nothing', async () => {
+  expect((await fetch(url('/metrics'), { method: 'POST', body: 'x'.repeat(100_000) })).status).toBe(405);
+  expect((await fetch(url('/'))).status).toBe(404);
+  expect(await raw(`GET /${'a'.repeat(20_000)} HTTP/1.1\r\nhost: x\r\n\r\n`)).toMatch(/^HTTP\/1.1 431/);
+  expect(await raw('\u0016\u0003\u0001 no http\r\n\r\n')).toMatch(/^HTTP\/1.1 400/);
+  const half = raw('GET /metrics HTTP/1.1\r\nhost: x\r\n');
+  expect((await fetch(url('/livez'))).status).toBe(200);
+  expect(await half).toMatch(/^HTTP\/1.1 408/);
+});
+
+test('the port that people and instances reach serves none of it', async () => {
+  for (const path of ['/metrics', '/livez', '/readyz']) {
+    expect((await anna.call('GET', path)).status).toBe(404);
+  }
+});
