@@ -18,6 +18,7 @@ const conceptFolders = new Set([
   ...routerConcepts.map((name) => `packages/router/src/${name}`),
   'packages/gateway/src/agent',
   'packages/gateway/src/tunnel',
+  'packages/gateway/src/watch',
 ]);
 /** Concepts that stand on no other concept. */
 const loneConcepts = new Set(['audit', 'vault']);

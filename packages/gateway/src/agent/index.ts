@@ -2,6 +2,7 @@ export type { AddressPolicy, DialDeps, DialTarget, NeverEndpoint } from './dial/
 export { checkTarget, dialTarget, localAddresses, resolveName, systemDial } from './dial/index.ts';
 export type { IdentityKeeper } from './identity-keeper.ts';
 export { createIdentityKeeper } from './identity-keeper.ts';
+export type { AgentStatus } from './instance-agent.ts';
 export { createInstanceAgent } from './instance-agent.ts';
 export type { StreamReporter } from './report/stream-reporter.ts';
 export { createStreamReporter } from './report/stream-reporter.ts';

@@ -1,4 +1,4 @@
-import type { LinkHandlers, MembershipView, PamError } from '@sallyport/protocol';
+import type { ErrorCode, LinkHandlers, MembershipView, PamError } from '@sallyport/protocol';
 
 import type { NeverEndpoint } from './dial/index.ts';
 import { type HelloDeps, sayHello } from './hello.ts';
@@ -29,13 +29,22 @@ export interface AgentDeps extends HelloDeps {
   readonly onGiveUp: (error: PamError) => void;
 }
 
-interface AgentStatus {
+export interface AgentStatus {
   /** Link up, admitted (slot or standby), trust log and keys verified. */
   readonly ready: boolean;
   readonly membership: MembershipView | null;
   readonly router: string;
   /** Why it is not ready; '' when it is. */
   readonly why: string;
+  /** The same as a code; null when no error is known. */
+  readonly code: ErrorCode | null;
+  /** Wall time since which the link is up, or away. */
+  readonly sinceMs: number;
+  /** Links lost after they were ready. */
+  readonly losses: number;
+  readonly rttMs: number | null;
+  /** Number of the newest entry of the trust log that was verified. */
+  readonly headNumber: number;
 }
 
 export interface InstanceAgent {
@@ -55,6 +64,9 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
   const routers = config.routers.map(readRouterAddress);
   const places = createRouterPlaces(routers, deps.resolve);
   let why = 'not started';
+  let code: ErrorCode | null = null;
+  let sinceMs = deps.nowMs();
+  let losses = 0;
   let lastAdmission: Admission | null = null;
 
   const readLogOver =
@@ -110,6 +122,8 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     },
     onReady: (link) => {
       why = '';
+      code = null;
+      sinceMs = deps.nowMs();
       places.seen(link.remote);
       deps.reporter.attach((params) => link.call('stream.events', params, { timeoutMs: reportWithinMs }));
       const kind = runner.state().held === null ? 'standby' : 'slot';
@@ -122,11 +136,14 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     },
     onLost: () => {
       why = 'the link to the router is away';
+      sinceMs = deps.nowMs();
+      losses += 1;
       deps.reporter.detach();
     },
     onSaying: (what) => say(what),
     onGiveUp: (error) => {
       why = error.message;
+      code = error.code;
       deps.onGiveUp(error);
     },
   });
@@ -151,9 +168,11 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
         return;
       case 'unreachable':
         why = what.error.message;
+        code = what.error.code;
         log.warn('router not reachable, trying until it answers', spoken(what.error));
         return;
       case 'lost':
+        code = what.error.code;
         log.warn('link lost, redialling; running streams go on', spoken(what.error));
         return;
       default:
@@ -175,6 +194,11 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
         membership: phase.kind === 'admitted' ? phase.membership : null,
         router: link === null ? config.routers.join(' ') : showAddress(link.address),
         why,
+        code,
+        sinceMs,
+        losses,
+        rttMs: runner.rttMs(),
+        headNumber: trust.knownHead().n,
       };
     },
     routerEndpoints: () => places.endpoints(),

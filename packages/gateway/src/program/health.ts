@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
-import { createServer, connect, type Server } from 'node:net';
+import { type AddressInfo, createServer, connect, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { PamError } from '@sallyport/protocol';
 import { z } from 'zod';
+import type { Page } from '../watch/index.ts';
+import type { ListenPlace } from './listen-place.ts';
 import { parseJson } from './private-file.ts';
 
 /** What an instance says about itself; one JSON line per connection to its health socket. */
@@ -63,16 +65,37 @@ export async function serveHealthSocket(stateDir: string, health: () => Health):
   return { close: () => closed(server) };
 }
 
-/** Answers HTTP on 127.0.0.1: 200 when ready, else 503; the body is the same line. Only when a port was asked for. */
-export async function serveHealthPort(port: number, health: () => Health): Promise<HealthServer> {
-  const server = createHttpServer({ headersTimeout: 5_000, requestTimeout: 5_000 }, (_request, response) => {
+const httpLimits = {
+  maxHeaderSize: 8_192,
+  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  connectionsCheckingInterval: 1_000,
+} as const;
+
+/**
+ * Answers HTTP: what `page` has under the path, else 200 when ready and 503 when not, with the line of the unix socket.
+ * Only where a port was asked for. Plain HTTP without credentials: nothing in it is secret.
+ */
+export async function serveHealthPort(
+  place: ListenPlace,
+  page: (target: string) => Page | null,
+  health: () => Health,
+): Promise<HealthServer & ListenPlace> {
+  const server = createHttpServer(httpLimits, (request, response) => {
+    request.resume();
     const now = health();
-    response.writeHead(now.ready ? 200 : 503, { 'content-type': 'application/json', connection: 'close' });
-    response.end(`${JSON.stringify(now)}\n`);
+    const line: Page = { status: now.ready ? 200 : 503, type: 'application/json', body: `${JSON.stringify(now)}\n` };
+    const { status, type, body } = page(request.url ?? '/') ?? line;
+    response.writeHead(status, { 'content-type': type, 'x-content-type-options': 'nosniff', connection: 'close' });
+    response.end(body);
   });
   server.maxConnections = 64;
-  await listening(server, `127.0.0.1:${port}`, () => server.listen(port, '127.0.0.1'));
+  const { host } = place;
+  await listening(server, `${host}:${place.port}`, () => server.listen(place.port, host));
+  const { address, port } = server.address() as AddressInfo;
   return {
+    host: address,
+    port,
     close: async () => {
       server.closeAllConnections();
       await closed(server);

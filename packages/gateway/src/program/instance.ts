@@ -15,8 +15,10 @@ import {
   trustFile,
 } from '../agent/index.ts';
 import { createTunnelWorkload } from '../tunnel/index.ts';
+import { createInstanceFigures, createWatchPages, watchReporter, watchWorkload } from '../watch/index.ts';
 import { type Health, type HealthServer, serveHealthPort, serveHealthSocket } from './health.ts';
 import { readHostView } from './host-view.ts';
+import type { ListenPlace } from './listen-place.ts';
 
 export interface InstanceOptions {
   readonly config: JoinConfig;
@@ -28,11 +30,15 @@ export interface InstanceOptions {
   readonly maxStreams?: number;
   /** `none`: not even the unix socket. A number: also HTTP on 127.0.0.1. */
   readonly health?: 'socket' | 'none' | number;
+  /** Health and figures over HTTP there, too. */
+  readonly metricsListen?: ListenPlace;
 }
 
 export interface RunningInstance {
   readonly id: InstanceId;
   health(): Health;
+  /** Where it answers over HTTP. */
+  readonly listens: readonly ListenPlace[];
   /** Takes nothing new, lets streams run for `graceMs`, says bye, frees everything. */
   stop(graceMs: number): Promise<void>;
   /** Resets all streams and cuts the link at once; a `stop` under way then ends. */
@@ -57,9 +63,10 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     trustFile(options.stateDir, config.anchor),
   );
   const identity = await createIdentityKeeper(pool, config.gateway, runtime.nowMs);
-  const reporter = createStreamReporter(identity.key, runtime, log);
-  const ownListeners: readonly NeverEndpoint[] =
-    typeof options.health === 'number' ? [{ address: '127.0.0.1', port: options.health, why: 'own-listener' }] : [];
+  const figures = createInstanceFigures(version);
+  const maxStreams = options.maxStreams ?? defaultMaxStreams;
+  const reporter = watchReporter(createStreamReporter(identity.key, runtime, log), figures);
+  const ownListeners: NeverEndpoint[] = [];
   const workload = createTunnelWorkload({
     gateway: config.gateway,
     app: config.app,
@@ -71,7 +78,8 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     dial: systemDial(runtime.schedule),
     never: () => [...ownListeners, ...agent.routerEndpoints()],
     localAddresses,
-    maxStreams: options.maxStreams ?? defaultMaxStreams,
+    maxStreams,
+    dialled: figures.dialled,
   });
   const { promise: gaveUp, resolve: giveUp } = Promise.withResolvers<PamError>();
   const agent = createInstanceAgent({
@@ -85,7 +93,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     nowMs: runtime.nowMs,
     keys: createKeyRing(config.app, box),
     reporter,
-    workload,
+    workload: watchWorkload(workload, figures),
     runtime,
     log,
     resolve: resolveName,
@@ -106,21 +114,41 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
       why: ready ? waits : why,
     };
   };
+  let isStopping = false;
+  const pages = createWatchPages({
+    version,
+    maxStreams,
+    figures,
+    status: agent.status,
+    streams: () => workload.running().length,
+    isStopping: () => isStopping,
+  });
   const servers: HealthServer[] = [];
+  const listens: ListenPlace[] = [];
+  const serve = async (place: ListenPlace): Promise<void> => {
+    const server = await serveHealthPort(place, pages.page, health);
+    servers.push(server);
+    listens.push({ host: server.host, port: server.port });
+    ownListeners.push({ address: server.host, port: server.port, why: 'own-listener' });
+  };
   if (options.health !== 'none') servers.push(await serveHealthSocket(options.stateDir, health));
-  if (typeof options.health === 'number') servers.push(await serveHealthPort(options.health, health));
+  if (typeof options.health === 'number') await serve({ host: '127.0.0.1', port: options.health });
+  if (options.metricsListen !== undefined) await serve(options.metricsListen);
   agent.start();
   return {
     id: identity.id,
     health,
+    listens,
     gaveUp,
     hurry: () => {
       workload.reset();
       agent.drop();
     },
     stop: async (graceMs) => {
+      isStopping = true;
       await workload.finish(graceMs);
       await agent.leave('stopped');
+      pages.close();
       await Promise.all(servers.map((server) => server.close()));
     },
   };

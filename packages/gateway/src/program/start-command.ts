@@ -10,6 +10,7 @@ import {
   type ObtainedJoin,
   pickJoinSource,
 } from './join-source.ts';
+import { readListenPlace } from './listen-place.ts';
 import { createProgramLog, logFormats, logLevels, oneOf } from './program-log.ts';
 import type { Settings } from './settings.ts';
 import { claimStateFolder, defaultHome } from './state-folder.ts';
@@ -74,6 +75,8 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
   const graceMs = 1_000 * (settings.whole('stop-grace', { least: 0, most: 86_400 }) ?? defaultGraceSeconds);
   const maxStreams = settings.whole('max-streams', { least: 1, most: 20_000 }) ?? defaultMaxStreams;
   const healthPort = settings.whole('health-port', { least: 1, most: 65_535 });
+  const metricsListen = settings.text('metrics-listen');
+  const metricsPlace = metricsListen === undefined ? null : readListenPlace('metrics-listen', metricsListen);
   const source = await pickJoinSource({
     configFile: settings.text('config-file'),
     token: settings.text('token'),
@@ -102,7 +105,9 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
       noStandby: settings.isOn('no-standby'),
       maxStreams,
       health: settings.isOn('listen-none') ? 'none' : (healthPort ?? 'socket'),
+      ...(metricsPlace === null ? {} : { metricsListen: metricsPlace }),
     });
+    for (const { host, port } of instance.listens) log.info('health and metrics served', { host, port });
     return await runUntilStopped(instance, signals, graceMs, log);
   } catch (reason) {
     if (signals.stopping.aborted) return signals.exitCode();

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { endReasonSchema, type LinkResult, PamError, toWireError } from '@sallyport/protocol';
+import { endReasonSchema, type LinkResult, PamError, type RefusedClass, toWireError } from '@sallyport/protocol';
 import { type InstanceIdentity, requestHash } from '@sallyport/seal';
 import {
   connectLeg,
@@ -38,6 +38,8 @@ export interface TunnelDeps extends Pick<CheckDeps, 'gateway' | 'app' | 'box'> {
   readonly never: () => readonly NeverEndpoint[];
   readonly localAddresses: () => readonly string[];
   readonly maxStreams: number;
+  /** How each dial of a target ended, for who watches. */
+  readonly dialled?: (outcome: 'connected' | RefusedClass) => void;
 }
 
 export interface TunnelWorkload extends Workload {
@@ -194,7 +196,11 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       sessionKey: request.cnf,
       ready: { requestHash: hash, head: context.log().head, instance: identity.id },
       stream: params.stream,
-      dial: (_open, dialSignal) => dialForStream({ ...target, policy: policyOf(target) }, deps.dial, dialSignal),
+      dial: async (_open, dialSignal) => {
+        const result = await dialForStream({ ...target, policy: policyOf(target) }, deps.dial, dialSignal);
+        deps.dialled?.(result.kind === 'connected' ? 'connected' : result.class);
+        return result;
+      },
       onOpened: () => {
         running.isOpen = true;
         reporter.add({ event: 'opened', stream: params.stream, atMs: Math.round(runtime.nowMs()) });

@@ -2,6 +2,7 @@ import { type LinkHandlers, type LinkParams, type LinkResult, PamError } from '@
 import type { HostPort } from '@sallyport/seal';
 import type { Log, Runtime } from '../runtime.ts';
 import { decodePong, encodePing } from './beat.ts';
+import { type BeatTimes, createBeatTimes } from './beat-times.ts';
 import { type ControlLink, openControlLink } from './control-link.ts';
 import {
   type LinkEffect,
@@ -45,11 +46,14 @@ export interface LinkRunner {
   state(): LinkState;
   /** The link that is up and settled. */
   current(): ControlLink | null;
+  /** Round trip of the last beat that came back on this link, ms; null before the first. */
+  rttMs(): number | null;
   stop(): void;
 }
 
 interface OpenLink {
   readonly number: number;
+  readonly beats: BeatTimes;
   readonly abort: AbortController;
   link: ControlLink | null;
   challenge: Challenge | null;
@@ -87,6 +91,7 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
         void prove(effect.link);
         return;
       case 'ping':
+        open?.beats.sent(effect.seq, runtime.monotonicMs());
         open?.link?.ping(encodePing(effect.seq, effect.heard));
         return;
       case 'cut':
@@ -116,7 +121,14 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
   async function dial(number: number, router: number): Promise<void> {
     const address = deps.routers[router];
     if (address === undefined) return;
-    const opening: OpenLink = { number, abort: new AbortController(), link: null, challenge: null, isReady: false };
+    const opening: OpenLink = {
+      number,
+      beats: createBeatTimes(),
+      abort: new AbortController(),
+      link: null,
+      challenge: null,
+      isReady: false,
+    };
     open = opening;
     const { promise: linkExists, resolve: haveLink } = Promise.withResolvers<ControlLink>();
     const lost = (error: PamError): void => send({ kind: 'lost', link: number, error });
@@ -130,7 +142,9 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
           handlers: handlersOf(opening, linkExists),
           onPong: (payload) => {
             const pong = decodePong(payload);
-            if (pong !== null) send({ kind: 'pong', link: number, ...pong });
+            if (pong === null) return;
+            opening.beats.heard(pong.seq, runtime.monotonicMs());
+            send({ kind: 'pong', link: number, ...pong });
           },
           onClosed: lost,
         },
@@ -191,6 +205,7 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
     start: () => send({ kind: 'start' }),
     state: () => state,
     current: () => (open?.isReady === true ? open.link : null),
+    rttMs: () => open?.beats.rttMs() ?? null,
     stop: () => send({ kind: 'stop' }),
   };
 }

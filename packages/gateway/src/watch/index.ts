@@ -1,0 +1,2 @@
+export { createInstanceFigures, watchReporter, watchWorkload } from './instance-figures.ts';
+export { createWatchPages, type Page } from './watch-pages.ts';
