@@ -26,6 +26,14 @@ export interface RouterPools {
   closes: number[];
   /** Members that go absent before this time keep their places until it. */
   graceUntilMs: number;
+  /** The loss of most links that `graceUntilMs` stands for; null: none, or refuted. */
+  massLoss: MassLoss | null;
+}
+
+/** Over half of this router's links closed within S. `sinceMs`: the first of these closes, `untilMs`: the last. */
+export interface MassLoss {
+  readonly sinceMs: number;
+  readonly untilMs: number;
 }
 
 export interface Pool {
@@ -69,6 +77,7 @@ export interface Link {
   readonly id: string;
   readonly pool: Pool;
   readonly instance: InstanceId;
+  readonly upSinceMs: number;
   /** Judge time of the last proved round trip. */
   heardAtMs: number;
   /** Number of the last pong that the instance said it heard. */
@@ -145,6 +154,7 @@ export function createPools(timing: PoolTiming, nowMs: number, rules: PoolRules 
     seenAtMs: nowMs,
     closes: [],
     graceUntilMs: 0,
+    massLoss: null,
   };
 }
 

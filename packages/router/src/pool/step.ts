@@ -6,6 +6,7 @@ import {
   type Hello,
   type Joining,
   type Link,
+  type MassLoss,
   type Member,
   type Pool,
   type PoolEffect,
@@ -95,6 +96,7 @@ function beat(state: RouterPools, event: PoolEvent & { kind: 'beat' }): readonly
   const onTime = state.judgeMs - link.heardAtMs <= 2 * state.timing.beatMs;
   link.heard = event.heard;
   link.heardAtMs = state.judgeMs;
+  if (state.massLoss !== null && link.upSinceMs < state.massLoss.sinceMs) refuteMassLoss(state, state.massLoss);
   const member = link.pool.members.get(link.instance);
   if (member === undefined || member.link !== link) return none;
   member.heartbeatAtMs = event.wallMs;
@@ -167,7 +169,14 @@ function isIn(outcome: AdmissionOutcome): boolean {
 }
 
 function attach(state: RouterPools, pool: Pool, member: Member, id: string): void {
-  const link: Link = { id, pool, instance: member.row.instance, heardAtMs: state.judgeMs, heard: 0 };
+  const link: Link = {
+    id,
+    pool,
+    instance: member.row.instance,
+    heardAtMs: state.judgeMs,
+    heard: 0,
+    upSinceMs: state.judgeMs,
+  };
   state.links.set(id, link);
   member.link = link;
   member.health = 'ok';
@@ -212,19 +221,38 @@ function takeOver(joining: Joining, effects: PoolEffect[]): void {
   effects.push({ kind: 'admit', hello: joining.hello });
 }
 
-/** Over half of this router's links closed within S: it is us, not they; all places are kept for RG. */
+/** Over half of this router's links closed within S: it is us, not they, unless one that stayed says otherwise. */
 function noteClose(state: RouterPools): void {
   const since = state.judgeMs - limits(state).suspectMs;
   state.closes.push(state.judgeMs);
   while ((state.closes[0] ?? since) < since) state.closes.shift();
   const recent = state.closes.length;
   if (recent < 2 || recent * 2 <= state.links.size + recent) return;
+  state.massLoss = { sinceMs: state.closes[0] ?? state.judgeMs, untilMs: state.judgeMs };
   state.graceUntilMs = state.judgeMs + graceMs(state);
+  for (const member of lostIn(state, state.massLoss)) {
+    member.reserveUntilMs = Math.max(member.reserveUntilMs, state.graceUntilMs);
+  }
+}
+
+/**
+ * A link from before the loss proved a round trip after it: router and network are well, so they died, and whoever
+ * waits need not wait for RG. Were this wrong, the next close would find a mass loss again.
+ */
+function refuteMassLoss(state: RouterPools, loss: MassLoss): void {
+  state.massLoss = null;
+  state.closes = [];
+  state.graceUntilMs = 0;
+  for (const member of lostIn(state, loss)) {
+    member.reserveUntilMs = member.absentSinceMs + state.timing.reserveMs;
+  }
+}
+
+function* lostIn(state: RouterPools, loss: MassLoss): Generator<Member> {
   for (const pool of state.pools.values()) {
     for (const member of pool.members.values()) {
-      if (member.health === 'absent' && member.absentSinceMs >= since) {
-        member.reserveUntilMs = Math.max(member.reserveUntilMs, state.graceUntilMs);
-      }
+      const isLost = member.absentSinceMs >= loss.sinceMs && member.absentSinceMs <= loss.untilMs;
+      if (member.health === 'absent' && isLost) yield member;
     }
   }
 }

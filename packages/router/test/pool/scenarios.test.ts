@@ -47,6 +47,45 @@ describe('deaths and returns', () => {
     expect(names.map((name) => world.row(name))).toEqual(['slot', 'slot', 'slot', 'standby', 'standby']);
   });
 
+  /** Found by psql in CI: members killed in turn within a second held their places for RG, and standbys waited. */
+  test('most members dead within S keep their places for RJ alone once a link that stayed proves a round trip', () => {
+    const world = new World(3);
+    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => world.hello(name));
+    const stayed = [c ?? '', d ?? ''];
+    world.live(1_000, [a ?? '', b ?? '', ...stayed]);
+    const fifth = world.hello('e');
+    for (const link of [a, b, fifth]) world.feed({ kind: 'closed', link: link ?? '' });
+    world.live(reserveMs - 50, stayed);
+    expect(world.slots()).toEqual(['a', 'b', 'c']);
+    world.live(150, stayed);
+    expect(world.slots()).toEqual(['b', 'c', 'd']);
+  });
+
+  test('a link that came only after most were lost says nothing about the loss', () => {
+    const world = new World(3);
+    const links = ['a', 'b', 'c'].map((name) => world.hello(name));
+    world.live(1_000, links);
+    for (const link of links) world.feed({ kind: 'closed', link });
+    world.run(500);
+    const newcomer = world.hello('d');
+    world.live(defaultTiming.graceMs - 1_000, [newcomer]);
+    expect(world.slots()).toEqual(['a', 'b', 'c']);
+    world.live(2_000, [newcomer]);
+    expect(world.slots()).toEqual(['b', 'c', 'd']);
+  });
+
+  test('a refuted loss of most links leaves the grace of a start to those who are not back yet', () => {
+    const world = new World(3);
+    for (const name of ['a', 'b', 'c']) world.hello(name);
+    world.startRouter();
+    const [b, c] = ['b', 'c'].map((name) => world.hello(name));
+    const waiting = world.hello('d');
+    world.run(100);
+    for (const link of [b, c]) world.feed({ kind: 'closed', link: link ?? '' });
+    world.live(reserveMs + 500, [waiting]);
+    expect(world.slots()).toEqual(['a', 'c', 'd']);
+  });
+
   test('an instance cut for 3 s finds itself the first standby and returns to a slot when one is free', () => {
     const world = new World(1);
     const link = world.hello('a');
