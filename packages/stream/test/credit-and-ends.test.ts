@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { Frame } from '../src/frame/frame.ts';
 import { newStreamState, type StreamEvent } from '../src/flow/flow-state.ts';
 import { stepStream } from '../src/flow/step-stream.ts';
-import { Answerer, byteAt, bytesFrom, End, Sender } from './two-ends.ts';
+import { Answerer, byteAt, bytesFrom, End, Sender, Wires } from './two-ends.ts';
 
 interface Plan {
   readonly windows: readonly [number, number];
@@ -31,15 +31,13 @@ const plans = fc.record<Plan>({
 });
 
 function run(plan: Plan): { client: End; instance: End; moves: number } {
-  const client = new End(
-    'client',
-    plan.windows[0],
-    plan.windows[1],
-    plan.kernel[0],
-    new Sender(plan.total, plan.chunk),
-  );
+  const [window, peerWindow] = plan.windows;
+  const wires = new Wires();
+  const near = { window, peerWindow, kernelBytes: plan.kernel[0] };
+  const far = { window: peerWindow, peerWindow: window, kernelBytes: plan.kernel[1] };
+  const client = new End('client', wires, near, new Sender(plan.total, plan.chunk));
   const answers = new Answerer(plan.factor, plan.unsentMost, plan.first);
-  const instance = new End('instance', plan.windows[1], plan.windows[0], plan.kernel[1], answers);
+  const instance = new End('instance', wires, far, answers);
   let random = plan.seed + 1;
   let nowMs = 0;
   let moves = 0;
@@ -48,11 +46,9 @@ function run(plan: Plan): { client: End; instance: End; moves: number } {
   while (idle < 400 && moves < 200_000) {
     if (plan.cutAfter !== null && moves === plan.cutAfter) break;
     const can = [client, instance].flatMap((end) => end.moves(() => nowMs));
-    for (const [from, to] of [
-      [client, instance],
-      [instance, client],
-    ] as const) {
-      if (from.out.length > 0) can.push(() => arrive(to, from.out.shift(), nowMs));
+    for (const to of [client, instance]) {
+      const under = wires.to[to.state.side];
+      if (under.length > 0) can.push(() => arrive(to, under.shift(), nowMs));
     }
     const before = client.progress() + instance.progress();
     random = (random * 1_103_515_245 + 12_345) % 2_147_483_648;
@@ -226,7 +222,7 @@ test('acknowledges after a quarter of the window, else after 20 ms, else at the 
   expect(quarter.effects).toEqual([{ kind: 'send', frame: { kind: 'ack', offset: 250 } }]);
   const little = stepStream(quarter.state, { kind: 'local-took', total: 260 }, 100);
   expect(little.effects).toEqual([{ kind: 'wake', atMs: 120 }]);
-  expect(stepStream(little.state, { kind: 'tick' }, 119).effects).toEqual([]);
+  expect(stepStream(little.state, { kind: 'tick' }, 119).effects).toEqual([{ kind: 'wake', atMs: 120 }]);
   expect(stepStream(little.state, { kind: 'tick' }, 120).effects).toEqual([
     { kind: 'send', frame: { kind: 'ack', offset: 260 } },
   ]);

@@ -1,6 +1,7 @@
 import type { Frame } from '../src/frame/frame.ts';
 import { newStreamState, type StreamEffect, type StreamEvent, type StreamState } from '../src/flow/flow-state.ts';
 import { stepStream } from '../src/flow/step-stream.ts';
+import { ReplayBuffer } from '../src/run/replay-buffer.ts';
 
 /** What an application does with its socket: reads when it likes, writes what it has. */
 export interface App {
@@ -14,12 +15,25 @@ export interface App {
   onEnd(): void;
 }
 
-type Wire = { readonly kind: 'data'; readonly bytes: Uint8Array } | Frame;
+/** One carrier: what is under way to each side. A cut one loses what is sent on it from then on. */
+export class Wires {
+  readonly to = { client: [] as Frame[], instance: [] as Frame[] };
+  isCut = false;
+
+  send(to: 'client' | 'instance', frame: Frame): void {
+    if (!this.isCut) this.to[to].push(frame);
+  }
+}
 
 /** One end: the step under test, a kernel buffer of `kernelBytes` each way, and an application. */
 export class End {
   state: StreamState;
-  readonly out: Wire[] = [];
+  carrier: Wires | null;
+  offered: Wires | null = null;
+  /** What the stream said when it lost its carrier; null while it has one. */
+  detached: Extract<StreamEffect, { kind: 'detached' }> | null = null;
+  readonly replay = new ReplayBuffer();
+  mostKept = 0;
   readonly app: App;
   readonly effects: StreamEffect[] = [];
   /** Written by the app, not read by the stream. */
@@ -40,8 +54,20 @@ export class End {
   mostHeld = 0;
   readonly #kernelBytes: number;
 
-  constructor(side: 'client' | 'instance', window: number, peerWindow: number, kernelBytes: number, app: App) {
-    this.state = newStreamState({ side, windowBytes: window, peerWindowBytes: peerWindow });
+  constructor(
+    side: 'client' | 'instance',
+    wires: Wires,
+    options: {
+      readonly window: number;
+      readonly peerWindow: number;
+      readonly kernelBytes: number;
+      readonly detachMs?: number;
+    },
+    app: App,
+  ) {
+    const { window: windowBytes, peerWindow: peerWindowBytes, kernelBytes, detachMs = 0 } = options;
+    this.state = newStreamState({ side, windowBytes, peerWindowBytes, detachMs });
+    this.carrier = wires;
     this.#kernelBytes = kernelBytes;
     this.app = app;
   }
@@ -49,14 +75,26 @@ export class End {
   step(event: StreamEvent, nowMs: number): void {
     const { state, effects } = stepStream(this.state, event, nowMs);
     this.state = state;
+    if (event.kind === 'tick') this.wakeAtMs = null;
+    this.replay.release(state.peerHas);
     for (const effect of effects) this.#perform(effect);
+    this.mostKept = Math.max(this.mostKept, this.replay.bytes);
     this.mostHeld = Math.max(this.mostHeld, state.received - state.delivered);
   }
 
   #perform(effect: StreamEffect): void {
     this.effects.push(effect);
-    if (effect.kind === 'send-data') this.out.push({ kind: 'data', bytes: effect.bytes.slice() });
-    if (effect.kind === 'send') this.out.push(effect.frame);
+    if (effect.kind === 'send-data') this.#send({ kind: 'data', bytes: effect.bytes.slice() });
+    if (effect.kind === 'send-data' || effect.kind === 'keep-data') this.replay.keep(effect.bytes);
+    if (effect.kind === 'send') this.#send(effect.frame);
+    if (effect.kind === 'drop-carrier') this.#drop();
+    if (effect.kind === 'take-carrier') this.carrier = this.offered;
+    if (effect.kind === 'refuse-carrier') this.#refuse(effect.frame);
+    if (effect.kind === 'replay') {
+      for (const bytes of this.replay.read(effect.from, 700)) this.#send({ kind: 'data', bytes });
+    }
+    if (effect.kind === 'detached') this.detached = effect;
+    if (effect.kind === 'attached') this.detached = null;
     if (effect.kind === 'deliver') this.#toKernel.push(effect.bytes);
     if (effect.kind === 'finish-local') this.#finishing = true;
     if (effect.kind === 'reset-local') this.resetSeen = true;
@@ -65,15 +103,38 @@ export class End {
     if (effect.kind === 'wake') this.wakeAtMs = effect.atMs;
   }
 
+  get #other(): 'client' | 'instance' {
+    return this.state.side === 'client' ? 'instance' : 'client';
+  }
+
+  #send(frame: Frame): void {
+    this.carrier?.send(this.#other, frame);
+  }
+
+  #refuse(frame: Frame | null): void {
+    if (this.offered === null) return;
+    if (frame !== null) this.offered.send(this.#other, frame);
+    this.offered.isCut = true;
+  }
+
+  /** The other end sees it lost; what was under way to it may still arrive. */
+  #drop(): void {
+    if (this.carrier === null) return;
+    this.carrier.isCut = true;
+    this.carrier.to[this.state.side].length = 0;
+    this.carrier = null;
+  }
+
   /** A number that grows whenever anything moves here. */
   progress(): number {
-    const { sent, acked, received, lastAck, finSent, closed } = this.state;
+    const { sent, acked, received, lastAck, finSent, finAcked, closed } = this.state;
     const steps = sent + acked + received + lastAck + this.#took + this.delivered.length + this.sentByApp;
     return (
       steps +
       Number(this.#appEnded) +
       Number(this.#endTold) +
       Number(finSent) +
+      Number(finAcked) +
       Number(closed) +
       Number(this.cleanEndSeen)
     );

@@ -22,6 +22,7 @@ export const endReasonSchema = z.enum([
   'instance-lost',
   'client-lost',
   'carrier-lost',
+  'detached-timeout',
   'router-restarted',
   'protocol-error',
   'deadline',

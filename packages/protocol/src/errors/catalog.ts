@@ -420,6 +420,20 @@ export const errorCatalog = {
     meaning: 'The instance or the way to it was lost while the stream ran.',
     remedy: 'Connect again: a new connection goes to a healthy instance.',
   },
+  PAM_STREAM_GONE: {
+    http: 410,
+    exit: 69,
+    retry: 'never',
+    meaning: 'The stream cannot be resumed: its instance, or what was left of the stream there, is gone.',
+    remedy: 'Connect again: a new connection goes to a healthy instance.',
+  },
+  PAM_STREAM_NOT_HERE: {
+    http: 503,
+    exit: 75,
+    retry: 'backoff',
+    meaning: 'The instance that holds the stream has no link to this router now.',
+    remedy: 'Nothing: pam asks again until the stream is resumed or its time without a carrier is over.',
+  },
   PAM_STREAM_PROTOCOL: {
     http: 400,
     exit: 1,

@@ -1,11 +1,13 @@
-import type { EndReason } from '@sallyport/protocol';
 import { streamWindow } from '@sallyport/protocol';
-import { type Frame, frameLimits, type ResetCode } from '../frame/frame.ts';
+import { type Frame, frameLimits } from '../frame/frame.ts';
+import { afterPause, ask, busy, countOut, heard, judgeCarrier, watchDueAtMs } from './carrier-watch.ts';
+import { abandon, endDetached, learnGone, loseCarrier, offerCarrier, owe } from './change-carrier.ts';
+import { closeByReset, closeIfDone, reset, violated } from './end-stream.ts';
 import {
   ackWithinMs,
+  resumeTimes,
   type StreamEffect,
   type StreamEvent,
-  type StreamFault,
   type StreamState,
   type StreamStep,
 } from './flow-state.ts';
@@ -13,13 +15,21 @@ import {
 const none: readonly StreamEffect[] = [];
 
 /**
- * Decides what one end of an opened stream does next. Pure and synchronous; an event after the end changes nothing.
+ * Decides what one end of an opened stream does next. Pure and synchronous; after the end only RESUME is answered.
  *
  * @param nowMs - monotonic milliseconds.
- * @see docs/protocol.md "Credit", "Ends"
+ * @see docs/protocol.md "Credit", "Ends", "Resume"
  */
 export function stepStream(state: StreamState, event: StreamEvent, nowMs: number): StreamStep {
-  if (state.closed) return { state, effects: none };
+  if (state.closed) {
+    const isOffer = event.kind === 'resume' || event.kind === 'resumed';
+    return isOffer ? offerCarrier(state, event, nowMs) : { state, effects: none };
+  }
+  const step = withoutCarrier(state, decide(state, event, nowMs));
+  return arm(watched(step.state, event, nowMs), step.effects);
+}
+
+function decide(state: StreamState, event: StreamEvent, nowMs: number): StreamStep {
   switch (event.kind) {
     case 'local-data':
       return send(state, event.bytes);
@@ -30,22 +40,72 @@ export function stepStream(state: StreamState, event: StreamEvent, nowMs: number
     case 'frame':
       return receive(state, event.frame, nowMs);
     case 'tick':
-      return state.ackDueAtMs !== null && nowMs >= state.ackDueAtMs ? sendAck(state) : { state, effects: none };
+      return tick(state, nowMs);
     case 'local-broken':
       if (state.localEnded && state.localFinished) return { state, effects: none };
+      if (state.attachment.kind === 'detached') return owe(state, nowMs);
       return reset(state, 'broken', state.side === 'client' ? 'client-reset' : 'target-reset', null);
     case 'carrier-garbled':
       return violated(state, event.error);
     case 'carrier-lost':
-      return close(state, [], 'carrier-lost', {
-        code: 'PAM_STREAM_LOST',
-        message: 'the way to the other end was lost before the stream ended',
-      });
+      return loseCarrier(state, nowMs);
+    case 'resume':
+    case 'resumed':
+      return offerCarrier(state, event, nowMs);
+    case 'gone':
+      return learnGone(state, event);
+    case 'abandoned':
+      return abandon(state, event);
     case 'stop':
       return reset(state, event.code, event.reason, null);
     default:
       return event satisfies never;
   }
+}
+
+/** With no carrier nothing is sent: bytes are kept, and the next carrier is told all the rest. */
+function withoutCarrier(before: StreamState, { state, effects }: StreamStep): StreamStep {
+  if (before.attachment.kind === 'attached' || state.attachment.kind === 'attached') return { state, effects };
+  const kept = effects.flatMap((effect): StreamEffect[] => {
+    if (effect.kind === 'send') return [];
+    return effect.kind === 'send-data' ? [{ kind: 'keep-data', bytes: effect.bytes }] : [effect];
+  });
+  return { state, effects: kept };
+}
+
+function watched(state: StreamState, event: StreamEvent, nowMs: number): StreamState {
+  if (state.detachMs === 0 || state.attachment.kind === 'detached' || state.closed) return state;
+  let { watch } = state;
+  if (event.kind === 'frame') watch = heard(watch, nowMs);
+  if (event.kind === 'local-data' || (event.kind === 'frame' && event.frame.kind === 'data')) watch = busy(watch);
+  return countOut(watch === state.watch ? state : { ...state, watch }, nowMs);
+}
+
+/** Asks for a `tick` when one is due earlier than the one that was asked for. */
+function arm(state: StreamState, effects: readonly StreamEffect[]): StreamStep {
+  if (state.closed) return { state, effects };
+  const never = Number.POSITIVE_INFINITY;
+  const { attachment } = state;
+  const atMs =
+    attachment.kind === 'detached'
+      ? attachment.limitAtMs
+      : Math.min(watchDueAtMs(state) ?? never, state.ackDueAtMs ?? never);
+  if (atMs >= (state.wakeAtMs ?? never)) return { state, effects };
+  return { state: { ...state, wakeAtMs: atMs }, effects: [...effects, { kind: 'wake', atMs }] };
+}
+
+function tick(before: StreamState, nowMs: number): StreamStep {
+  const isLate = before.wakeAtMs !== null && nowMs - before.wakeAtMs >= resumeTimes.pauseMs;
+  const state = { ...before, wakeAtMs: null, watch: isLate ? afterPause(before.watch, nowMs) : before.watch };
+  if (state.attachment.kind === 'detached') {
+    return nowMs >= state.attachment.limitAtMs ? endDetached(state) : { state, effects: none };
+  }
+  const judgement = judgeCarrier(state, nowMs);
+  if (judgement === 'lost') return loseCarrier(state, nowMs);
+  const asked = judgement === 'ask' ? ask(state) : { state, effects: none };
+  if (state.ackDueAtMs === null || nowMs < state.ackDueAtMs) return asked;
+  const acked = sendAck(asked.state);
+  return { state: acked.state, effects: [...asked.effects, ...acked.effects] };
 }
 
 /** Bytes that may be sent now. */
@@ -64,7 +124,7 @@ function receive(state: StreamState, frame: Frame, nowMs: number): StreamStep {
     case 'window':
       return takeWindow(state, frame.bytes);
     case 'reset':
-      return close(state, [], reasonOfReset(state, frame.code), faultOfReset(state, frame.code, frame.text));
+      return closeByReset(state, frame.code, frame.text);
     case 'ping':
       return { state, effects: [{ kind: 'send', frame: { kind: 'pong', token: frame.token } }] };
     case 'pong':
@@ -93,8 +153,11 @@ function takeData(state: StreamState, bytes: Uint8Array): StreamStep {
 }
 
 function takeAck(state: StreamState, offset: number): StreamStep {
-  if (offset < state.acked || offset > state.sent) return violated(state, 'an ACK outside what was sent');
-  return sendPending({ ...state, acked: offset });
+  const most = state.sent + Number(state.finSent);
+  if (offset < state.acked || offset > most) return violated(state, 'an ACK outside what was sent');
+  const acked = Math.min(offset, state.sent);
+  const finAcked = state.finAcked || offset > state.sent;
+  return sendPending({ ...state, acked, finAcked, peerHas: Math.max(state.peerHas, acked) });
 }
 
 function takeWindow(state: StreamState, bytes: number): StreamStep {
@@ -103,23 +166,26 @@ function takeWindow(state: StreamState, bytes: number): StreamStep {
 }
 
 function takeFin(state: StreamState, length: number, nowMs: number): StreamStep {
-  if (state.finLength !== null) return violated(state, 'a second FIN');
+  if (state.finSeen) return violated(state, 'a second FIN');
   if (length !== state.received) return violated(state, 'a FIN whose length is not what came');
+  // Known from an earlier carrier: it is said again on each.
+  if (state.finLength !== null) return { state: { ...state, finSeen: true }, effects: none };
   const peer = state.side === 'client' ? 'instance' : 'client';
-  return acknowledge({ ...state, finLength: length, firstEnd: state.firstEnd ?? peer }, state.delivered, nowMs);
+  const seen = { ...state, finSeen: true, finLength: length, firstEnd: state.firstEnd ?? peer };
+  return acknowledge(seen, state.delivered, nowMs);
 }
 
 /** The local socket took bytes: acknowledge now, soon, or finish it when they were the last. */
 function acknowledge(before: StreamState, total: number, nowMs: number): StreamStep {
   const state = total === before.delivered ? before : { ...before, delivered: total };
   if (state.finLength !== null && state.delivered === state.finLength && !state.localFinished) {
-    const last = sendAck({ ...state, localFinished: true });
-    return closeIfDone(last.state, [...last.effects, { kind: 'finish-local' }]);
+    const ack: StreamEffect = { kind: 'send', frame: { kind: 'ack', offset: state.finLength + 1 } };
+    const last = { ...state, localFinished: true, lastAck: state.delivered, ackDueAtMs: null };
+    return closeIfDone(last, [ack, { kind: 'finish-local' }]);
   }
   if (state.delivered - state.lastAck >= state.window / 4) return sendAck(state);
   if (state.delivered === state.lastAck || state.ackDueAtMs !== null) return { state, effects: none };
-  const ackDueAtMs = nowMs + ackWithinMs;
-  return { state: { ...state, ackDueAtMs }, effects: [{ kind: 'wake', atMs: ackDueAtMs }] };
+  return { state: { ...state, ackDueAtMs: nowMs + ackWithinMs }, effects: none };
 }
 
 function sendAck(state: StreamState): StreamStep {
@@ -154,61 +220,4 @@ function endSending(state: StreamState): StreamStep {
   if (!state.localEnded || state.finSent || state.pending !== null) return closeIfDone(state, none);
   const fin: StreamEffect = { kind: 'send', frame: { kind: 'fin', length: state.sent } };
   return closeIfDone({ ...state, finSent: true }, [fin]);
-}
-
-/** Done when both directions ended, all was delivered here, and the other end said so of its side. */
-function closeIfDone(state: StreamState, effects: readonly StreamEffect[]): StreamStep {
-  if (!state.finSent || !state.localFinished || state.acked !== state.sent) return { state, effects };
-  const reason = state.firstEnd === 'client' ? 'client-closed' : 'target-closed';
-  return { state: { ...state, closed: true }, effects: [...effects, { kind: 'closed', reason, error: null }] };
-}
-
-function violated(state: StreamState, what: string): StreamStep {
-  return reset(state, 'protocol', 'protocol-error', {
-    code: 'PAM_STREAM_PROTOCOL',
-    message: `the other end broke the stream protocol: ${what}`,
-  });
-}
-
-function reset(state: StreamState, code: ResetCode, reason: EndReason, error: StreamFault | null): StreamStep {
-  const words = error?.message ?? reason;
-  return close(state, [{ kind: 'send', frame: { kind: 'reset', code, text: words } }], reason, error);
-}
-
-function close(
-  state: StreamState,
-  first: readonly StreamEffect[],
-  reason: EndReason,
-  error: StreamFault | null,
-): StreamStep {
-  const effects: StreamEffect[] = [...first, { kind: 'reset-local' }, { kind: 'closed', reason, error }];
-  return { state: { ...state, closed: true, pending: null }, effects };
-}
-
-function reasonOfReset(state: StreamState, code: ResetCode): EndReason {
-  switch (code) {
-    case 'broken':
-      return state.side === 'client' ? 'target-reset' : 'client-reset';
-    case 'protocol':
-      return 'protocol-error';
-    case 'forget':
-      return 'stopped';
-    case 'detached-timeout':
-      return 'carrier-lost';
-    case 'stopped':
-    case 'deadline':
-    case 'signed-out':
-    case 'failed':
-      return code;
-    default:
-      return code satisfies never;
-  }
-}
-
-function faultOfReset(state: StreamState, code: ResetCode, text: string): StreamFault {
-  if (code === 'protocol') return { code: 'PAM_STREAM_PROTOCOL', message: `the other end refused a frame: ${text}` };
-  if (code !== 'broken') return { code: 'PAM_SESSION_ENDED', message: `the other end stopped the stream: ${code}` };
-  return state.side === 'client'
-    ? { code: 'PAM_TARGET_RESET', message: 'the target broke the connection' }
-    : { code: 'PAM_SESSION_ENDED', message: 'the client broke the connection' };
 }

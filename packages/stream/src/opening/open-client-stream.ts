@@ -11,9 +11,9 @@ import {
   type StreamId,
   streamWindow,
 } from '@sallyport/protocol';
-import { newStreamState } from '../flow/flow-state.ts';
+import { newStreamState, resumeTimes } from '../flow/flow-state.ts';
 import { Carrier } from '../run/carrier.ts';
-import { splice, type StreamOutcome } from '../run/splice.ts';
+import { type AttachmentChange, type Reattach, splice, type StreamOutcome } from '../run/splice.ts';
 import { systemTimers, type Timers } from '../run/system-timers.ts';
 import { secureClientLeg } from '../tls/client-tls.ts';
 import type { Patience } from '../tls/handshake.ts';
@@ -49,11 +49,19 @@ export type ClientOpening =
       readonly instance: InstanceId;
     };
 
+/** How a stream outlives its carrier; without it the loss of the carrier is the end. */
+export interface Resuming {
+  readonly reattach: Reattach;
+  /** 60 s by default. */
+  readonly detachedMs?: number;
+  readonly onAttachment?: (change: AttachmentChange) => void;
+}
+
 /** A stream whose target answered. Use `splice` or `forget` soon: what the target says waits in the window. */
 export interface OpenedStream {
   readonly instance: InstanceId;
   /** Joins it with a local socket (paused, half-open) or another Duplex. Never rejects. Call once. */
-  splice(local: Duplex, signal: AbortSignal): Promise<StreamOutcome>;
+  splice(local: Duplex, signal: AbortSignal, resuming?: Resuming): Promise<StreamOutcome>;
   /** Another try won: the far end resets its target. */
   forget(): void;
 }
@@ -105,10 +113,16 @@ async function negotiate(
   options.onProgress?.('dialing');
   const answer = await nextFrame(carrier, ['opened', 'refused'], patience);
   if (answer.kind === 'refused') return refusal(answer.body, instance);
-  const state = newStreamState({ side: 'client', windowBytes, peerWindowBytes: answer.body.window });
+  const { timers } = patience;
+  const peerWindowBytes = answer.body.window;
   const stream: OpenedStream = {
     instance,
-    splice: (local, signal) => splice({ carrier, local, state, timers: patience.timers, signal }),
+    splice: (local, signal, resuming) => {
+      const detachMs = resuming === undefined ? 0 : (resuming.detachedMs ?? resumeTimes.clientDetachedMs);
+      const nowMs = timers.nowMs();
+      const state = newStreamState({ side: 'client', windowBytes, peerWindowBytes, gen: open.gen, detachMs, nowMs });
+      return splice({ carrier, local, state, timers, signal, ...resuming }).outcome;
+    },
     forget() {
       carrier.send({ kind: 'reset', code: 'forget', text: 'another instance took the stream' });
       carrier.close();

@@ -13,7 +13,7 @@ import {
 } from '@sallyport/protocol';
 import { newStreamState } from '../flow/flow-state.ts';
 import { Carrier } from '../run/carrier.ts';
-import { splice, type StreamOutcome } from '../run/splice.ts';
+import { type AttachmentChange, type RunningSplice, splice, type StreamOutcome } from '../run/splice.ts';
 import { systemTimers, type Timers } from '../run/system-timers.ts';
 import type { Patience } from '../tls/handshake.ts';
 import { judgeClient, secureInstanceLeg } from '../tls/instance-tls.ts';
@@ -42,7 +42,11 @@ export interface InstanceStreamOptions {
   readonly windowBytes?: number;
   /** TLS and OPEN; 10 s by default. The dial has its own limits. */
   readonly openWithinMs?: number;
-  readonly onOpened?: () => void;
+  /** `running` takes other carriers (`serveResume`), and after the end says that there is nothing to resume. */
+  readonly onOpened?: (running: Pick<RunningSplice, 'offer'>) => void;
+  /** How long a lost carrier may be replaced; 0, the default: its loss is the end. */
+  readonly detachedMs?: number;
+  readonly onAttachment?: (change: AttachmentChange) => void;
   readonly timers?: Timers;
   readonly signal: AbortSignal;
 }
@@ -86,11 +90,19 @@ async function run(
 ): Promise<StreamOutcome> {
   requireHalfOpen(local);
   const windowBytes = options.windowBytes ?? streamWindow.usual;
-  const state = newStreamState({ side: 'instance', windowBytes, peerWindowBytes: open.window });
+  const state = newStreamState({
+    side: 'instance',
+    windowBytes,
+    peerWindowBytes: open.window,
+    gen: open.gen,
+    detachMs: options.detachedMs ?? 0,
+    nowMs: timers.nowMs(),
+  });
   carrier.send({ kind: 'opened', body: { window: windowBytes } });
-  const outcome = splice({ carrier, local, state, timers, signal: options.signal });
-  options.onOpened?.();
-  return outcome;
+  const { signal, onAttachment } = options;
+  const running = splice({ carrier, local, state, timers, signal, ...(onAttachment && { onAttachment }) });
+  options.onOpened?.(running);
+  return running.outcome;
 }
 
 /** Dials while watching the client: one that leaves, or speaks before OPENED, ends the dial. */

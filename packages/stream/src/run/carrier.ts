@@ -87,6 +87,14 @@ export class Carrier {
     this.#reader.keep();
   }
 
+  /** Destroys it in a turn of its own; nothing of it is told any more. */
+  drop(): void {
+    this.#closing = true;
+    this.#listener = null;
+    this.#held = [];
+    breakTls(this.#tls, this.#raw);
+  }
+
   /** Sends what is queued, ends, and frees the descriptor within 2 s. Nothing is told any more. */
   close(): void {
     if (this.#closing) return;
