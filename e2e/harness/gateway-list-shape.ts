@@ -35,6 +35,7 @@ export const gatewayListSchema = z.strictObject({
           since: time,
           last_heartbeat: maybeTime,
           streams: z.int().min(0),
+          max_streams: z.int().min(1).nullable(),
         }),
       ),
     }),

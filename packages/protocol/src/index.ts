@@ -15,7 +15,7 @@ export {
 } from './api/identity.ts';
 export type { Right, Route } from './api/route.ts';
 export { defineRoute, rights } from './api/route.ts';
-export type { Decision, EndReason, SessionView, StreamOptions, StreamView } from './api/session.ts';
+export type { Candidate, Decision, EndReason, SessionView, StreamOptions, StreamView } from './api/session.ts';
 export {
   candidateSchema,
   decisionSchema,
@@ -23,6 +23,8 @@ export {
   endSession,
   explainSession,
   listSessions,
+  nextTurn,
+  replayDecision,
   routeStream,
   sessionViewSchema,
   startSession,

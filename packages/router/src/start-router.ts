@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { PamError, productVersion } from '@sallyport/protocol';
@@ -192,7 +192,13 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     acceptEvents,
     log: (level, message, fields) => log[level](message, fields),
   });
-  const pool = createPoolService({ store: store.pool, clock, timing, effects: links.forPool });
+  const pool = createPoolService({
+    store: store.pool,
+    clock,
+    timing,
+    effects: links.forPool,
+    random: () => randomInt(2 ** 32) / 2 ** 32,
+  });
   const plainSessions = createSessionService({
     sessions: store.session,
     vault: store.vault,

@@ -23,7 +23,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
       const { instances, status: _, ...head } = json;
       const members = instances.map((one): [string, string] => [
         `instance ${one.instance_id}`,
-        `${one.state}, ${one.device_name}, ${one.ip_address}, ${one.streams} streams`,
+        `${one.state}, ${one.device_name}, ${one.ip_address}, ${one.streams}${one.max_streams === null ? '' : ` of ${one.max_streams}`} streams${one.reason === '' ? '' : `; ${one.reason}`}`,
       ]);
       showTable(
         cli.terminal,

@@ -1,10 +1,20 @@
-import { type Decision, explainSession, PamError, sessionIdSchema } from '@sallyport/protocol';
+import {
+  type Candidate,
+  type Decision,
+  explainSession,
+  PamError,
+  replayDecision,
+  sessionIdSchema,
+} from '@sallyport/protocol';
 import type { Run } from '../cli.ts';
 import { argument } from '../flags.ts';
 import { openSignedIn } from '../person/signed-in.ts';
 import { bytesText, isoTime, showJson, showTable, timeCell } from '../terminal/show.ts';
 
-/** `pam session why ID|last`: for each stream every decision, its candidates and why each was passed over. */
+/**
+ * `pam session why ID|last`: for each stream every decision, its candidates, why each was passed over, and whether the
+ * recorded candidates and turn give the recorded pick again.
+ */
 export const run: Run = async (cli, args) => {
   const id = argument(args, 0);
   if (id !== 'last' && !sessionIdSchema.safeParse(id).success) {
@@ -30,11 +40,14 @@ export const run: Run = async (cli, args) => {
           cause: decision.cause,
           cursor_before: decision.cursorBefore,
           pick: decision.pick,
+          replays: replays(decision),
           candidates: decision.candidates.map((one) => ({
             instance_id: one.instance,
             seq: one.seq,
             class: one.class,
             excluded: one.excluded,
+            note: one.note ?? null,
+            until: isoTime(one.untilMs ?? null),
           })),
         })),
       })),
@@ -60,10 +73,15 @@ export const run: Run = async (cli, args) => {
             `    ${one.seq}`,
             one.instance,
             one.class ?? '',
-            one.instance === decision.pick ? 'picked' : (one.excluded ?? 'later in the cycle'),
+            outcomeText(decision, one),
           ]),
         );
       } else cli.terminal.out('    no instance is admitted\n');
+      cli.terminal.out(
+        replays(decision)
+          ? '    replayed from these candidates and that turn: the same choice\n'
+          : `    REPLAYED, THE CHOICE IS ANOTHER: ${replayDecision(decision) ?? 'nobody'}; the router did not pick by the rule\n`,
+      );
     }
   }
   return undefined;
@@ -76,6 +94,19 @@ const causes: Readonly<Record<Decision['cause'], string>> = {
   hedge: 'the instance before was silent',
   'link-closed': 'the instance before lost its link',
 };
+
+/** The rule, applied again to what was recorded, gives the recorded pick. */
+function replays(decision: Decision): boolean {
+  return replayDecision(decision) === decision.pick;
+}
+
+function outcomeText(decision: Decision, one: Candidate): string {
+  const until = one.untilMs === undefined ? '' : ` until ${timeCell(one.untilMs)}`;
+  const note = one.note === undefined ? '' : `${one.note}${until}`;
+  if (one.instance === decision.pick) return note === '' ? 'picked' : `picked (${note})`;
+  if (one.excluded !== null) return one.excluded;
+  return note === '' ? 'later in the cycle' : note;
+}
 
 function causeText(decision: Decision): string {
   return decision.pick === null ? `${causes[decision.cause]}: nobody could be picked` : causes[decision.cause];

@@ -22,6 +22,7 @@ function instance(n: number, state: InstanceView['state'], health: InstanceView[
     sinceMs: atMs,
     lastHeartbeatMs: atMs,
     streams: n,
+    maxStreams: n === 1 ? 2_000 : null,
   });
 }
 
@@ -112,6 +113,7 @@ test('JSON has one shape for every gateway, with ISO times', () => {
       since: '2026-11-23T14:02:11.000Z',
       last_heartbeat: '2026-11-23T14:02:11.000Z',
       streams: n,
+      max_streams: n === 1 ? 2_000 : null,
     })),
   });
   expect(shapes[2]).toMatchObject({ status: 'offline', gateway_version: null, connected_instances: 0, instances: [] });

@@ -93,6 +93,8 @@ export interface InstanceJson {
   readonly since: string | null;
   readonly last_heartbeat: string | null;
   readonly streams: number;
+  /** Streams it runs at most; null when it did not say. */
+  readonly max_streams: number | null;
 }
 
 /** One shape for every gateway: single, pool, offline, never connected. Times are ISO 8601 in UTC. */
@@ -130,6 +132,7 @@ export function instanceJson(instance: InstanceView): InstanceJson {
     since: isoTime(instance.sinceMs),
     last_heartbeat: isoTime(instance.lastHeartbeatMs),
     streams: instance.streams,
+    max_streams: instance.maxStreams,
   };
 }
 

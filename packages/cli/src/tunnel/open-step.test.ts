@@ -27,9 +27,9 @@ function play(steps: readonly (readonly [number, OpeningEvent])[], from: Opening
   return { state, effects };
 }
 const start: readonly [number, OpeningEvent] = [0, { kind: 'start' }];
-const routed = (atMs: number, id: number, n = id): readonly [number, OpeningEvent] => [
+const routed = (atMs: number, id: number, n = id, probe = false): readonly [number, OpeningEvent] => [
   atMs,
-  { kind: 'routed', id, instance: instance(n) },
+  { kind: 'routed', id, instance: instance(n), probe },
 ];
 const fail = (atMs: number, id: number, error = lost): readonly [number, OpeningEvent] => [
   atMs,
@@ -145,6 +145,38 @@ test('a router that is away for a moment blames no instance', () => {
   expect(state.lost).toBe(0);
 });
 
+const answered = (atMs: number, id: number): readonly [number, OpeningEvent] => [atMs, { kind: 'answered', id }];
+const unreachable = (atMs: number, id: number): readonly [number, OpeningEvent] => [
+  atMs,
+  { kind: 'refused', id, class: 'timeout', error: new PamError('PAM_TARGET_TIMEOUT', `${id} did not reach it`) },
+];
+
+test('a probe that dials for a second gets another instance beside it, and the first to open wins', () => {
+  const slow = [start, routed(0, 1, 1, true), answered(5, 1), [1_000, { kind: 'tick' }], routed(1_005, 2)] as const;
+  expect(play([...slow, [1_010, { kind: 'opened', id: 2 }]]).effects).toEqual([
+    { kind: 'route', id: 1, not: [] },
+    { kind: 'route', id: 2, not: [instance(1)] },
+    { kind: 'abandon', id: 1 },
+    { kind: 'win', id: 2 },
+  ]);
+  expect(play([...slow, [1_010, { kind: 'opened', id: 1 }]]).effects.at(-1)).toEqual({ kind: 'win', id: 1 });
+});
+
+test('a probe that fails while the other instance dials ends nothing; when both failed, the last word is told', () => {
+  const slow = [start, routed(0, 1, 1, true), answered(5, 1), [1_000, { kind: 'tick' }], routed(1_005, 2)] as const;
+  const one = play([...slow, unreachable(1_500, 1)]);
+  expect([one.state.over, one.effects.at(-1)?.kind]).toEqual([false, 'route']);
+  expect(play([...slow, unreachable(1_500, 1), unreachable(6_005, 2)]).effects.at(-1)).toMatchObject({
+    kind: 'fail',
+    error: { message: '2 did not reach it' },
+  });
+});
+
+test('a stream that is no probe waits for the word of the instance that dials', () => {
+  const { effects } = play([start, routed(0, 1), answered(5, 1), [1_000, { kind: 'tick' }], [4_000, { kind: 'tick' }]]);
+  expect(effects).toEqual([{ kind: 'route', id: 1, not: [] }]);
+});
+
 test('it is over at the deadline, with the last word heard', () => {
   expect(play([start, [openingLimits.deadlineMs, { kind: 'tick' }]]).effects.at(-1)).toMatchObject({
     kind: 'fail',
@@ -157,6 +189,7 @@ const anyEvent = fc.oneof(
     kind: fc.constant('routed' as const),
     id: fc.integer({ min: 1, max: 9 }),
     instance: fc.integer({ min: 1, max: 5 }).map(instance),
+    probe: fc.boolean(),
   }),
   fc.record({ kind: fc.constantFrom('answered' as const, 'opened' as const), id: fc.integer({ min: 1, max: 9 }) }),
   fc.record({

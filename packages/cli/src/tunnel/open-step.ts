@@ -10,12 +10,14 @@ import { type ErrorCode, errorCatalog, type InstanceId, PamError, type RefusedCl
  * O2 an instance that says nothing for 500 ms is passed over, not given up: the next is tried beside it and the first
  *    to open wins.
  * O3 two instances lost under one request end it: a request that kills instances does not go round the pool.
- * O4 the target's own word (refused, name, denied) is final; unreachable and timeout get one other instance, once.
+ * O4 the target's own word (refused, name, denied) is final; unreachable and timeout get one other instance, once. A
+ *    probe (the instance could not reach the resource lately) gets it after 1 s, without waiting for its word.
  * O5 whatever happens, it is over at the deadline.
  */
 export const openingLimits = {
   deadlineMs: 10_000,
   silentMs: 500,
+  probeMs: 1_000,
   /** How long a pool without a ready instance is asked again: a standby is promoted within two seconds. */
   emptyPoolMs: 5_000,
   askAgainMs: 250,
@@ -28,8 +30,9 @@ interface Attempt {
   readonly phase: 'routing' | 'connecting' | 'answered';
   readonly instance: InstanceId | null;
   readonly sinceMs: number;
-  /** It was passed over for its silence. */
+  /** It was passed over for its silence, or as a probe that takes long. */
   readonly passedOver: boolean;
+  readonly probe: boolean;
 }
 
 export interface Opening {
@@ -51,7 +54,7 @@ export interface Opening {
 
 export type OpeningEvent =
   | { readonly kind: 'start' }
-  | { readonly kind: 'routed'; readonly id: number; readonly instance: InstanceId }
+  | { readonly kind: 'routed'; readonly id: number; readonly instance: InstanceId; readonly probe: boolean }
   | { readonly kind: 'route-failed'; readonly id: number; readonly error: PamError }
   | { readonly kind: 'answered'; readonly id: number }
   | { readonly kind: 'opened'; readonly id: number }
@@ -106,9 +109,12 @@ export function stepOpening(state: Opening, event: OpeningEvent, nowMs: number):
       return {
         state: update(
           { ...state, emptySinceMs: null },
-          { ...attempt, phase: 'connecting', instance: event.instance, sinceMs: nowMs },
+          { ...attempt, phase: 'connecting', instance: event.instance, probe: event.probe, sinceMs: nowMs },
         ),
-        effects: [{ kind: 'wake', atMs: nowMs + openingLimits.silentMs }],
+        effects: [
+          { kind: 'wake', atMs: nowMs + openingLimits.silentMs },
+          ...(event.probe ? [{ kind: 'wake', atMs: nowMs + openingLimits.probeMs } as const] : []),
+        ],
       };
     case 'answered':
       return { state: update(state, { ...attempt, phase: 'answered' }), effects: [] };
@@ -137,11 +143,14 @@ function tick(state: Opening, nowMs: number): OpeningStep {
     (one) => one.phase === 'connecting' && !one.passedOver && nowMs >= one.sinceMs + openingLimits.silentMs,
   );
   if (silent.length > 0) {
-    const passed = {
-      ...state,
-      attempts: state.attempts.map((one) => (silent.includes(one) ? { ...one, passedOver: true } : one)),
-    };
-    return ask(exclude(passed, silent), nowMs);
+    return ask(exclude(passOver(state, silent), silent), nowMs);
+  }
+  const slow = state.attempts.filter(
+    (one) => one.probe && !one.passedOver && one.instance !== null && nowMs >= one.sinceMs + openingLimits.probeMs,
+  );
+  if (slow.length > 0 && !state.otherInstanceAsked) {
+    const passed = passOver(state, slow);
+    return ask(exclude({ ...passed, otherInstanceAsked: true }, slow), nowMs);
   }
   if (state.askAgainAtMs !== null && nowMs >= state.askAgainAtMs) return ask({ ...state, askAgainAtMs: null }, nowMs);
   return { state, effects: [] };
@@ -161,7 +170,12 @@ function refused(
       return finish(known, { kind: 'fail', error: event.error });
     case 'unreachable':
     case 'timeout':
-      if (state.otherInstanceAsked) return finish(known, { kind: 'fail', error: event.error });
+      if (state.otherInstanceAsked) {
+        // A probe that was passed over may say its word while the other still dials.
+        return known.attempts.length > 0
+          ? { state: known, effects: [] }
+          : finish(known, { kind: 'fail', error: event.error });
+      }
       return ask({ ...known, otherInstanceAsked: true }, nowMs);
     case 'busy':
       return ask(known, nowMs);
@@ -206,7 +220,7 @@ function ask(state: Opening, nowMs: number): OpeningStep {
   const tried = state.attempts.length;
   if (state.nextId > openingLimits.attempts * 4 || tried >= openingLimits.attempts) return { state, effects: [] };
   const id = state.nextId;
-  const attempt: Attempt = { id, phase: 'routing', instance: null, sinceMs: nowMs, passedOver: false };
+  const attempt: Attempt = { id, phase: 'routing', instance: null, sinceMs: nowMs, passedOver: false, probe: false };
   return {
     state: { ...state, nextId: id + 1, askAgainAtMs: null, attempts: [...state.attempts, attempt] },
     effects: [{ kind: 'route', id, not: state.not }],
@@ -218,6 +232,13 @@ function finish(state: Opening, last: Extract<OpeningEffect, { kind: 'win' | 'fa
   return {
     state: { ...state, attempts: [], askAgainAtMs: null, over: true, winner: last.kind === 'win' ? last.id : null },
     effects: [...abandoned, last],
+  };
+}
+
+function passOver(state: Opening, attempts: readonly Attempt[]): Opening {
+  return {
+    ...state,
+    attempts: state.attempts.map((one) => (attempts.includes(one) ? { ...one, passedOver: true } : one)),
   };
 }
 

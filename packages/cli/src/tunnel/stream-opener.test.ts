@@ -25,6 +25,7 @@ function pool(
     if (behave === undefined) throw new PamError('PAM_POOL_NO_READY_INSTANCE', 'nobody');
     return {
       instance: instance(n),
+      probe: false,
       connect: async (answered, signal) => {
         signal.addEventListener('abort', () => seen.aborted.push(n));
         return { kind: 'opened', stream: await behave(answered, signal, n) };

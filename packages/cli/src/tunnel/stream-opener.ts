@@ -11,6 +11,8 @@ export interface OpeningParts {
 
 export interface Routed {
   readonly instance: InstanceId;
+  /** It could not reach the resource lately and is tried again with this stream. */
+  readonly probe: boolean;
   /** Connects the leg and opens the stream on it. `answered` is called at the instance's first frame. */
   connect(answered: () => void, signal: AbortSignal): Promise<ConnectResult>;
 }
@@ -100,7 +102,7 @@ export async function openStream(
         take({ kind: 'route-failed', id, error: asPamError(reason) });
         return;
       }
-      take({ kind: 'routed', id, instance: routed.instance });
+      take({ kind: 'routed', id, instance: routed.instance, probe: routed.probe });
       if (life.signal.aborted) return;
       try {
         const result = await routed.connect(() => take({ kind: 'answered', id }), life.signal);

@@ -124,6 +124,7 @@ export async function startTunnelSession(
       const address: Address = routed.address === undefined ? routerAddress : parseAddress(routed.address);
       return {
         instance: routed.instance,
+        probe: routed.probe === true,
         connect: async (answered, signal) => {
           const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(routed.ticket), signal });
           return openClientStream({

@@ -17,6 +17,7 @@ export interface HelloDeps {
   readonly version: string;
   readonly noStandby: boolean;
   readonly running: () => readonly StreamId[];
+  readonly maxStreams: number;
   readonly nowMs: () => number;
 }
 
@@ -72,6 +73,7 @@ export async function sayHello(
       head: deps.trust.knownHead(),
       held: held === null ? null : { seq: held.seq, epoch: held.epoch },
       streams: [...deps.running()],
+      maxStreams: deps.maxStreams,
     },
     { timeoutMs: linkLimits.helloWithinMs, signal },
   );

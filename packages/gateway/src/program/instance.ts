@@ -90,6 +90,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     version,
     noStandby: options.noStandby ?? false,
     running: workload.running,
+    maxStreams,
     nowMs: runtime.nowMs,
     keys: createKeyRing(config.app, box),
     reporter,

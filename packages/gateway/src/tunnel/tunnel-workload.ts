@@ -160,6 +160,7 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       reason,
       bytesUp,
       bytesDown,
+      ...unreachedOf(outcome, checked.target),
     });
     log.info('stream ended', {
       ...namesOf(params, checked),
@@ -257,6 +258,13 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
 /** This instance could not check the dispatch now; another one may: the router goes on to it without a mark. */
 const isOwnTrouble = (error: PamError): boolean =>
   error.code === 'PAM_TIMEOUT' || error.code === 'PAM_LEG_FAILED' || error.code === 'PAM_RATE_LIMITED';
+
+/** Told to the router, which cannot see it; of a supplied host not, because it would be taken for the record's own. */
+function unreachedOf(outcome: StreamOutcome, target: TunnelTarget): { unreached?: 'unreachable' | 'timeout' } {
+  if (outcome.reason !== 'target-refused' || target.onlyInside) return {};
+  if (outcome.error?.code === 'PAM_TARGET_UNREACHABLE') return { unreached: 'unreachable' };
+  return outcome.error?.code === 'PAM_TARGET_TIMEOUT' ? { unreached: 'timeout' } : {};
+}
 
 /** The stream never came to its TLS: the leg was not matched, or it was ended before. */
 function outcomeOfLeg(reason: unknown, signal: AbortSignal): StreamOutcome {

@@ -32,13 +32,20 @@ export const endReasonSchema = z.enum([
 ]);
 export type EndReason = z.infer<typeof endReasonSchema>;
 
-/** One candidate of a dispatch decision, with why it was passed over. */
+/**
+ * One candidate of a dispatch decision. Class 0 is well; 1 is well, but ejected for this resource or warming up; 2 is
+ * suspect; null is excluded. `note` says why it is in class 1 or 2, or that it was let through to probe; `untilMs` (Unix
+ * ms) is when an ejection is over.
+ */
 export const candidateSchema = z.strictObject({
   instance: instanceIdSchema,
   seq: z.int(),
   class: z.int().min(0).max(2).nullable(),
   excluded: z.string().max(128).nullable(),
+  note: z.exactOptional(z.string().max(128)),
+  untilMs: z.exactOptional(z.int()),
 });
+export type Candidate = z.infer<typeof candidateSchema>;
 /** What the pick saw and chose; replaying the pure pick over it gives the same choice. */
 export const decisionSchema = z.strictObject({
   atMs: z.int(),
@@ -48,6 +55,36 @@ export const decisionSchema = z.strictObject({
   cause: z.enum(['first', 'retry', 'refused', 'hedge', 'link-closed']),
 });
 export type Decision = z.infer<typeof decisionSchema>;
+
+/**
+ * The first of the best class after `cursor`, cyclic by seq; null when every candidate is excluded. The router picks
+ * with it and everybody may replay a recorded decision with it.
+ *
+ * I3: between two picks of a member every other that stayed in the best class is picked exactly once.
+ */
+export function nextTurn(candidates: readonly Candidate[], cursor: number): Candidate | null {
+  let best: Candidate | null = null;
+  let bestAhead = false;
+  for (const candidate of candidates) {
+    if (candidate.class === null) continue;
+    const ahead = candidate.seq > cursor;
+    const better =
+      best === null ||
+      best.class === null ||
+      candidate.class < best.class ||
+      (candidate.class === best.class && ahead && !bestAhead);
+    if (better) {
+      best = candidate;
+      bestAhead = ahead;
+    }
+  }
+  return best;
+}
+
+/** The pick that the recorded candidates and cursor give; equal to `decision.pick` for every honest decision. */
+export function replayDecision(decision: Decision): Decision['pick'] {
+  return nextTurn(decision.candidates, decision.cursorBefore)?.instance ?? null;
+}
 
 /**
  * What the caller supplies for one stream, sealed to the pool's box key (`sealToBox(streamOptionsPurpose, …)`) in the
@@ -83,7 +120,8 @@ export const startSession = defineRoute({
 /**
  * Routes one stream: the router picks an instance, dispatches the signed request to it and answers with the ticket
  * of the client's leg. `not` lists instances already tried for this stream. The client dials the address in
- * `address`, or the one it uses for the API when absent. A named refusal of the instance comes as an error.
+ * `address`, or the one it uses for the API when absent. `probe`: the instance could not reach the resource lately and
+ * is tried again with this stream, so ask for another early. A named refusal of the instance comes as an error.
  */
 export const routeStream = defineRoute({
   method: 'POST',
@@ -98,6 +136,7 @@ export const routeStream = defineRoute({
     ticket: hashSchema,
     address: z.string().max(300).optional(),
     attempt: z.int().min(1),
+    probe: z.exactOptional(z.literal(true)),
   }),
   bodyLimitBytes: 65_536,
 });

@@ -197,6 +197,8 @@ export const instanceViewSchema = z.strictObject({
   sinceMs: z.int(),
   lastHeartbeatMs: z.int(),
   streams: z.int(),
+  /** Streams it runs at most, by its own word; null when it did not say. */
+  maxStreams: z.int().nullable(),
 });
 export type InstanceView = z.infer<typeof instanceViewSchema>;
 export const gatewayViewSchema = z.strictObject({

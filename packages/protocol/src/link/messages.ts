@@ -54,6 +54,8 @@ const helloParams = z.strictObject({
   held: z.strictObject({ seq: z.int(), epoch: z.int() }).nullable(),
   /** Streams that run here now: the router reconciles its list. */
   streams: z.array(streamIdSchema).max(20_000),
+  /** Streams it runs at most; absent from instances that do not tell. */
+  maxStreams: z.exactOptional(z.int().min(1).max(20_000)),
 });
 
 export const membershipSchema = z.discriminatedUnion('kind', [
@@ -122,6 +124,8 @@ export const streamEventSchema = z.discriminatedUnion('event', [
     reason: endReasonSchema,
     bytesUp: z.int().min(0),
     bytesDown: z.int().min(0),
+    /** The record's own target could not be reached from here; absent when it answered, or the host was supplied. */
+    unreached: z.exactOptional(z.enum(['unreachable', 'timeout'])),
   }),
 ]);
 /** `signed`: the instance's chained event (typ sallyport-event+jws) whose digest covers `events`. */

@@ -44,7 +44,8 @@ export function sessionRoutes(parts: RouterParts): Binding[] {
       const { person, device } = call.caller;
       const placed = await sessions.route({ session, stream, request, not, person, device });
       audit.later('stream.routed', { session, stream, instance: placed.instance, attempt: placed.attempt });
-      return { instance: placed.instance, ticket: placed.ticket, attempt: placed.attempt };
+      const { instance, ticket, attempt, probe } = placed;
+      return { instance, ticket, attempt, ...(probe ? { probe } : {}) };
     }),
     bindCaller(touchSession, async (call) => {
       const session = call.param('id', sessionIdSchema);

@@ -124,14 +124,12 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       nowMs: clock.nowMs(),
     });
     await deps.echo.wait(ticket);
-    const answer = await pool.hello(link.id, {
-      gateway: uid,
-      instance,
-      noStandby: params.noStandby,
-      host: params.host,
-      version: params.version,
-      address: link.address,
-    });
+    const join = { gateway: uid, instance, noStandby: params.noStandby, host: params.host };
+    const answer = await pool.hello(
+      link.id,
+      { ...join, version: params.version, address: link.address },
+      params.maxStreams ?? null,
+    );
     deps.acceptEvents.know(instance, publicJwk);
     link.become({ gateway: uid, instance, app: gateway.app });
     byInstance.set(instance, link);
@@ -266,6 +264,14 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       const refused = links.get(refusedLink)?.address ?? 'gone';
       note('instance.duplicate', { instance, kept, refused });
       deps.log('warn', 'two processes use one instance identity', { instance, kept, refused });
+    },
+    ejected: ({ gateway, instance, resource }, how) => {
+      if (how === null) return deps.log('info', 'instance reaches the target again', { gateway, instance, resource });
+      const seconds = Math.round(how.forMs / 1_000);
+      deps.log('warn', 'instance cannot reach a target that another reaches: passed over for it', {
+        ...{ gateway, instance, resource, seconds },
+        times: how.times,
+      });
     },
     failed: (error) => deps.log('error', 'the pool could not be stored', { code: error.code, error: error.message }),
   };

@@ -1,10 +1,18 @@
-import { type Decision, type GatewayUid, type InstanceId, type MembershipView, PamError } from '@sallyport/protocol';
+import {
+  type Decision,
+  type GatewayUid,
+  type InstanceId,
+  type ItemUid,
+  type MembershipView,
+  PamError,
+} from '@sallyport/protocol';
 import type { AdmissionOutcome, Join } from './decide-admission.ts';
 import type { GatewayRow, Intent, MemberRow, PoolSnapshot } from './member.ts';
 import {
   createPools,
   type CutReason,
   type Hello,
+  type OfStream,
   type Pool,
   type PoolEffect,
   type PoolEvent,
@@ -14,7 +22,7 @@ import {
 } from './pool-state.ts';
 import type { PoolStore } from './pool-store.ts';
 import { type PoolView, viewPool } from './pool-view.ts';
-import { type Picked, route } from './route.ts';
+import { type Picked, route, type RouteRequest } from './route.ts';
 import { step } from './step.ts';
 import { beatIntervalMs, type PoolTiming, silenceLimits } from './timing.ts';
 
@@ -41,6 +49,11 @@ export interface PoolEffects {
   duplicate(instance: InstanceId, keptLink: string, refusedLink: string): void;
   /** A store operation failed; the pool tries again by itself. */
   failed(error: PamError): void;
+  /** It cannot reach what another reaches, and is passed over for that; or it reaches it again (`null`). */
+  ejected(
+    of: Pick<OfStream, 'gateway' | 'instance'> & { readonly resource: ItemUid },
+    how: { times: number; forMs: number } | null,
+  ): void;
 }
 
 export interface PoolServiceDeps {
@@ -50,6 +63,8 @@ export interface PoolServiceDeps {
   readonly effects: PoolEffects;
   /** Streams at once on one instance, 10,000 by default. */
   readonly streamLimit?: number;
+  /** In [0, 1): spreads times of ejection. */
+  readonly random: () => number;
 }
 
 interface HelloAnswer {
@@ -71,7 +86,7 @@ export interface PoolService {
    * @throws PAM_POOL_FULL, PAM_POOL_STANDBY_FULL (detail.retryAfterMs), PAM_GATEWAY_REMOVED, PAM_INSTANCE_DUPLICATE,
    * PAM_STORE_AWAY, PAM_LEG_FAILED when the link closed meanwhile.
    */
-  hello(link: string, join: Join): Promise<HelloAnswer>;
+  hello(link: string, join: Join, maxStreams: number | null): Promise<HelloAnswer>;
   /** A ping; `heard` is the number of the last pong the instance saw. Answers the interval to put into the pong. */
   beat(link: string, ping: { readonly seq: number; readonly heard: number }): { readonly beatMs: number };
   /** Once for every link, also after `bye` and `cut`. */
@@ -79,11 +94,12 @@ export interface PoolService {
   bye(link: string, reason: 'stopped' | 'drained' | 'refused'): Promise<void>;
   acknowledged(link: string, epoch: number): void;
   /** One turn. Synchronous, from memory. `picked` is null when nobody may: see `noReadyInstance`. */
-  route(request: {
-    readonly gateway: GatewayUid;
-    readonly not: readonly InstanceId[];
-    readonly cause: Decision['cause'];
-  }): { readonly decision: Decision; readonly picked: Picked | null };
+  route(request: Pick<RouteRequest, 'not' | 'cause' | 'of'> & { readonly gateway: GatewayUid }): {
+    readonly decision: Decision;
+    readonly picked: Picked | null;
+  };
+  /** What is heard of a stream that was routed. Words about streams not given to the instance change nothing. */
+  heard(word: 'opened' | 'unreached' | 'ended' | 'released', of: Omit<OfStream, 'chance'>): void;
   /** A dispatch was not answered within H: the instance is suspect until two beats are on time. */
   hedged(gateway: GatewayUid, instance: InstanceId, epoch: number): void;
   streams(gateway: GatewayUid, instance: InstanceId, count: number): void;
@@ -143,13 +159,17 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
         return effects.cut(effect.link, cutError(effect.why));
       case 'lost':
         return effects.lost(effect.gateway, effect.instance);
+      case 'ejected':
+        return effects.ejected(effect, effect);
+      case 'returned':
+        return effects.ejected(effect, null);
       default:
         return effect satisfies never;
     }
   }
 
   async function admit(hello: Hello): Promise<void> {
-    const { link, ...join } = hello;
+    const { link, maxStreams: _, ...join } = hello;
     try {
       const answer = await store.admit({ ...join, nowMs: clock.nowMs() });
       if (answer === null) {
@@ -228,12 +248,12 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
       stopTicks?.();
       stopTicks = null;
     },
-    hello: (link, join) => {
+    hello: (link, join, maxStreams) => {
       const { promise, resolve, reject } = Promise.withResolvers<HelloAnswer>();
       hellos.set(link, { join, resolve, reject });
       known(join.gateway).then(
         // The link may have closed while the gateway was read.
-        () => hellos.has(link) && feed({ kind: 'hello', hello: { ...join, link } }),
+        () => hellos.has(link) && feed({ kind: 'hello', hello: { ...join, link, maxStreams } }),
         (reason: unknown) => refuse(link, PamError.from(reason, 'PAM_STORE_AWAY', 'the gateway could not be read')),
       );
       return promise;
@@ -258,11 +278,13 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
     acknowledged: (link, epoch) => feed({ kind: 'acknowledged', link, epoch }),
     route: (request) =>
       route(state, poolOf(request.gateway), {
+        of: request.of,
         not: request.not,
         cause: request.cause,
         atMs: clock.nowMs(),
         streamLimit: deps.streamLimit ?? defaultStreamLimit,
       }),
+    heard: (word, of) => feed({ kind: `stream-${word}`, ...of, chance: deps.random() }),
     hedged: (gateway, instance, epoch) => feed({ kind: 'hedged', gateway, instance, epoch }),
     streams: (gateway, instance, count) => {
       const member = state.pools.get(gateway)?.members.get(instance);

@@ -1,6 +1,8 @@
-import type { GatewayUid, InstanceId } from '@sallyport/protocol';
+import type { GatewayUid, InstanceId, ItemUid, StreamId } from '@sallyport/protocol';
 import type { AdmissionOutcome, Join } from './decide-admission.ts';
+import type { Ejections } from './ejections.ts';
 import type { GatewayRow, GoneReason, Intent, MemberRow, PoolSnapshot } from './member.ts';
+import type { Openings } from './openings.ts';
 import type { MemberRef } from './pool-store.ts';
 import { type PoolRules, productionRules } from './rules.ts';
 import type { PoolTiming } from './timing.ts';
@@ -49,6 +51,8 @@ export interface Pool {
   busy: boolean;
   /** After a failed one, not before this time. */
   restUntilMs: number;
+  readonly openings: Openings;
+  readonly ejections: Ejections;
 }
 
 type Health = 'ok' | 'suspect' | 'absent';
@@ -67,7 +71,12 @@ export interface Member {
   promoteByMs: number | null;
   /** It said `bye`: no new work. */
   leaving: boolean;
+  /** Streams that run or were accepted there, and how many it runs at most; null: it did not say. */
   streams: number;
+  maxStreams: number | null;
+  /** Streams on their way to opening there, and how many there may be while it warms up. */
+  openings: number;
+  warmth: number;
   /** Wall time of the last proved beat. */
   heartbeatAtMs: number;
 }
@@ -86,6 +95,8 @@ export interface Link {
 
 export interface Hello extends Join {
   readonly link: string;
+  /** Streams it runs at most; null: it did not say. */
+  readonly maxStreams: number | null;
 }
 
 /** A hello on its way: the old link of the same identity is being watched, or the store decides. */
@@ -123,7 +134,21 @@ export type PoolEvent =
   | { readonly kind: 'settled'; readonly gateway: GatewayUid; readonly snapshot: PoolSnapshot | null }
   | { readonly kind: 'settle-failed'; readonly gateway: GatewayUid }
   | { readonly kind: 'removed'; readonly gateway: GatewayUid }
+  /** By the instance's signed word: it opened the stream, could not reach its target, or is done with it. */
+  | (OfStream & { readonly kind: 'stream-opened' })
+  | (OfStream & { readonly kind: 'stream-unreached' })
+  | (OfStream & { readonly kind: 'stream-ended' })
+  /** By the router's own: the pick came to nothing (refused, link closed, another was faster). */
+  | (OfStream & { readonly kind: 'stream-released' })
   | { readonly kind: 'tick' };
+
+export interface OfStream {
+  readonly gateway: GatewayUid;
+  readonly instance: InstanceId;
+  readonly stream: StreamId;
+  /** In [0, 1): spreads the time of an ejection. */
+  readonly chance: number;
+}
 
 export type CutReason = 'silent' | 'taken-over' | 'gone' | 'revoked';
 
@@ -141,7 +166,22 @@ export type PoolEffect =
   | { readonly kind: 'refuse'; readonly link: string; readonly instance: InstanceId; readonly kept: string }
   | { readonly kind: 'tell'; readonly link: string; readonly member: MemberRow }
   | { readonly kind: 'cut'; readonly link: string; readonly why: CutReason }
-  | { readonly kind: 'lost'; readonly gateway: GatewayUid; readonly instance: InstanceId };
+  | { readonly kind: 'lost'; readonly gateway: GatewayUid; readonly instance: InstanceId }
+  /** It cannot reach what another instance reaches: passed over for it, for the `times`th time in a row. */
+  | {
+      readonly kind: 'ejected';
+      readonly gateway: GatewayUid;
+      readonly instance: InstanceId;
+      readonly resource: ItemUid;
+      readonly times: number;
+      readonly forMs: number;
+    }
+  | {
+      readonly kind: 'returned';
+      readonly gateway: GatewayUid;
+      readonly instance: InstanceId;
+      readonly resource: ItemUid;
+    };
 
 export function createPools(timing: PoolTiming, nowMs: number, rules: PoolRules = productionRules): RouterPools {
   return {

@@ -1,5 +1,6 @@
 import type { InstanceView } from '@sallyport/protocol';
 import { standbyReason } from './decide-admission.ts';
+import { countPairsOf } from './ejections.ts';
 import type { GatewayRow } from './member.ts';
 import type { Member, Pool } from './pool-state.ts';
 
@@ -16,7 +17,7 @@ export function viewPool(pool: Pool): PoolView {
   return {
     gateway: pool.gateway,
     instances: [
-      ...pool.ring.map((member) => viewMember(member, slotReason(member))),
+      ...pool.ring.map((member) => viewMember(member, slotReason(pool, member))),
       ...line.map((member, ahead) =>
         viewMember(member, standbyReason(pool.gateway.maxInstances, pool.ring.length, ahead, member.row.intent)),
       ),
@@ -32,9 +33,11 @@ function stateOf(member: Member): InstanceView['state'] {
   return member.health === 'ok' ? 'ready' : 'suspect';
 }
 
-function slotReason(member: Member): string {
+function slotReason(pool: Pool, member: Member): string {
   if (member.health === 'absent') return 'its link is lost; the slot is kept';
   if (member.health === 'suspect') return 'its beats are late';
+  const ejected = countPairsOf(pool.ejections, member.row.instance);
+  if (ejected > 0) return `cannot reach ${ejected} target${ejected === 1 ? '' : 's'} that others reach`;
   return '';
 }
 
@@ -52,5 +55,6 @@ function viewMember(member: Member, reason: string): InstanceView {
     sinceMs: row.sinceAtMs,
     lastHeartbeatMs: member.heartbeatAtMs,
     streams: member.streams,
+    maxStreams: member.maxStreams,
   };
 }

@@ -1,14 +1,25 @@
-import { type Decision, type InstanceId, PamError } from '@sallyport/protocol';
+import {
+  type Candidate,
+  type Decision,
+  type InstanceId,
+  type ItemUid,
+  PamError,
+  type StreamId,
+} from '@sallyport/protocol';
+import { beginProbe, standingOf } from './ejections.ts';
+import { noteAsked } from './openings.ts';
 import type { Member, Pool, RouterPools } from './pool-state.ts';
-import { nextTurn } from './rules.ts';
+import { forgetOpening, slowStart } from './take-word.ts';
 
 export interface RouteRequest {
+  /** What is to be placed; null: nothing is noted, and no pair of instance and resource is looked at. */
+  readonly of: { readonly stream: StreamId; readonly resource: ItemUid } | null;
   /** Instances already tried for this stream. */
   readonly not: readonly InstanceId[];
   readonly cause: Decision['cause'];
   /** Wall time, for the record. */
   readonly atMs: number;
-  /** Streams at once on one instance; at it, the instance is passed over. */
+  /** Streams at once on one instance that did not say its own limit; at it, the instance is passed over. */
   readonly streamLimit: number;
 }
 
@@ -16,11 +27,14 @@ export interface Picked {
   readonly instance: InstanceId;
   readonly link: string;
   readonly epoch: number;
+  /** It is let through to a pair that was ejected, to see whether it is well again. */
+  readonly probe: boolean;
 }
 
 /**
- * One turn of the loop, from memory only. Class 0 serves and is well, class 2 is suspect and taken only when there is
- * nobody else (I12; class 1, ejected, is for pairs of instance and target). The cursor moves to what was picked.
+ * One turn of the loop, from memory only. Class 0 serves and is well; class 1 is ejected for this resource or warming
+ * up; class 2 is suspect. A worse class is taken only when there is nobody better (I12). The cursor moves to what was
+ * picked.
  *
  * @returns the decision, which replays by itself (`replayDecision`), and what to dispatch to; null when nobody may.
  */
@@ -29,10 +43,12 @@ export function route(
   pool: Pool,
   request: RouteRequest,
 ): { readonly decision: Decision; readonly picked: Picked | null } {
-  const candidates = pool.ring.map((member) => {
+  const candidates = pool.ring.map((member): Candidate => {
     const excluded = exclusionOf(state, pool, member, request);
-    const classOf = excluded !== null ? null : member.health === 'suspect' ? 2 : 0;
-    return { instance: member.row.instance, seq: member.row.seq, class: classOf, excluded };
+    const { instance, seq } = member.row;
+    if (excluded !== null) return { instance, seq, class: null, excluded };
+    const classed = state.rules.classOf(state, pool, member, request);
+    return classed === best ? { instance, seq, class: 0, excluded } : { instance, seq, ...classed, excluded };
   });
   const cursorBefore = pool.cursor;
   const turn = state.rules.nextTurn(candidates, cursorBefore);
@@ -45,9 +61,48 @@ export function route(
     cause: request.cause,
   };
   const link = member === undefined ? null : state.rules.dispatchLink(pool, member);
-  if (member === undefined || link === null) return { decision, picked: null };
+  if (turn === null || member === undefined || link === null) return { decision, picked: null };
   pool.cursor = member.row.seq;
-  return { decision, picked: { instance: member.row.instance, link, epoch: member.row.epoch } };
+  const probe = give(state, pool, member, turn, request);
+  return { decision, picked: { instance: member.row.instance, link, epoch: member.row.epoch, probe } };
+}
+
+/** Notes that the stream is on its way to `member`; answers whether it probes. */
+function give(state: RouterPools, pool: Pool, member: Member, turn: Candidate, request: RouteRequest): boolean {
+  if (request.of === null) return false;
+  const { stream, resource } = request.of;
+  const { instance } = member.row;
+  const { judgeMs } = state;
+  member.openings += 1;
+  const forgotten = noteAsked(pool.openings, stream, { resource, instance, judgeMs });
+  if (forgotten !== null) forgetOpening(pool, forgotten);
+  if (turn.class !== 0 || standingOf(pool.ejections, instance, resource, judgeMs).kind !== 'due') return false;
+  beginProbe(pool.ejections, instance, resource, stream, judgeMs);
+  return true;
+}
+
+const best = { class: 0 } as const;
+
+/** Class of a member that is not excluded, with its reason when it is not plainly the best. */
+export function classOf(
+  state: RouterPools,
+  pool: Pool,
+  member: Member,
+  request: RouteRequest,
+): Pick<Candidate, 'class' | 'note' | 'untilMs'> {
+  if (member.health === 'suspect') return { class: 2, note: 'suspect' };
+  const pair = standingOf(pool.ejections, member.row.instance, request.of?.resource ?? null, state.judgeMs);
+  if (pair.kind === 'ejected') {
+    const untilMs = request.atMs + Math.round(pair.untilMs - state.judgeMs);
+    return { class: 1, note: `ejected: could not reach this resource (${pair.times} in a row)`, untilMs };
+  }
+  if (pair.kind === 'probing') return { class: 1, note: 'ejected: being probed by another stream' };
+  // Who was failed once is not sent to a place that is likely to fail.
+  if (pair.kind === 'due' && request.cause !== 'first') return { class: 1, note: 'ejected: to be probed' };
+  if (member.warmth < slowStart.warm && member.openings >= member.warmth) {
+    return { class: 1, note: `warming up: ${member.openings} streams are opening there` };
+  }
+  return pair.kind === 'due' ? { class: 0, note: 'ejected: may be probed' } : best;
 }
 
 /** Why a slot's holder cannot be picked; null when it can. */
@@ -57,14 +112,10 @@ function exclusionOf(state: RouterPools, pool: Pool, member: Member, request: Ro
   if (member.leaving) return 'leaving';
   if (state.rules.dispatchLink(pool, member) === null) return 'absent';
   if (member.promoteByMs !== null) return 'promotion not acknowledged';
-  if (member.streams >= request.streamLimit) return 'session limit';
+  const limit = member.maxStreams ?? request.streamLimit;
+  if (member.streams >= limit) return `session limit: runs ${member.streams} of ${limit} streams`;
   if (request.not.includes(member.row.instance)) return 'tried before';
   return null;
-}
-
-/** The pick that the recorded candidates and cursor give; equal to `decision.pick` for every decision of ours. */
-export function replayDecision(decision: Decision): InstanceId | null {
-  return nextTurn(decision.candidates, decision.cursorBefore)?.instance ?? null;
 }
 
 /** What to answer when nobody could be picked: every member with its reason. */

@@ -1,12 +1,12 @@
-import type { Decision } from '@sallyport/protocol';
-import type { Member, Pool } from './pool-state.ts';
+import { type Candidate, nextTurn } from '@sallyport/protocol';
+import type { Member, Pool, RouterPools } from './pool-state.ts';
+import { classOf, type RouteRequest } from './route.ts';
+import type { Opening } from './openings.ts';
 import type { PoolTiming } from './timing.ts';
 
-type Candidate = Decision['candidates'][number];
-
 /**
- * The three rules that an earlier plan had wrong, each a function of its own, so that the simulation can plant the
- * wrong one and see that it is found (F3, F5, F16).
+ * The rules that an earlier plan had wrong, each a function of its own, so that the simulation can plant the wrong one
+ * and see that it is found (F3, F5, F12, F16).
  */
 export interface PoolRules {
   /** Whose turn it is among candidates in order of seq, after the cursor. */
@@ -15,30 +15,15 @@ export interface PoolRules {
   runningMs(gapMs: number, timing: PoolTiming): number;
   /** The link that dispatches to a member go over; null when there is none. */
   dispatchLink(pool: Pool, member: Member): string | null;
-}
-
-/**
- * The first of the best class after `cursor`, cyclic by seq.
- *
- * I3: between two picks of a member every other that stayed in the best class is picked exactly once.
- */
-export function nextTurn(candidates: readonly Candidate[], cursor: number): Candidate | null {
-  let best: Candidate | null = null;
-  let bestAhead = false;
-  for (const candidate of candidates) {
-    if (candidate.class === null) continue;
-    const ahead = candidate.seq > cursor;
-    const better =
-      best === null ||
-      best.class === null ||
-      candidate.class < best.class ||
-      (candidate.class === best.class && ahead && !bestAhead);
-    if (better) {
-      best = candidate;
-      bestAhead = ahead;
-    }
-  }
-  return best;
+  /** Preference for a member that is not excluded. */
+  classOf(
+    state: RouterPools,
+    pool: Pool,
+    member: Member,
+    request: RouteRequest,
+  ): Pick<Candidate, 'class' | 'note' | 'untilMs'>;
+  /** Does it say something about the instance that it could not reach the target of this stream? */
+  isDifferential(opening: Opening): boolean;
 }
 
 /** A gap that a running judge does not show is a pause, and counts as one look (I7). */
@@ -51,4 +36,6 @@ export const productionRules: PoolRules = {
   runningMs,
   // Only a link whose admission was committed becomes a member's; one that is joining does not count.
   dispatchLink: (_pool, member) => member.link?.id ?? null,
+  classOf,
+  isDifferential: (opening) => opening.openedBy !== null,
 };

@@ -14,6 +14,7 @@ import {
   type RouterPools,
   refOf,
 } from './pool-state.ts';
+import { forgetEvidenceOf, slowStart, sweepEvidence, takeWord } from './take-word.ts';
 import { silenceLimits } from './timing.ts';
 
 /**
@@ -78,6 +79,14 @@ function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' }>, 
     }
     case 'removed':
       return removed(state, event.gateway, effects);
+    case 'stream-opened':
+    case 'stream-unreached':
+    case 'stream-ended':
+    case 'stream-released': {
+      const pool = state.pools.get(event.gateway);
+      if (pool !== undefined) takeWord(state, pool, event, effects);
+      return;
+    }
     case 'tick': {
       const silence = limits(state);
       for (const pool of state.pools.values()) tick(state, pool, silence, effects);
@@ -102,7 +111,10 @@ function beat(state: RouterPools, event: PoolEvent & { kind: 'beat' }): readonly
   member.heartbeatAtMs = event.wallMs;
   if (member.health === 'suspect') {
     member.beatsOnTime = onTime ? member.beatsOnTime + 1 : 1;
-    if (member.beatsOnTime >= 2) member.health = 'ok';
+    if (member.beatsOnTime >= 2) {
+      member.health = 'ok';
+      warmUp(member);
+    }
   }
   return link.pool.joining.size === 0 ? none : answerChallenge(link);
 }
@@ -154,7 +166,7 @@ function admitted(state: RouterPools, event: PoolEvent & { kind: 'admitted' }, e
     } else {
       // Two hellos of one identity were decided at once: the later link counts.
       cut(state, member, 'taken-over', effects);
-      attach(state, pool, member, asked.link);
+      attach(state, pool, member, asked);
     }
   }
   if (!joining.closed) {
@@ -168,7 +180,8 @@ function isIn(outcome: AdmissionOutcome): boolean {
   return outcome.kind === 'slot' || outcome.kind === 'standby';
 }
 
-function attach(state: RouterPools, pool: Pool, member: Member, id: string): void {
+function attach(state: RouterPools, pool: Pool, member: Member, asked: Hello): void {
+  const id = asked.link;
   const link: Link = {
     id,
     pool,
@@ -182,6 +195,14 @@ function attach(state: RouterPools, pool: Pool, member: Member, id: string): voi
   member.health = 'ok';
   member.leaving = false;
   member.promoteByMs = null;
+  member.maxStreams = asked.maxStreams;
+  warmUp(member);
+}
+
+/** New or back: what is on its way there now says nothing about how it will do. */
+function warmUp(member: Member): void {
+  member.openings = 0;
+  member.warmth = slowStart.first;
 }
 
 function closed(state: RouterPools, id: string, effects: PoolEffect[]): void {
@@ -314,6 +335,8 @@ function poolOf(state: RouterPools, snapshot: PoolSnapshot): Pool {
     joining: new Map(),
     busy: false,
     restUntilMs: 0,
+    openings: new Map(),
+    ejections: new Map(),
   };
   state.pools.set(uid, pool);
   return pool;
@@ -343,6 +366,7 @@ function adopt(state: RouterPools, snapshot: PoolSnapshot, effects: PoolEffect[]
   for (const [instance, member] of pool.members) {
     if (listed.has(instance)) continue;
     pool.members.delete(instance);
+    forgetEvidenceOf(pool, instance);
     // One that said bye closes its own link.
     if (member.leaving && member.link !== null) state.links.delete(member.link.id);
     else cut(state, member, 'gone', effects);
@@ -363,6 +387,9 @@ function newMember(state: RouterPools, row: MemberRow): Member {
     promoteByMs: null,
     leaving: false,
     streams: 0,
+    maxStreams: null,
+    openings: 0,
+    warmth: slowStart.first,
     heartbeatAtMs: row.connectedAtMs,
   };
   goAbsent(state, member, state.judgeMs + state.timing.reserveMs);
@@ -373,8 +400,10 @@ function changeRow(state: RouterPools, member: Member, row: MemberRow, effects: 
   const before = member.row;
   member.row = row;
   const promoted = row.membership === 'slot' && (before.membership !== 'slot' || before.epoch !== row.epoch);
-  if (promoted) member.promoteByMs = state.judgeMs + state.timing.promoteMs;
-  else if (row.membership !== 'slot') member.promoteByMs = null;
+  if (promoted) {
+    member.promoteByMs = state.judgeMs + state.timing.promoteMs;
+    warmUp(member);
+  } else if (row.membership !== 'slot') member.promoteByMs = null;
   if (row.membership === 'standby' && member.health === 'suspect') member.health = 'ok';
   const changed = promoted || row.membership !== before.membership || !sameIntent(row, before);
   if (changed && member.link !== null) effects.push({ kind: 'tell', link: member.link.id, member: row });
@@ -423,6 +452,7 @@ function tick(state: RouterPools, pool: Pool, silence: Silence, effects: PoolEff
     } else if (silentMs >= silence.suspectMs && member.health === 'ok') makeSuspect(member);
   }
   if (pool.joining.size > 0) expireChallenges(state, pool, effects);
+  if (pool.openings.size > 0 || pool.ejections.size > 0) sweepEvidence(pool, state.judgeMs);
   if (!calm) settle(state, pool, effects);
 }
 

@@ -2,6 +2,7 @@ import {
   type Decision,
   type GatewayUid,
   type InstanceId,
+  type ItemUid,
   type LinkResult,
   PamError,
   isErrorCode,
@@ -15,6 +16,7 @@ export interface DispatchOrder {
   readonly gateway: GatewayUid;
   readonly session: SessionId;
   readonly stream: StreamId;
+  readonly resource: ItemUid;
   /** Instances tried before, by the client's word. */
   readonly not: readonly InstanceId[];
   send(to: { link: string; epoch: number; ticket: string; parked: boolean }): Promise<LinkResult<'stream.dispatch'>>;
@@ -23,7 +25,7 @@ export interface DispatchOrder {
 }
 
 export interface DispatchDeps {
-  readonly pool: Pick<PoolService, 'route' | 'hedged'>;
+  readonly pool: Pick<PoolService, 'route' | 'hedged' | 'heard'>;
   /** Makes the tickets of a pair of legs known to the relay. */
   readonly expect: (match: string, clientTicket: string, instanceTicket: string) => Promise<void>;
   /** Binds a leg the instance parked to its ticket; false when there is none. Also told of the dispatch (dial ahead). */
@@ -44,10 +46,13 @@ export interface Placed {
   readonly ticket: string;
   readonly match: string;
   readonly attempt: number;
+  /** The instance could not reach the resource lately and is tried again with this stream. */
+  readonly probe: boolean;
 }
 
 interface Attempt {
   readonly instance: InstanceId;
+  readonly probe: boolean;
   readonly link: string;
   readonly match: string;
   readonly clientTicket: string;
@@ -91,7 +96,8 @@ export async function dispatchStream(order: DispatchOrder, deps: DispatchDeps): 
   let refusal: PamError | null = null;
 
   const begin = (why: Decision['cause']): Attempt | null => {
-    const { decision, picked } = deps.pool.route({ gateway: order.gateway, not: [...tried], cause: why });
+    const { gateway, stream, resource } = order;
+    const { decision, picked } = deps.pool.route({ gateway, of: { stream, resource }, not: [...tried], cause: why });
     deps.decided(decision);
     if (picked === null) {
       if (open.size === 0) throw refusal ?? noReadyInstance(decision);
@@ -101,6 +107,7 @@ export async function dispatchStream(order: DispatchOrder, deps: DispatchDeps): 
     tried.add(picked.instance);
     const attempt: Attempt = {
       instance: picked.instance,
+      probe: picked.probe,
       link: picked.link,
       match: `${order.stream}.${attempts}.${deps.newTicket().slice(0, 8)}`,
       clientTicket: deps.newTicket(),
@@ -113,6 +120,7 @@ export async function dispatchStream(order: DispatchOrder, deps: DispatchDeps): 
   const drop = (attempt: Attempt): void => {
     open.delete(attempt);
     deps.forgetLegs(attempt.match);
+    deps.pool.heard('released', { gateway: order.gateway, instance: attempt.instance, stream: order.stream });
   };
   const forgetAll = (): void => {
     for (const attempt of [...open.keys()]) {
@@ -146,6 +154,7 @@ export async function dispatchStream(order: DispatchOrder, deps: DispatchDeps): 
             ticket: outcome.of.clientTicket,
             match: outcome.of.match,
             attempt: attempts,
+            probe: outcome.of.probe,
           };
         case 'denied':
           drop(outcome.of);

@@ -226,6 +226,7 @@ export function createSessionService(deps: SessionDeps): SessionService {
           gateway: row.gateway,
           session: order.session,
           stream: order.stream,
+          resource: row.resource,
           not: order.not,
           send: ({ link, epoch, ticket, parked }) =>
             deps.links.dispatch(link, {
@@ -283,7 +284,10 @@ export function createSessionService(deps: SessionDeps): SessionService {
     accept: async (instance, events) => {
       await journal.flush();
       const changes: StreamChange[] = [];
+      const gateway = gatewayOf.get(instance);
       for (const event of events) {
+        const word = event.event === 'ended' && event.unreached !== undefined ? 'unreached' : event.event;
+        if (gateway !== undefined) deps.pool.heard(word, { gateway, instance, stream: event.stream });
         if (event.event === 'opened') {
           book.opened(event.stream, instance);
           changes.push({ kind: 'opened', stream: event.stream, instance, atMs: event.atMs });

@@ -232,12 +232,15 @@ test('an instance that was dispatched to parks legs, and the next dispatch is bo
     heard = Buffer.concat([heard, bytes]);
   });
   legs.write(encodePreamble('park', Buffer.from(instance.parkTickets.at(-1) ?? '', 'base64url')));
-  await expect.poll(() => heard[0]).toBe(legStatus.parked);
+  await expect.poll(() => heard[0], { timeout: 60_000 }).toBe(legStatus.parked);
   await expect
-    .poll(async () => {
-      await route(session);
-      return instance.dispatched.at(-1)?.parked;
-    })
+    .poll(
+      async () => {
+        await route(session);
+        return instance.dispatched.at(-1)?.parked;
+      },
+      { timeout: 60_000 },
+    )
     .toBe(true);
   await expect.poll(() => heard.length).toBe(34);
   expect(heard[1]).toBe(legStatus.bind);

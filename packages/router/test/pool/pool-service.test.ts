@@ -53,11 +53,13 @@ async function bench(maxInstances: number): Promise<Bench> {
       duplicate: (instance, kept, refused) =>
         events.push(`duplicate ${instance.replaceAll('_', '')} ${kept} ${refused}`),
       failed: (error) => events.push(`failed ${error.code}`),
+      ejected: ({ instance }, how) => events.push(`${how === null ? 'returned' : 'ejected'} ${instance}`),
     },
+    random: () => 0.5,
   });
   await service.start();
   const hello: Bench['hello'] = (name, link = name, noStandby = false) =>
-    service.hello(link, { gateway, instance: instanceId(name), noStandby, host, version: '0.1.0', address: 'a' });
+    service.hello(link, { gateway, instance: instanceId(name), noStandby, host, version: '0.1.0', address: 'a' }, null);
   return Object.assign(made, { clock, store, service, events, hello });
 }
 
@@ -103,13 +105,14 @@ test('promotes the standby when the member says bye, and dispatches once it ackn
   service.linkClosed('a');
   await settle();
   expect(events).toEqual(['tell b slot serve']);
-  expect(service.route({ gateway, not: notTried, cause: 'first' }).picked).toBeNull();
+  expect(service.route({ gateway, of: null, not: notTried, cause: 'first' }).picked).toBeNull();
   const epoch = (service.list()[0]?.gateway.version ?? 0) > 0 ? 2 ** 32 + 2 : 0;
   service.acknowledged('b', epoch);
-  expect(service.route({ gateway, not: notTried, cause: 'first' }).picked).toEqual({
+  expect(service.route({ gateway, of: null, not: notTried, cause: 'first' }).picked).toEqual({
     instance: instanceId('b'),
     link: 'b',
     epoch,
+    probe: false,
   });
 });
 
@@ -140,7 +143,7 @@ test('answers a hello whose link closed meanwhile, whose gateway is gone, or who
     version: '1',
     address: 'a',
   };
-  expect(await codeOf(made.service.hello('x', stranger))).toContain('PAM_GATEWAY_REMOVED');
+  expect(await codeOf(made.service.hello('x', stranger, null))).toContain('PAM_GATEWAY_REMOVED');
   made.failing = new PamError('PAM_STORE_AWAY', 'gone fishing');
   expect(await codeOf(made.hello('b'))).toBe('PAM_STORE_AWAY gone fishing');
   expect(made.events).toEqual(['failed PAM_STORE_AWAY']);
@@ -199,7 +202,7 @@ test('cuts everybody when the gateway is removed, and answers who is on the way'
   expect(await codeOf(late)).toContain('PAM_GATEWAY_REMOVED');
   expect(events).toEqual(['cut a PAM_GATEWAY_REMOVED']);
   expect(service.list()).toEqual([]);
-  expect(() => service.route({ gateway, not: notTried, cause: 'first' })).toThrow('there is no gateway');
+  expect(() => service.route({ gateway, of: null, not: notTried, cause: 'first' })).toThrow('there is no gateway');
 });
 
 test('leaves no timer behind when it stops', async () => {

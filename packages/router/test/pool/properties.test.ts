@@ -1,8 +1,7 @@
-import { type Decision, decisionSchema } from '@sallyport/protocol';
+import { type Decision, decisionSchema, replayDecision } from '@sallyport/protocol';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { PoolSnapshot } from '../../src/pool/index.ts';
-import { replayDecision } from '../../src/pool/route.ts';
 import { Model } from './model.ts';
 import { World } from './world.ts';
 

@@ -9,7 +9,7 @@ import {
   type RouterPools,
   type StoreOp,
 } from '../../src/pool/pool-state.ts';
-import { route } from '../../src/pool/route.ts';
+import { route, type RouteRequest } from '../../src/pool/route.ts';
 import { type PoolRules, productionRules } from '../../src/pool/rules.ts';
 import { step } from '../../src/pool/step.ts';
 import type { AdmissionOutcome, Intent, MemberRow, PoolSnapshot } from '../../src/pool/index.ts';
@@ -43,6 +43,7 @@ export class World {
   readonly told: { link: string; row: MemberRow }[] = [];
   readonly cuts: { link: string; why: CutReason }[] = [];
   readonly lost: InstanceId[] = [];
+  readonly pairs: string[] = [];
   readonly #rules: PoolRules;
   #links = 0;
 
@@ -90,7 +91,7 @@ export class World {
     this.nowMs += ms;
   }
 
-  hello(name: string, options: { readonly noStandby?: boolean } = {}): string {
+  hello(name: string, options: { readonly noStandby?: boolean; readonly maxStreams?: number } = {}): string {
     this.#links += 1;
     const link = `${name}#${this.#links}`;
     const hello: Hello = {
@@ -101,6 +102,7 @@ export class World {
       host,
       version: '0.1.0',
       address: '127.0.0.1',
+      maxStreams: options.maxStreams ?? null,
     };
     this.feed({ kind: 'hello', hello });
     return link;
@@ -146,12 +148,16 @@ export class World {
     }
   }
 
-  route(not: readonly InstanceId[] = []): { decision: Decision; instance: string | null } {
+  route(
+    not: readonly InstanceId[] = [],
+    of: RouteRequest['of'] = null,
+  ): { decision: Decision; instance: string | null; probe: boolean } {
     const pool = this.state.pools.get(this.gateway);
     if (pool === undefined) throw new PamError('PAM_NOT_FOUND', 'the pool is gone');
-    const request = { not, cause: 'first', atMs: this.wallMs(), streamLimit: 10 } as const;
-    const { decision, picked } = route(this.state, pool, request);
-    return { decision, instance: picked === null ? null : picked.instance.replaceAll('_', '') };
+    const cause = not.length === 0 ? 'first' : 'retry';
+    const { decision, picked } = route(this.state, pool, { of, not, cause, atMs: this.wallMs(), streamLimit: 10 });
+    const instance = picked === null ? null : picked.instance.replaceAll('_', '');
+    return { decision, instance, probe: picked?.probe === true };
   }
 
   member(name: string): Member | undefined {
@@ -211,6 +217,12 @@ export class World {
         return;
       case 'lost':
         this.lost.push(effect.instance);
+        return;
+      case 'ejected':
+        this.pairs.push(`${effect.instance.replaceAll('_', '')} ejected ${effect.times} for ${effect.forMs}`);
+        return;
+      case 'returned':
+        this.pairs.push(`${effect.instance.replaceAll('_', '')} returned`);
         return;
       default:
         return effect satisfies never;

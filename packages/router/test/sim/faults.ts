@@ -1,7 +1,7 @@
 import type { PoolRules } from '../../src/pool/rules.ts';
 import { productionRules } from '../../src/pool/rules.ts';
 
-/** The five mistakes that the simulation must find (issue 1). `none` is production. */
+/** The mistakes that the simulation must find: five of admission and turns, two of targets. `none` is production. */
 export const faults = [
   'none',
   'index-cursor',
@@ -9,6 +9,8 @@ export const faults = [
   'count-before-lock',
   'sweep-after-pause',
   'uncommitted-link',
+  'eject-at-once',
+  'ejected-excluded',
 ] as const;
 export type Fault = (typeof faults)[number];
 
@@ -21,6 +23,10 @@ export function rulesWith(fault: Fault): PoolRules {
       return { ...productionRules, runningMs: (gapMs) => gapMs };
     case 'uncommitted-link':
       return { ...productionRules, dispatchLink: anyLink };
+    case 'eject-at-once':
+      return { ...productionRules, isDifferential: () => true };
+    case 'ejected-excluded':
+      return { ...productionRules, classOf: excludeEjected };
     case 'none':
     case 'lost-cordon':
     case 'count-before-lock':
@@ -40,6 +46,12 @@ function indexCursor(): PoolRules['nextTurn'] {
     return well[index] ?? null;
   };
 }
+
+/** Ejected means never (F12): the last instance that could be asked is not. */
+const excludeEjected: PoolRules['classOf'] = (state, pool, member, request) => {
+  const classed = productionRules.classOf(state, pool, member, request);
+  return classed.note?.startsWith('ejected: could not') === true ? { ...classed, class: null } : classed;
+};
 
 /** Dispatches as soon as the instance said hello, while the store still decides whether its slot is its own (F5). */
 const anyLink: PoolRules['dispatchLink'] = (pool, member) => {

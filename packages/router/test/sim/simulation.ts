@@ -1,4 +1,4 @@
-import type { InstanceId } from '@sallyport/protocol';
+import type { Decision, InstanceId } from '@sallyport/protocol';
 import { createSeededRandom, type SeededRandom } from '@sallyport/testkit';
 import {
   createPools,
@@ -7,12 +7,13 @@ import {
   type PoolEvent,
   type RouterPools,
 } from '../../src/pool/pool-state.ts';
-import { route } from '../../src/pool/route.ts';
+import { type Picked, route } from '../../src/pool/route.ts';
 import { step } from '../../src/pool/step.ts';
 import { defaultTiming } from '../../src/pool/timing.ts';
 import { host, instanceId } from '../store/samples.ts';
 import { type Fault, rulesWith } from './faults.ts';
 import { type Backend, SimulatedStore } from './simulated-store.ts';
+import { Targets } from './targets.ts';
 import { Turns } from './turns.ts';
 
 /**
@@ -21,7 +22,7 @@ import { Turns } from './turns.ts';
  *
  * Checked: I1 slots ≤ maximum · I2 who is picked holds that very slot in the store · I3 turns · I4, I8 nobody cordoned
  * or draining is picked, over any restart · I7 nobody is suspect or cut for a time in which the router did not run ·
- * I9 no slot is asked back within RJ of its link's closing · I13 a free slot and a live standby meet within 1.5 s.
+ * I9 no slot is asked back within RJ of its link's closing · I12 targets (targets.ts) · I13 a free slot and a live standby meet within 1.5 s.
  */
 export interface SimulationResult {
   readonly seed: number;
@@ -59,6 +60,7 @@ const never = Number.POSITIVE_INFINITY;
 export class Simulation {
   readonly #random: SeededRandom;
   readonly #store: SimulatedStore;
+  readonly #targets: Targets;
   readonly #rules: ReturnType<typeof rulesWith>;
   readonly #actors: Actor[] = [];
   #turns = new Turns();
@@ -87,6 +89,7 @@ export class Simulation {
     this.#seed = seed;
     this.#trace = trace;
     this.#random = createSeededRandom(seed);
+    this.#targets = new Targets(seed);
     const maximum = 1 + this.#random.below(4);
     this.#store = new SimulatedStore(maximum, fault, backend);
     this.#rules = rulesWith(fault);
@@ -100,6 +103,7 @@ export class Simulation {
       this.#nowMs += tickMs;
       this.#turn();
       if (this.#store.broken !== null) this.#break(this.#store.broken);
+      if (this.#targets.broken !== null) this.#break(this.#targets.broken);
     }
     this.#store.close();
     return { seed: this.#seed, picks: this.#picks, storeOps: this.#storeOps, broken: this.#broken };
@@ -176,6 +180,7 @@ export class Simulation {
       host,
       version: '0.1.0',
       address: '127.0.0.1',
+      maxStreams: null,
     };
     this.#feed({ kind: 'hello', hello });
   }
@@ -271,7 +276,10 @@ export class Simulation {
         });
         return;
       }
+      case 'ejected':
+        return this.#targets.heard(effect, this.#nowMs);
       case 'lost':
+      case 'returned':
         return;
       default:
         return effect satisfies never;
@@ -402,9 +410,20 @@ export class Simulation {
     this.#nextPickMs = this.#nowMs + 100 + this.#random.below(700);
     const pool = this.#state.pools.get(this.#store.gateway);
     if (pool === undefined) return;
-    const request = { not: [], cause: 'first', atMs: this.#nowMs, streamLimit: 1_000 } as const;
-    const { decision, picked } = route(this.#state, pool, request);
-    if (picked === null) return;
+    this.#targets.trouble(
+      this.#nowMs,
+      pool.ring.map((member) => member.row.instance),
+    );
+    const decided = this.#targets.request({
+      nowMs: this.#nowMs,
+      route: (request) => route(this.#state, pool, { ...request, atMs: this.#nowMs, streamLimit: 1_000 }),
+      feed: (event) => this.#feed(event),
+      serves: (instance) => this.#isLively(instance),
+    });
+    for (const { decision, picked } of decided) if (picked !== null) this.#checkPick(decision, picked);
+  }
+
+  #checkPick(decision: Decision, picked: Picked): void {
     this.#picks += 1;
     const row = this.#store.truth.members.find((member) => member.instance === picked.instance);
     if (row?.membership !== 'slot' || row.epoch !== picked.epoch) {

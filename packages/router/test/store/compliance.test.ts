@@ -302,6 +302,34 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       expect(await store.session.explainStreams({ lastOf: personUid() })).toEqual([explained]);
     });
 
+    on('goes on with a stream whose target one instance could not reach, unless its session is over', async () => {
+      const store = await start();
+      const stream = streamId('a');
+      const refused = {
+        kind: 'ended',
+        stream,
+        reason: 'target-refused',
+        bytesUp: 0,
+        bytesDown: 0,
+        atMs: nowMs,
+      } as const;
+      const elsewhere = { ...routed('a', nowMs + 1), instance: instanceId('j') };
+      await store.session.writeStreams({ changes: [routed('a'), refused, elsewhere] });
+      const [again] = await store.session.explainStreams({ id: stream });
+      expect(again?.stream).toMatchObject({
+        state: 'routing',
+        instance: instanceId('j'),
+        endedAtMs: null,
+        reason: null,
+      });
+      await store.session.writeStreams({ changes: [{ ...refused, reason: 'client-closed' }, elsewhere] });
+      expect((await store.session.explainStreams({ id: stream }))[0]?.stream.state).toBe('ended');
+      await store.session.writeStreams({ changes: [routed('b'), { ...refused, stream: streamId('b') }] });
+      await store.session.endSession({ session: sessionId('s'), reason: 'stopped', nowMs });
+      await store.session.writeStreams({ changes: [{ ...elsewhere, stream: streamId('b') }] });
+      expect((await store.session.explainStreams({ id: streamId('b') }))[0]?.stream.state).toBe('ended');
+    });
+
     on('ends a session with its streams, once', async () => {
       const store = await start();
       await store.session.writeStreams({ changes: [routed('a'), routed('b')] });

@@ -3,8 +3,11 @@ import { PamError } from '@sallyport/protocol';
 import { type AddressPolicy, decideAddress } from './address-policy.ts';
 import { readHost } from './host-text.ts';
 
-/** Whole time a dial may take, name resolution included. */
-export const dialWithinMs = 10_000;
+/**
+ * Whole time a dial may take, name resolution included: three SYNs (0, 1 and 3 s) and time to answer. Twice this fits in
+ * the client's patience of 10 s, because a target that one instance cannot reach is tried at another.
+ */
+export const dialWithinMs = 5_000;
 /** More answers of one name are not looked at. */
 const maxAddresses = 16;
 

@@ -85,7 +85,7 @@ function* endStreams(
 }
 
 function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Act<void> {
-  const session = yield* first(q.db.selectFrom('session').select('id').where('id', '=', change.session));
+  const session = yield* first(q.db.selectFrom('session').select('ended_ms').where('id', '=', change.session));
   if (session === undefined) return;
   yield* run(
     q.db
@@ -111,11 +111,22 @@ function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Ac
       .set((of) => ({ decisions: of('decisions', '+', 1), routed_ms: change.atMs }))
       .where('id', '=', change.stream)
       .where('session', '=', change.session)
-      .returning(['decisions', 'state']),
+      .returning(['decisions', 'state', 'reason']),
   );
   if (stream === undefined) return;
-  if (stream.state === 'routing') {
-    yield* run(q.db.updateTable('stream').set({ instance: change.instance }).where('id', '=', change.stream));
+  // What one instance could not reach is tried at another: its word came before the client's.
+  const isTriedAgain =
+    stream.state === 'ended' &&
+    stream.reason === 'target-refused' &&
+    session.ended_ms === null &&
+    change.instance !== null;
+  if (stream.state === 'routing' || isTriedAgain) {
+    yield* run(
+      q.db
+        .updateTable('stream')
+        .set({ state: 'routing', ended_ms: null, reason: null, instance: change.instance })
+        .where('id', '=', change.stream),
+    );
   }
   if (stream.decisions > decisionsKept) return;
   yield* run(
