@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ChildOptions, type Later, tempDir } from '@sallyport/testkit';
+import { type ChildOptions, type LabHost, type Later, tempDir, type Within } from '@sallyport/testkit';
 import { type Instance, type InstanceOptions, startInstance } from './instance.ts';
 import { type Run, runProgram } from './programs.ts';
 import { type RouterProcess, startRouter } from './router.ts';
@@ -36,17 +36,32 @@ export interface Installation {
   openTunnel(record: string, options?: TunnelOptions): Promise<Tunnel>;
 }
 
+/** Machines of a network lab on which the router and the owner's `pam` run; this one when absent. */
+export interface Places {
+  readonly router?: LabHost;
+  /** What the router runs under on its machine. */
+  readonly routerWithin?: Within;
+  readonly routerEnv?: ChildOptions['env'];
+  readonly user?: LabHost;
+}
+
 /** Starts a router on an empty data folder and claims it as `anna`. */
-export async function newInstallation(later: Later, routerArgs: readonly string[] = []): Promise<Installation> {
+export async function newInstallation(
+  later: Later,
+  routerArgs: readonly string[] = [],
+  places: Places = {},
+): Promise<Installation> {
   const folder = tempDir(later, 0o711);
   const [dataDir, home, kitFile] = [join(folder, 'router'), join(folder, 'home'), join(folder, 'kit.json')];
   mkdirSync(home, { mode: 0o700 });
-  let router = await startRouter(later, { dataDir, args: routerArgs });
+  const where = { host: places.router, within: places.routerWithin, env: places.routerEnv };
+  let router = await startRouter(later, { dataDir, args: routerArgs, ...where });
   const environment = { SALLYPORT_HOME: home };
 
   async function pam(args: readonly string[], { input, env, code = 0, withinMs }: PamOptions = {}): Promise<Run> {
     const run = await runProgram('pam', args, {
       env: { ...environment, ...env },
+      within: places.user?.within,
       ...(input === undefined ? {} : { input }),
       ...(withinMs === undefined ? {} : { withinMs }),
     });
@@ -68,7 +83,7 @@ export async function newInstallation(later: Later, routerArgs: readonly string[
     json: async (args, options) => JSON.parse((await pam([...args, '--format', 'json'], options)).stdout) as unknown,
     restartRouter: async (signal = 'SIGTERM') => {
       await router.kill(signal);
-      router = await startRouter(later, { dataDir, port: router.port, args: routerArgs });
+      router = await startRouter(later, { dataDir, port: router.port, args: routerArgs, ...where });
       return router;
     },
     newGateway: async (name, app, maxInstances) => {
@@ -84,7 +99,7 @@ export async function newInstallation(later: Later, routerArgs: readonly string[
         env: { ...environment, ...options.env },
       }),
     openTunnel: (record, options = {}) =>
-      openTunnel(later, record, { ...options, env: { ...environment, ...options.env } }),
+      openTunnel(later, record, { within: places.user?.within, ...options, env: { ...environment, ...options.env } }),
   };
   const [address = '', code = ''] = router.setupArgs ?? [];
   await pam(['setup', address, code, '--name', 'anna', '--password-stdin', '--save-kit', kitFile], {
@@ -94,12 +109,12 @@ export async function newInstallation(later: Later, routerArgs: readonly string[
 }
 
 /** What most tests stand on: application, gateway, configuration that may dial loopback, and its join configuration. */
-export async function withPool(installation: Installation, maxInstances = 3): Promise<string> {
+export async function withPool(installation: Installation, maxInstances = 3, network = '127.0.0.0/8'): Promise<string> {
   await installation.pam(['app', 'new', 'prod']);
   const config = await installation.newGateway('dc1', 'prod', maxInstances);
   await installation.pam([
     ...['config', 'new', '-n', 'dc1-net', '-a', 'prod', '-g', 'dc1'],
-    ...['--network', '127.0.0.0/8', '--tunneling', 'on'],
+    ...['--network', network, '--tunneling', 'on'],
   ]);
   return config;
 }

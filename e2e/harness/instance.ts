@@ -1,4 +1,4 @@
-import type { Child, ChildOptions, Later } from '@sallyport/testkit';
+import type { Child, ChildOptions, Later, Within } from '@sallyport/testkit';
 import { type LogLine, logLines } from './log-lines.ts';
 import { startProgram } from './programs.ts';
 import { until } from './until.ts';
@@ -23,6 +23,8 @@ export interface InstanceOptions {
   readonly stateDir: string;
   readonly args?: readonly string[];
   readonly env?: ChildOptions['env'];
+  /** Another machine, or a limit, to run in. */
+  readonly within?: Within | undefined;
 }
 
 /** Starts `pam-gateway start` with the configuration in its environment, as a container would. */
@@ -31,7 +33,7 @@ export function startInstance(later: Later, options: InstanceOptions): Instance 
     later,
     'pam-gateway',
     ['start', '--state-dir', options.stateDir, '--log-format', 'json', '--exit-with-stdin', ...(options.args ?? [])],
-    { env: { GATEWAY_CONFIG: options.config, ...options.env } },
+    { env: { GATEWAY_CONFIG: options.config, ...options.env }, within: options.within },
   );
   let ended = false;
   child.exited.then(

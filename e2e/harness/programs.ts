@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { type Child, type ChildOptions, type Later, runChild, startChild } from '@sallyport/testkit';
+import { type Child, type ChildOptions, type Later, runChild, startChild, type Within } from '@sallyport/testkit';
 import { longMs } from './until.ts';
 
 /** Root of this checkout, absolute, with a slash at its end. */
@@ -51,6 +51,17 @@ export async function runProgram(
 /** Path of the shim of one of ours, for scripts that start it themselves. */
 export function shimOf(program: Program): string {
   return shims[program];
+}
+
+/** Runs inside `inner` inside `outer`. */
+export function nested(outer: Within | undefined, inner: Within | undefined): Within | undefined {
+  if (outer === undefined || inner === undefined) return outer ?? inner;
+  return (command, args) => outer(...inner(command, args));
+}
+
+/** At most `count` open files, also after the program asked for more. */
+export function withOpenFiles(count: number): Within {
+  return (command, args) => ['prlimit', [`--nofile=${count}:${count}`, '--', command, ...args]];
 }
 
 /** Environment of a test's children: no colours, nothing of the developer's own settings. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Child, Later } from '@sallyport/testkit';
-import { startProgram } from './programs.ts';
+import type { Child, ChildOptions, LabHost, Later, Within } from '@sallyport/testkit';
+import { nested, startProgram } from './programs.ts';
 import { longMs } from './until.ts';
 
 /** A running router process. */
@@ -20,15 +20,25 @@ export interface RouterOptions {
   /** 0: any. */
   readonly port?: number;
   readonly args?: readonly string[];
+  /** The machine it runs on and listens on; this one's loopback when absent. */
+  readonly host?: LabHost | undefined;
+  readonly env?: ChildOptions['env'] | undefined;
+  /** A limit to run under; inside `host`. */
+  readonly within?: Within | undefined;
 }
 
 /** Starts `pam-router start` and waits until it says that it is ready. */
 export async function startRouter(later: Later, options: RouterOptions): Promise<RouterProcess> {
-  const { dataDir, port = 0, args = [] } = options;
-  const child = startProgram(later, 'pam-router', [
-    ...['start', '--data-dir', dataDir, '--listen', '127.0.0.1', '--port', String(port)],
-    ...['--exit-with-stdin', '--log-format', 'json', ...args],
-  ]);
+  const { dataDir, port = 0, args = [], host } = options;
+  const child = startProgram(
+    later,
+    'pam-router',
+    [
+      ...['start', '--data-dir', dataDir, '--listen', host?.address ?? '127.0.0.1', '--port', String(port)],
+      ...['--exit-with-stdin', '--log-format', 'json', ...args],
+    ],
+    { within: nested(host?.within, options.within), ...(options.env === undefined ? {} : { env: options.env }) },
+  );
   const [, address = ''] = await child.waitForLine(/^sallyport router \S+ ready on (\S+)$/, {
     from: 'stdout',
     withinMs: longMs,

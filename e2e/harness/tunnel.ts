@@ -1,4 +1,4 @@
-import type { Child, ChildOptions, Later } from '@sallyport/testkit';
+import type { Child, ChildOptions, Later, Within } from '@sallyport/testkit';
 import { startProgram } from './programs.ts';
 import { longMs } from './until.ts';
 
@@ -14,15 +14,17 @@ export interface Tunnel {
 export interface TunnelOptions {
   readonly args?: readonly string[];
   readonly env?: ChildOptions['env'];
+  /** The machine it runs on. */
+  readonly within?: Within | undefined;
 }
 
 /** Opens a tunnel and waits until its listener accepts. */
 export async function openTunnel(
   later: Later,
   record: string,
-  { args = [], env = {} }: TunnelOptions,
+  { args = [], env = {}, within }: TunnelOptions,
 ): Promise<Tunnel> {
-  const child = startProgram(later, 'pam', ['tunnel', 'start', record, '--exit-with-stdin', ...args], { env });
+  const child = startProgram(later, 'pam', ['tunnel', 'start', record, '--exit-with-stdin', ...args], { env, within });
   const [, host = '', port = ''] = await child.waitForLine(/^(127\.0\.0\.1):(\d+) → /, { withinMs: longMs });
   return { child, host, port: Number(port), messages: child.stderr };
 }

@@ -2,6 +2,8 @@ export type { FakeClock } from './clock/fake-clock.ts';
 export { createFakeClock, settle } from './clock/fake-clock.ts';
 export type { SeededRandom } from './clock/seeded-random.ts';
 export { createSeededRandom } from './clock/seeded-random.ts';
+export type { ShiftableClock } from './clock/shiftable-clock.ts';
+export { newShiftableClock } from './clock/shiftable-clock.ts';
 export type { HonestInstallation, HonestPool } from './lying-router/honest-installation.ts';
 export { appendEntry, freshUid, honestInstallation, joinConfigOf } from './lying-router/honest-installation.ts';
 export {
@@ -27,9 +29,13 @@ export {
 } from './lying-router/lies.ts';
 export type { Scrape } from './metrics/read-metrics.ts';
 export { readMetrics } from './metrics/read-metrics.ts';
+export type { LabHost, NetworkLab } from './network/network-lab.ts';
+export { startNetworkLab, requireNetworkLab } from './network/network-lab.ts';
+export type { PacketFault } from './network/packet-faults.ts';
+export { loss, oneWay, silence } from './network/packet-faults.ts';
 export type { PostgresServer } from './postgres/start-postgres.ts';
 export { startPostgres, whyNoPostgres } from './postgres/start-postgres.ts';
-export type { Child, ChildExit, ChildOptions, WaitOptions } from './process/child.ts';
+export type { Child, ChildExit, ChildOptions, WaitOptions, Within } from './process/child.ts';
 export { descendantsOf, isRunning, runChild, startChild } from './process/child.ts';
 export type { Later } from './process/cleanup.ts';
 export { createCleanup } from './process/cleanup.ts';

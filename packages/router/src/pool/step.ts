@@ -89,6 +89,7 @@ function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' }>, 
     }
     case 'tick': {
       const silence = limits(state);
+      if (state.links.size === 0) holdGrace(state);
       for (const pool of state.pools.values()) tick(state, pool, silence, effects);
       return;
     }
@@ -274,6 +275,21 @@ function* lostIn(state: RouterPools, loss: MassLoss): Generator<Member> {
     for (const member of pool.members.values()) {
       const isLost = member.absentSinceMs >= loss.sinceMs && member.absentSinceMs <= loss.untilMs;
       if (member.health === 'absent' && isLost) yield member;
+    }
+  }
+}
+
+/**
+ * While a grace runs and nobody at all is linked it cannot be seen whether the way is open again: it counts from the
+ * first link. An outage of 4 s would otherwise leave a member 1 s of RG, and give its slot to whoever dials first.
+ */
+function holdGrace(state: RouterPools): void {
+  const before = state.graceUntilMs;
+  if (state.massLoss === null || state.judgeMs >= before) return;
+  state.graceUntilMs = state.judgeMs + graceMs(state);
+  for (const pool of state.pools.values()) {
+    for (const member of pool.members.values()) {
+      if (member.health === 'absent' && member.reserveUntilMs >= before) member.reserveUntilMs = state.graceUntilMs;
     }
   }
 }

@@ -25,6 +25,7 @@ import type { SessionRow, SessionStore, StreamChange } from './session-store.ts'
 import { createParkDesk, type ParkDesk } from './park-desk.ts';
 import { createStreamBook } from './stream-book.ts';
 import { createStreamJournal } from './stream-journal.ts';
+import { type Moment, newSweepWatch, stepSweepWatch } from './sweep-watch.ts';
 
 /** The control links, as sessions need them. */
 export interface SessionLinks {
@@ -72,7 +73,8 @@ interface RouteOrder {
  * Sessions and their streams.
  *
  * S1 a session is stored before it is acknowledged; a stream's decisions are written behind within a few ms.
- * S2 a session that nobody touched for 90 s ends as client-lost; only time in which this router ran counts.
+ * S2 a session that nobody touched for 90 s ends as client-lost; only time in which this router ran, and its clock did
+ *    not jump, counts.
  * S3 the router's checks of request and permission are for the message: the instance decides.
  */
 export interface SessionService {
@@ -104,6 +106,7 @@ export interface SessionService {
 
 const touchWithinMs = 90_000;
 const sweepMs = 10_000;
+const sweepTimes = { pauseMs: 2 * sweepMs, touchWithinMs } as const;
 const parkTickMs = 1_000;
 /** A stream accepted by an instance whose legs never came to OPENED. */
 const openWithinMs = 30_000;
@@ -125,8 +128,8 @@ export function createSessionService(deps: SessionDeps): SessionService {
     },
   });
   let stopTimer = (): void => undefined;
-  let lastSweepMs = clock.monotonicMs();
-  let sweepFromMs = lastSweepMs + touchWithinMs;
+  const moment = (): Moment => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() });
+  let watch = newSweepWatch(moment(), sweepTimes);
 
   async function own(session: SessionId, person: PersonUid): Promise<SessionRow> {
     const row = await sessions.getSession({ session });
@@ -148,16 +151,15 @@ export function createSessionService(deps: SessionDeps): SessionService {
     for (const [instance, list] of byInstance) deps.links.end(instance, list, reason);
   }
 
-  /** S2: after a pause or a start everybody gets the whole time again. */
   async function sweep(): Promise<void> {
-    const now = clock.monotonicMs();
-    if (now - lastSweepMs > 2 * sweepMs) sweepFromMs = now + touchWithinMs;
-    lastSweepMs = now;
-    const nowMs = clock.nowMs();
-    for (const stream of book.takeUnopened(nowMs - openWithinMs)) {
+    const now = moment();
+    const { wallMs: nowMs } = now;
+    const looked = stepSweepWatch(watch, now, sweepTimes);
+    watch = looked.watch;
+    for (const stream of book.takeUnopened(now.monotonicMs - openWithinMs)) {
       journal.write({ kind: 'ended', stream, reason: 'carrier-lost', bytesUp: 0, bytesDown: 0, atMs: nowMs });
     }
-    if (now < sweepFromMs) return;
+    if (!looked.mayEnd) return;
     const swept = await sessions.sweepSessions({ touchedBeforeMs: nowMs - touchWithinMs, nowMs });
     endStreams(swept, 'client-lost');
     for (const session of new Set(swept.map((each) => each.session))) deps.ended(session, 'client-lost');
@@ -244,7 +246,7 @@ export function createSessionService(deps: SessionDeps): SessionService {
         dispatchDeps(order),
       );
       gatewayOf.set(placed.instance, row.gateway);
-      book.routed(order.stream, order.session, placed.instance, placed.match, clock.nowMs());
+      book.routed(order.stream, order.session, placed.instance, placed.match, clock.monotonicMs());
       return placed;
     } catch (reason) {
       const denied = reason instanceof PamError && errorCatalog[reason.code].http === 403;
@@ -302,7 +304,7 @@ export function createSessionService(deps: SessionDeps): SessionService {
       await journal.flush();
       gatewayOf.set(instance, gateway);
       const nowMs = clock.nowMs();
-      book.rejoined(instance, running, nowMs);
+      book.rejoined(instance, running, clock.monotonicMs());
       return sessions.reconcileStreams({ instance, running: [...running], routedBeforeMs, nowMs });
     },
     lose: async (instance) => {

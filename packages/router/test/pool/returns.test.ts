@@ -6,7 +6,7 @@ import { World } from './world.ts';
  * Races between a member that comes back and a transaction that was asked while it was away. The simulation found each
  * (packages/router/test/sim); here they are by themselves, with the store's answers held back and let go by hand.
  */
-const { reserveMs, promoteMs } = defaultTiming;
+const { graceMs, reserveMs, promoteMs } = defaultTiming;
 
 test('a reclaim that commits after the return of the absent member takes nothing from it', () => {
   const world = new World(1);
@@ -76,4 +76,19 @@ test('a member that was back for a moment keeps its place from then on', () => {
   expect(world.slots()).toEqual(['a']);
   world.live(reserveMs + 100, [waiting]);
   expect(world.slots()).toEqual(['b']);
+});
+
+test('when all links close at once the grace counts from the first that is back, however long the outage', () => {
+  const world = new World(3);
+  const links = ['a', 'b', 'c', 'd', 'e'].map((name) => world.hello(name));
+  for (const link of links) world.feed({ kind: 'closed', link });
+  world.run(graceMs + 4_000);
+  // A standby is first: it waits, whatever free slots it sees.
+  const waiting = world.hello('d');
+  world.live(graceMs - 200, [waiting]);
+  expect(world.slots()).toEqual(['a', 'b', 'c']);
+  const back = ['a', 'b'].map((name) => world.hello(name));
+  // Who has not come by then has lost its place to one who has.
+  world.live(400, [waiting, ...back]);
+  expect(world.slots()).toEqual(['a', 'b', 'd']);
 });

@@ -9,7 +9,12 @@ export interface ChildExit {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** Turns a command into one that runs it somewhere: in another network namespace, under a limit. */
+export type Within = (command: string, args: readonly string[]) => readonly [string, readonly string[]];
+
 export interface ChildOptions {
+  /** Where it runs; here when absent. The program must keep the pid of what is spawned. */
+  readonly within?: Within | undefined;
   readonly cwd?: string;
   /** Added to (or, with undefined, taken out of) this process's environment. */
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -68,7 +73,8 @@ function describe(exit: ChildExit): string {
 
 /** Starts a program; it is ended at the latest when `later` runs. */
 export function startChild(later: Later, command: string, args: readonly string[], options: ChildOptions = {}): Child {
-  const child = spawn(command, args, {
+  const [program, argv] = options.within?.(command, args) ?? [command, args];
+  const child = spawn(program, argv, {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],

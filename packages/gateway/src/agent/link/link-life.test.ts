@@ -83,10 +83,22 @@ test('a router that is down is said once, whatever the number of attempts', () =
   expect(it.sayings()).toEqual(['unreachable', 'slot', 'lost']);
 });
 
-test('the first redial comes within 200 ms, later ones within 10 s, and a retry-after is obeyed', () => {
+test('who holds a slot redials within 3 s, so that dial and hello fit into the grace of the router', () => {
   const it = play();
   it.send({ kind: 'start' });
   it.admit();
+  it.pass(linkTimes.settledAfterMs);
+  for (let attempt = 0; attempt < 20; attempt++) {
+    it.lose(away, 0.999);
+    expect((linkWakeAtMs(it.state()) ?? 0) - it.now()).toBeLessThan(3_000);
+    it.wake();
+  }
+});
+
+test('the first redial comes within 200 ms, later ones within 10 s, and a retry-after is obeyed', () => {
+  const it = play();
+  it.send({ kind: 'start' });
+  it.admit({ kind: 'standby', position: 1, reason: 'full' });
   it.pass(linkTimes.settledAfterMs);
   it.lose(away, 0.999);
   const first = (linkWakeAtMs(it.state()) ?? 0) - it.now();
@@ -105,12 +117,13 @@ test('the first redial comes within 200 ms, later ones within 10 s, and a retry-
 test('an admission that does not last does not start the row of redials anew', () => {
   const it = play();
   it.send({ kind: 'start' });
+  const standby = { kind: 'standby', position: 1, reason: 'full' } as const;
   for (let round = 0; round < 8; round++) {
-    it.admit();
+    it.admit(standby);
     it.lose();
     it.wake(0.999);
   }
-  it.admit();
+  it.admit(standby);
   it.lose(away, 0.999);
   expect((linkWakeAtMs(it.state()) ?? 0) - it.now()).toBeGreaterThan(5_000);
 });

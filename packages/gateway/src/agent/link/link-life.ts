@@ -6,7 +6,8 @@ import { type ErrorCode, type MembershipView, PamError } from '@sallyport/protoc
  *     waiting → dialling → greeting → proving → admitted(slot | standby) → waiting → …          → stopped
  *
  * L1 a failure is said once: again only when its code changes or after something else was said.
- * L2 the first redial comes 0–200 ms after a loss, later ones after full jitter up to 10 s; a retry-after is obeyed.
+ * L2 the first redial comes 0–200 ms after a loss, later ones after full jitter up to 10 s, 3 s where a slot is held;
+ *    a retry-after is obeyed.
  * L3 no pong for twice S cuts the link; time in which this process did not run is not counted.
  * L4 events of a link that was replaced change nothing.
  * L5 a refusal that no waiting cures ends the program; once admitted, only the removal of the gateway or its keys does.
@@ -20,6 +21,8 @@ export const linkTimes = {
   firstRedialMs: 200,
   redialBaseMs: 400,
   redialMaxMs: 10_000,
+  /** The same for one that holds a slot: with its dial it fits into RG, in which the router keeps the slot. */
+  heldRedialMaxMs: 3_000,
   /** An admission shorter than this does not start the row of redials anew. */
   settledAfterMs: 1_000,
   /** A timer later than this was held up by a pause of this process. */
@@ -135,11 +138,10 @@ export function linkWakeAtMs(state: LinkState): number | null {
   }
 }
 
-function redialDelayMs(failures: number, error: PamError, random: number): number {
+function redialDelayMs(failures: number, isHeld: boolean, error: PamError, random: number): number {
+  const maxMs = isHeld ? linkTimes.heldRedialMaxMs : linkTimes.redialMaxMs;
   const ceiling =
-    failures <= 1
-      ? linkTimes.firstRedialMs
-      : Math.min(linkTimes.redialMaxMs, linkTimes.redialBaseMs * 2 ** Math.min(failures - 1, 10));
+    failures <= 1 ? linkTimes.firstRedialMs : Math.min(maxMs, linkTimes.redialBaseMs * 2 ** Math.min(failures - 1, 10));
   const asked = Number(error.detail['retryAfterMs'] ?? 0);
   const retryAfterMs = Number.isFinite(asked) ? Math.min(Math.max(asked, 0), 600_000) : 0;
   return retryAfterMs + random * ceiling;
@@ -186,7 +188,7 @@ function fail(
       ...spoken.state,
       failures,
       router: (state.router + 1) % settings.routers,
-      phase: { kind: 'waiting', untilMs: now.nowMs + redialDelayMs(failures, error, now.random) },
+      phase: { kind: 'waiting', untilMs: now.nowMs + redialDelayMs(failures, state.held !== null, error, now.random) },
     },
     effects: [cut, ...spoken.effects],
   };

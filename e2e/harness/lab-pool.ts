@@ -1,0 +1,69 @@
+import { type LabHost, type Later, type NetworkLab, startNetworkLab } from '@sallyport/testkit';
+import { type Installation, newInstallation, newMachine, withPool } from './installation.ts';
+import type { Instance } from './instance.ts';
+import { startTrafficTarget, startTrafficUser, type TrafficTarget, type TrafficUser, type UserEnd } from './traffic.ts';
+import type { Tunnel } from './tunnel.ts';
+
+/** An instance on a machine of its own. */
+export interface LabInstance {
+  readonly host: LabHost;
+  readonly instance: Instance;
+  readonly id: string;
+}
+
+/** Router, instances, target and user, each on a machine of its own in a network lab, with an open tunnel. */
+export interface LabPool {
+  readonly lab: NetworkLab;
+  readonly router: LabHost;
+  readonly installation: Installation;
+  readonly instances: readonly LabInstance[];
+  readonly target: TrafficTarget;
+  readonly targetHost: LabHost;
+  readonly user: TrafficUser;
+  readonly tunnel: Tunnel;
+  /** A short stream of 20 bytes each way: how it ended, and the instance that served it (undefined: none did). */
+  request(): Promise<UserEnd & { readonly by: LabInstance | undefined; readonly firstMs: number | null }>;
+  /** Connections the target has seen from this instance. */
+  seenFrom(instance: LabInstance): number;
+}
+
+/** One instance a name, all of them members. */
+export async function startLabPool(later: Later, names: readonly string[]): Promise<LabPool> {
+  const lab = startNetworkLab(later, ['router', 'user', 'target', ...names]);
+  const [router, targetHost, userHost] = [lab.host('router'), lab.host('target'), lab.host('user')];
+  const target = await startTrafficTarget(later, targetHost);
+  const installation = await newInstallation(later, [], { router, user: userHost });
+  const config = await withPool(installation, names.length, '10.77.0.0/24');
+  await newMachine(installation, 'web1', target);
+  const started = names.map((name) => {
+    const host = lab.host(name);
+    return { host, instance: installation.startInstance(name, config, { within: host.within }) };
+  });
+  const instances = await Promise.all(started.map(async (one) => ({ ...one, id: await one.instance.id() })));
+  const user = await startTrafficUser(later, userHost);
+  const tunnel = await installation.openTunnel('web1');
+  let requests = 0;
+  return {
+    lab,
+    router,
+    installation,
+    instances,
+    target,
+    targetHost,
+    user,
+    tunnel,
+    request: async () => {
+      requests += 1;
+      const id = `request-${requests}`;
+      const stream = user.open({ id, up: 20, down: 20, bytesPerSecond: 0 }, tunnel.port);
+      const end = await stream.ended();
+      const served = target.ended().find((one) => one.id === id);
+      return {
+        ...end,
+        firstMs: end.received > 0 ? await stream.first() : null,
+        by: instances.find(({ host }) => host.address === served?.from),
+      };
+    },
+    seenFrom: ({ host }) => target.accepted().filter((from) => from === host.address).length,
+  };
+}
