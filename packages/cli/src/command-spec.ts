@@ -165,6 +165,15 @@ export const topCommands: readonly CommandSpec[] = [
     flags: [kit, passwordStdin, saveKit, deviceLabel],
     load: async () => import('./commands/recover.ts'),
   },
+  {
+    name: 'ssh-config',
+    args: '[records...]',
+    about: 'print Host blocks, so that ssh, scp and ansible go through the pool',
+    more: 'Without records: every machine that tunnels may reach. A record is reached as TITLE.pam, where its title can be a host name and is the only one of its kind, and as UID.pam. Its host key is kept under its UID.',
+    flags: [{ flag: '--write <file>', about: 'write them to a file for Include; only a file of ours is replaced' }],
+    shows: true,
+    load: async () => import('./commands/ssh-config.ts'),
+  },
 ];
 
 /** Groups and their commands, in the order help shows them. */
@@ -180,7 +189,11 @@ export const groups: readonly GroupSpec[] = [
         more: 'Runs until Ctrl-C. --background returns when the listener accepts; --run gives the command PAM_TUNNEL_HOST and PAM_TUNNEL_PORT and exits with its code; --stdio carries one connection on standard input and output (ssh ProxyCommand).',
         flags: [
           { flag: '--host <address>', about: 'address to listen on (default 127.0.0.1)' },
-          { flag: '-p, --port <port>', about: 'port to listen on (default and 0: the first free one from 49152)' },
+          {
+            flag: '-p, --port <port>',
+            about:
+              'port to listen on; 0: the first free one from 49152 (default: what tunnel edit --local-port says, else 0)',
+          },
           { flag: '--target-host <host>', about: 'another host than the record’s; only where the record allows it' },
           { flag: '--target-port <port>', about: 'another port than the record’s; only where the record allows it' },
           { flag: '--foreground', about: 'stay in the foreground (default)' },
@@ -207,6 +220,31 @@ export const groups: readonly GroupSpec[] = [
         about: 'end a tunnel by its id, record or port',
         flags: [{ flag: '--all', about: 'end every tunnel of this profile' }],
         load: async () => import('./commands/tunnel-stop.ts'),
+      },
+      {
+        name: 'edit',
+        args: '<record>',
+        about: 'switch tunnels of a record on or off, and choose its local port; without a flag: show both',
+        more: 'The switch is sealed in the record for everybody: instances obey it, and the PAM configuration is its ceiling. The local port is kept in this profile, for this machine.',
+        flags: [
+          { flag: '--tunneling <switch>', about: 'allow tunnels', choices: onOffDefault },
+          { flag: '--local-port <port>', about: 'port tunnel start listens on here; none: any free one' },
+        ],
+        shows: true,
+        load: async () => import('./commands/tunnel-edit.ts'),
+      },
+      {
+        name: 'diagnose',
+        args: '<record>',
+        about: 'look at everything a tunnel stands on, step by step, by way of every instance',
+        more: 'Each step says ok, warning, failed or skipped, how long it took, and what to do. Every instance that may take a stream makes one connection to the target and breaks it at once; nothing is sent. The exit code is that of the first failure.',
+        flags: [
+          { flag: '--target-host <host>', about: 'another host than the record’s; only where the record allows it' },
+          { flag: '--target-port <port>', about: 'another port than the record’s; only where the record allows it' },
+          { flag: '--timeout <seconds>', about: 'for all of it, 1 to 3600 (default 60)' },
+        ],
+        shows: true,
+        load: async () => import('./commands/tunnel-diagnose.ts'),
       },
     ],
   },

@@ -26,6 +26,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+  // ssh ends its ProxyCommand with it, a terminal that closes ends everything with it: the router is still told.
+  process.on('SIGHUP', stop);
   try {
     const home = homeFolder(env);
     if (argv.length === 0) return showHelp(terminal);
@@ -57,6 +59,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   } finally {
     process.off('SIGINT', stop);
     process.off('SIGTERM', stop);
+    process.off('SIGHUP', stop);
   }
 }
 

@@ -24,8 +24,8 @@ function refusal(argv: readonly string[]): PamError {
 
 test('every command of this issue is there', () => {
   expect(leaves(program).map((one) => nameOf(one).replace('pam ', ''))).toEqual([
-    ...['setup', 'quickstart', 'login', 'logout', 'whoami', 'recover'],
-    ...['tunnel start', 'tunnel list', 'tunnel stop'],
+    ...['setup', 'quickstart', 'login', 'logout', 'whoami', 'recover', 'ssh-config'],
+    ...['tunnel start', 'tunnel list', 'tunnel stop', 'tunnel edit', 'tunnel diagnose'],
     ...['gateway new', 'gateway list', 'gateway info', 'gateway edit', 'gateway set-max-instances', 'gateway remove'],
     ...['app new', 'app list', 'app remove'],
     ...['config new', 'config list', 'config edit', 'config remove'],

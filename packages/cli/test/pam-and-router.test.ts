@@ -137,6 +137,46 @@ test('an edit keeps the rest, warns about credentials it cuts off, and earlier r
   });
 });
 
+test('tunnel edit seals the switch in the record, keeps the local port here, and says when the configuration forbids', async () => {
+  expect(await json(['tunnel', 'edit', 'web1'])).toMatchObject({
+    ...{ revision: 2, tunneling: 'default', config_tunneling: 'on', effective: 'on', local_port: null },
+  });
+  expect(await json(['tunnel', 'edit', 'web1', '--tunneling', 'off', '--local-port', '15022'])).toMatchObject({
+    ...{ revision: 3, tunneling: 'off', effective: 'off', local_port: 15_022 },
+  });
+  expect(await json(['record', 'get', 'web1'])).toMatchObject({ fields: { permissions: { tunneling: 'off' } } });
+  refused(await pam(['tunnel', 'start', 'web1']), 'PAM_PERMISSION_OFF');
+  await ok(['config', 'edit', 'net', '--tunneling', 'off']);
+  const stays = await pam(['tunnel', 'edit', 'web1', '--tunneling', 'on']);
+  expect(stays.stderr).toContain('the PAM configuration is the ceiling');
+  await ok(['config', 'edit', 'net', '--tunneling', 'on']);
+  expect(await json(['tunnel', 'edit', 'web1', '--local-port', 'none'])).toMatchObject({
+    ...{ revision: 4, effective: 'on', local_port: null },
+  });
+  refused(await pam(['tunnel', 'edit', 'web1', '--local-port', '0']), 'PAM_USAGE');
+  refused(await pam(['tunnel', 'edit', 'root', '--tunneling', 'on']), 'PAM_NOT_FOUND');
+});
+
+test('tunnel diagnose says step by step where it ends, and its exit code is that of the first failure', async () => {
+  const ran = await pam(['tunnel', 'diagnose', 'web1', '--format', 'json']);
+  const report = JSON.parse(ran.stdout) as { healthy: boolean; checks: { id: string; status: string; code: string }[] };
+  expect(report.checks.map((check) => `${check.id} ${check.status}`)).toEqual([
+    ...['profile ok', 'sign-in ok', 'name ok', 'port ok', 'key ok', 'api ok', 'clock ok', 'trust-log ok'],
+    ...['record ok', 'gateway failed', 'session skipped'],
+  ]);
+  expect(report.checks.find((check) => check.status === 'failed')?.code).toBe('PAM_POOL_NO_READY_INSTANCE');
+  expect(ran.code).toBe(errorCatalog.PAM_POOL_NO_READY_INSTANCE.exit);
+  const closed = await freePort();
+  const file = join(folder, 'home', 'profiles', 'default', 'profile.json');
+  const profile = readFileSync(file, 'utf8');
+  writeFileSync(file, profile.replace(`:${port}"`, `:${closed}"`));
+  const away = await pam(['tunnel', 'diagnose', 'web1']);
+  writeFileSync(file, profile);
+  expect(away.stdout).toMatch(/^failed +router port: no connection to .*ECONNREFUSED/m);
+  expect(away.stdout).toMatch(/^skipped +router key: not tried/m);
+  expect(away.code).toBe(errorCatalog.PAM_ROUTER_UNREACHABLE.exit);
+});
+
 test('what others depend on is not removed, nothing is removed unasked, and names are not guessed', async () => {
   refused(await pam(['gateway', 'remove', '-g', 'dc1', '--yes']), 'PAM_IN_USE');
   refused(await pam(['config', 'remove', 'net', '--yes']), 'PAM_IN_USE');

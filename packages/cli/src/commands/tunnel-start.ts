@@ -9,6 +9,7 @@ import { formatAddress } from '../api/address.ts';
 import type { Cli, Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
 import { readText, writeWhole } from '../profile/file-store.ts';
+import { openPreferredPorts } from '../profile/preferred-ports.ts';
 import { showJson } from '../terminal/show.ts';
 import { errorText, toPamError } from '../terminal/show-error.ts';
 import { withProgress } from '../terminal/progress.ts';
@@ -24,7 +25,7 @@ import { openVaultSession } from '../vault/open-session.ts';
 
 const flagsSchema = z.object({
   host: z.string().default('127.0.0.1'),
-  port: z.string().default('0'),
+  port: z.string().optional(),
   targetHost: z.string().min(1).max(253).optional(),
   targetPort: z.string().optional(),
   foreground: z.boolean().default(false),
@@ -50,7 +51,7 @@ export const run: Run = async (cli, args, rawFlags) => {
   const flags = readFlags(flagsSchema, rawFlags);
   const mode = chooseMode(flags);
   const record = argument(args, 0);
-  const port = readListenPort(flags.port);
+  const port = flags.port === undefined ? null : readListenPort(flags.port);
   const timeoutMs = readTimeout(flags.timeout);
   if (mode === 'background' && !flags.backgroundChild) return goToBackground(cli, record, flags, timeoutMs);
   if (!flags.backgroundChild) return carryOn(cli, record, flags, mode, port, timeoutMs);
@@ -69,7 +70,7 @@ async function carryOn(
   record: string,
   flags: Flags,
   mode: Mode,
-  port: number,
+  asked: number | null,
   timeoutMs: number,
 ): Promise<number | undefined> {
   const up = await withProgress(cli, 'opening the tunnel', async () => bringUp(cli, record, flags, timeoutMs));
@@ -78,8 +79,10 @@ async function carryOn(
   const id = newTunnelId();
   let server: Awaited<ReturnType<typeof listen>> | null = null;
   try {
-    if (mode !== 'stdio')
+    if (mode !== 'stdio') {
+      const port = asked ?? (await openPreferredPorts(up, cli).of(found.recordUid)) ?? 0;
       server = await listen(flags.host, port, tunnel.accept, async (taken) => tunnelOn(registry, taken));
+    }
     const entry = await describe(id, found, mode, flags.host, server?.port ?? 0, cli);
     await registry.add(entry);
     if (flags.pidFile !== undefined) await writeWhole(flags.pidFile, `${process.pid}\n`);
@@ -209,7 +212,8 @@ async function goToBackground(cli: Cli, record: string, flags: Flags, timeoutMs:
   const { folder, list } = openTunnelRegistry(store.folder);
   const argv = [
     ...['tunnel', 'start', record, '--profile', store.name, '--background', '--background-child'],
-    ...[`--host=${flags.host}`, `--port=${flags.port}`, `--timeout=${flags.timeout}`],
+    ...[`--host=${flags.host}`, `--timeout=${flags.timeout}`],
+    ...(flags.port === undefined ? [] : [`--port=${flags.port}`]),
     ...(flags.targetHost === undefined ? [] : [`--target-host=${flags.targetHost}`]),
     ...(flags.targetPort === undefined ? [] : [`--target-port=${flags.targetPort}`]),
     ...(flags.pidFile === undefined ? [] : [`--pid-file=${flags.pidFile}`]),

@@ -17,7 +17,8 @@ export interface Routed {
   connect(answered: () => void, signal: AbortSignal): Promise<ConnectResult>;
 }
 
-type ConnectResult =
+/** What connecting to one instance came to. */
+export type ConnectResult =
   | { readonly kind: 'opened'; readonly stream: OpenedStream }
   | {
       readonly kind: 'refused';

@@ -31,7 +31,7 @@ import { type Address, parseAddress } from '../api/address.ts';
 import type { SignedIn } from '../person/signed-in.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import { freshUid } from '../vault/vault.ts';
-import { openStream, type Routed } from './stream-opener.ts';
+import { type ConnectResult, openStream, type Routed } from './stream-opener.ts';
 
 /** What a tunnel reaches, from opened and checked facts. */
 export interface TunnelTarget {
@@ -43,6 +43,11 @@ export interface TunnelTarget {
   readonly supplied: StreamOptions | null;
 }
 
+/** Steps of one attempt, in order: dispatched to this instance, leg matched, TLS, its first frame, dialling. */
+export type AttemptStep =
+  | { readonly kind: 'dispatched'; readonly instance: InstanceId }
+  | { readonly kind: 'leg' | 'handshake' | 'ready' | 'dialing' };
+
 /**
  * One tunnel at the router: a session key, a session, and its streams. Every stream carries a request of its own, signed
  * by this device, so that it takes its own turn in the pool and outlives nothing.
@@ -53,6 +58,11 @@ export interface TunnelTarget {
 export interface TunnelSession {
   /** Opens one stream. The error is what the user should see. */
   open(signal: AbortSignal): Promise<{ readonly stream: StreamId; readonly opened: OpenedStream }>;
+  /**
+   * One attempt at an instance outside `not`, without any retry: for looking, not for use. Each step is told when it is
+   * done; the caller forgets the stream. Throws the PamError of the step that failed.
+   */
+  attempt(not: readonly InstanceId[], told: (step: AttemptStep) => void, signal: AbortSignal): Promise<ConnectResult>;
   /** Keeps the session alive; answers why the tunnel must end, or null. */
   touch(): Promise<PamError | null>;
   /** Tells the router; best effort. */
@@ -118,15 +128,17 @@ export async function startTunnelSession(
   };
 
   const routeWith =
-    (own: SessionId, request: string, hash: string) =>
+    (own: SessionId, request: string, hash: string, told: (step: AttemptStep) => void = () => undefined) =>
     async (stream: StreamId, not: readonly InstanceId[]): Promise<Routed> => {
       const routed = await client.call(routeStream, { params: { id: own }, body: { stream, request, not: [...not] } });
+      told({ kind: 'dispatched', instance: routed.instance });
       const address: Address = routed.address === undefined ? routerAddress : parseAddress(routed.address);
       return {
         instance: routed.instance,
         probe: routed.probe === true,
         connect: async (answered, signal) => {
           const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(routed.ticket), signal });
+          told({ kind: 'leg' });
           return openClientStream({
             leg,
             context,
@@ -135,6 +147,7 @@ export async function startTunnelSession(
             verifyInstance: async (der) => verifyInstance(der, routed.instance),
             approveReady: async (ready) => approveReady(ready, hash),
             onProgress: (step) => {
+              told({ kind: step });
               if (step === 'ready') answered();
             },
           });
@@ -184,6 +197,13 @@ export async function startTunnelSession(
         if (reason.code === 'PAM_SESSION_ENDED' || isGone(reason, own)) return openOnce(await replace(own), signal);
         throw reason;
       }
+    },
+    attempt: async (not, told, signal) => {
+      const stream = streamIdSchema.parse(freshUid());
+      const request = await sign(stream, session);
+      const route = routeWith(session, request, await requestHash(request), told);
+      const routed = await route(stream, not);
+      return routed.connect(() => undefined, signal);
     },
     touch: async () => {
       const own = session;

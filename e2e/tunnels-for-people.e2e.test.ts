@@ -1,0 +1,102 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createCleanup, freePort, requireTarget, runChild, startSshd } from '@sallyport/testkit';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
+import { until, patience } from './harness/until.ts';
+
+vi.setConfig(patience);
+
+const cleanup = createCleanup();
+const missing = [requireTarget('sshd'), requireTarget('ssh')].find((one) => one.isMissing);
+if (missing) console.info(`skipped: tunnels for people: ${missing.reason}`);
+
+let installation: Installation;
+let sshd: Awaited<ReturnType<typeof startSshd>>;
+let planted: string;
+
+beforeAll(async () => {
+  if (missing) return;
+  sshd = await startSshd(cleanup.later);
+  installation = await newInstallation(cleanup.later);
+  planted = join(installation.folder, 'planted');
+  const config = await withPool(installation);
+  await newMachine(installation, 'shell', sshd);
+  await newMachine(installation, `x\nProxyCommand touch ${planted}\nHost *`, sshd);
+  const instances = ['one', 'two'].map((name) => installation.startInstance(name, config));
+  await Promise.all(instances.map((instance) => instance.id()));
+});
+afterAll(() => cleanup.run());
+
+/** What a user has in ssh_config beside our file: keys, and a known_hosts of the test's own. */
+function userOptions(knownHosts: string): readonly string[] {
+  const own = sshd.clientOptions().filter((one) => one.startsWith('IdentityFile='));
+  const options = [
+    ...own,
+    ...['IdentitiesOnly=yes', 'BatchMode=yes', 'StrictHostKeyChecking=accept-new', 'ConnectTimeout=20'],
+    ...[`UserKnownHostsFile=${knownHosts}`, 'GlobalKnownHostsFile=/dev/null'],
+  ];
+  return options.flatMap((option) => ['-o', option]);
+}
+
+test.skipIf(missing !== undefined)(
+  'ssh goes through the pool with the file of pam ssh-config, hostile titles or not',
+  async () => {
+    const [file, knownHosts] = [join(installation.folder, 'ssh.conf'), join(installation.folder, 'known')];
+    const written = (await installation.json(['ssh-config', '--write', file])) as {
+      hosts: { record_uid: string; aliases: string[] }[];
+    };
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const shell = written.hosts.find((host) => host.aliases.includes('shell.pam'));
+    const hostile = written.hosts.find((host) => host !== shell);
+    expect(hostile?.aliases).toEqual([`${hostile?.record_uid}.pam`]);
+    for (const name of ['shell.pam', hostile?.aliases[0] ?? '']) {
+      const args = ['-F', file, ...userOptions(knownHosts), `${sshd.user}@${name}`, 'echo through the pool; exit 7'];
+      expect(await runChild('ssh', args)).toMatchObject({ code: 7, stdout: 'through the pool\n' });
+    }
+    expect(existsSync(planted)).toBe(false);
+    const known = readFileSync(knownHosts, 'utf8');
+    // ssh writes names of hosts in small letters.
+    for (const host of written.hosts) expect(known).toContain(host.record_uid.toLowerCase());
+    await installation.pam(['ssh-config', 'shell', '--write', file]);
+    writeFileSync(file, 'Host mine\n');
+    expect((await installation.pam(['ssh-config', '--write', file], { code: 4 })).stderr).toContain('PAM_CONFLICT');
+  },
+);
+
+test.skipIf(missing !== undefined)(
+  'diagnose reaches the target by way of every instance and leaves no stream behind',
+  async () => {
+    const report = (await installation.json(['tunnel', 'diagnose', 'shell'])) as {
+      healthy: boolean;
+      checks: { id: string; status: string; text: string }[];
+    };
+    expect(report.healthy).toBe(true);
+    const instances = report.checks.filter((check) => check.id.startsWith('instance '));
+    expect(instances.map((check) => check.status)).toEqual(['ok', 'ok']);
+    expect(new Set(instances.map((check) => check.id)).size).toBe(2);
+    await until('nothing runs any more', async () => {
+      const { sessions } = (await installation.json(['session', 'list'])) as { sessions: unknown[] };
+      return sessions.length === 0 ? true : undefined;
+    });
+  },
+);
+
+test.skipIf(missing !== undefined)('diagnose tells the target’s own word for each instance', async () => {
+  await newMachine(installation, 'closed', { host: '127.0.0.1', port: await freePort() });
+  const run = await installation.pam(['tunnel', 'diagnose', 'closed'], { code: 1 });
+  expect(run.stdout.match(/^failed +instance .*target: .*refused the connection/gm)).toHaveLength(2);
+  expect(run.stdout).toContain('(PAM_TARGET_REFUSED)');
+});
+
+test.skipIf(missing !== undefined)(
+  'a tunnel listens on the port that tunnel edit chose, and says who holds it when it is taken',
+  async () => {
+    const port = await freePort();
+    await installation.pam(['tunnel', 'edit', 'shell', '--local-port', String(port)]);
+    const tunnel = await installation.openTunnel('shell');
+    expect(tunnel.port).toBe(port);
+    const second = await installation.pam(['tunnel', 'start', 'shell'], { code: 4 });
+    expect(second.stderr).toMatch(new RegExp(`port ${port} .* is taken by tunnel .*shell`));
+  },
+);
