@@ -1,8 +1,9 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createCleanup, freePort, requireTarget, runChild, startSshd } from '@sallyport/testkit';
+import { createConnection } from 'node:net';
+import { createCleanup, echo, freePort, requireTarget, runChild, startSshd, startTcpTarget } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
+import { type Installation, newInstallation, newMachine, ownersPassword, withPool } from './harness/installation.ts';
 import { until, patience } from './harness/until.ts';
 
 vi.setConfig(patience);
@@ -98,5 +99,52 @@ test.skipIf(missing !== undefined)(
     expect(tunnel.port).toBe(port);
     const second = await installation.pam(['tunnel', 'start', 'shell'], { code: 4 });
     expect(second.stderr).toMatch(new RegExp(`port ${port} .* is taken by tunnel .*shell`));
+  },
+);
+
+/** What one connection through a tunnel comes to. */
+async function talk(port: number): Promise<'answered' | 'broken'> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ host: '127.0.0.1', port }, () => socket.write('hello'));
+    socket.once('data', () => {
+      socket.destroy();
+      resolve('answered');
+    });
+    socket.once('error', () => resolve('broken'));
+    socket.once('end', () => resolve('broken'));
+  });
+}
+
+test.skipIf(missing !== undefined)(
+  'a background tunnel outlives its sign-in, refuses meanwhile, and goes on after the next login',
+  async () => {
+    const target = await startTcpTarget(cleanup.later, echo);
+    await newMachine(installation, 'echo', target);
+    const started = (await installation.json(['tunnel', 'start', 'echo', '--background'])) as {
+      port: number;
+      log: string;
+    };
+    cleanup.later(async () => void (await installation.pam(['tunnel', 'stop', '--all'], { code: null })));
+    const state = async () => {
+      const { tunnels } = (await installation.json(['tunnel', 'list'])) as {
+        tunnels: { port: number; state: string }[];
+      };
+      return tunnels.find((one) => one.port === started.port)?.state;
+    };
+    expect(await talk(started.port)).toBe('answered');
+    await installation.pam(['logout']);
+    expect(await talk(started.port)).toBe('broken');
+    await until('the tunnel is called signed out', async () => (await state()) === 'signed-out');
+    for (let n = 0; n < 20; n++) expect(await talk(started.port)).toBe('broken');
+    await installation.pam(['login', '--kit', installation.kitFile, '--password-stdin'], {
+      input: `${ownersPassword}\n`,
+    });
+    await until('the tunnel goes on', async () => (await talk(started.port)) === 'answered');
+    await until('the tunnel is called ready', async () => (await state()) === 'ready');
+    const log = readFileSync(started.log, 'utf8');
+    expect(log.match(/signed out: the sign-in of this tunnel is over/g)).toHaveLength(1);
+    expect(log.match(/signed in again: the tunnel goes on/g)).toHaveLength(1);
+    // Twenty connections and more were refused; each cause is said once.
+    expect(log.match(/PAM_NOT_SIGNED_IN/g)?.length).toBeLessThanOrEqual(3);
   },
 );

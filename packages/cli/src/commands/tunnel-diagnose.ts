@@ -89,7 +89,8 @@ async function checkTunnel(
     return `instance ${instance}${host === undefined ? '' : ` (${host})`}`;
   };
   try {
-    const tried = await checkInstances(list, { clock: cli.clock, life: cli.signal, title }, tunnel);
+    const ready = members.filter((one) => one.state === 'ready').map((one) => one.instanceId);
+    const tried = await checkInstances(list, { clock: cli.clock, life: cli.signal, title, ready }, tunnel);
     addUntried(list, members, tried);
   } finally {
     await endOf(cli, tunnel);

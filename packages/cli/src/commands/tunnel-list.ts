@@ -2,7 +2,7 @@ import type { Run } from '../cli.ts';
 import { formatAddress } from '../api/address.ts';
 import { openProfile } from '../person/signed-in.ts';
 import { ageText, isoTime, showJson, showTable } from '../terminal/show.ts';
-import { openTunnelRegistry } from '../tunnel/registry.ts';
+import { openTunnelRegistry, type TunnelState } from '../tunnel/registry.ts';
 
 /** `pam tunnel list`: tunnels of this machine and profile that run now; needs neither sign-in nor router. */
 export const run: Run = async (cli) => {
@@ -20,6 +20,9 @@ export const run: Run = async (cli) => {
         target: one.target,
         gateway_name: one.gatewayTitle,
         mode: one.mode,
+        state: one.state.kind,
+        state_since: isoTime(one.state.sinceMs),
+        streams: one.state.streams,
         started_on: isoTime(one.startedAtMs),
         log: one.log,
       })),
@@ -30,7 +33,7 @@ export const run: Run = async (cli) => {
   else {
     showTable(
       cli.terminal,
-      ['id', 'local', 'record', 'target', 'gateway', 'mode', 'pid', 'up'],
+      ['id', 'local', 'record', 'target', 'gateway', 'mode', 'state', 'streams', 'pid', 'up'],
       tunnels.map((one) => [
         one.id,
         one.mode === 'stdio' ? 'stdio' : formatAddress(one),
@@ -38,6 +41,8 @@ export const run: Run = async (cli) => {
         one.target,
         one.gatewayTitle,
         one.mode,
+        stateText(one.state, cli.clock.nowMs()),
+        one.state.streams,
         one.pid,
         ageText(cli.clock.nowMs() - one.startedAtMs),
       ]),
@@ -45,3 +50,9 @@ export const run: Run = async (cli) => {
   }
   return undefined;
 };
+
+/** `ready`, `signed out for 3 min`, `router away for 12 s`. */
+function stateText(state: TunnelState, nowMs: number): string {
+  const word = state.kind.replace('-', ' ');
+  return state.sinceMs === null ? word : `${word} for ${ageText(nowMs - state.sinceMs)}`;
+}

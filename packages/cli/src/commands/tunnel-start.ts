@@ -18,7 +18,9 @@ import { type FoundTarget, findTarget } from '../tunnel/find-target.ts';
 import { listen } from '../tunnel/listener.ts';
 import { processStart } from '../tunnel/process-identity.ts';
 import { newTunnelId, openTunnelRegistry, type TunnelEntry, type TunnelRegistry } from '../tunnel/registry.ts';
+import { keepSignedIn } from '../tunnel/keep-signed-in.ts';
 import { type RunningTunnel, runTunnel } from '../tunnel/run-tunnel.ts';
+import { createStateWriter } from '../tunnel/state-writer.ts';
 import { startTunnelSession } from '../tunnel/tunnel-session.ts';
 import { openProfile } from '../person/signed-in.ts';
 import { openVaultSession } from '../vault/open-session.ts';
@@ -74,7 +76,7 @@ async function carryOn(
   timeoutMs: number,
 ): Promise<number | undefined> {
   const up = await withProgress(cli, 'opening the tunnel', async () => bringUp(cli, record, flags, timeoutMs));
-  const { found, tunnel, close } = up;
+  const { found, tunnel, states } = up;
   const registry = openTunnelRegistry(up.folder);
   const id = newTunnelId();
   let server: Awaited<ReturnType<typeof listen>> | null = null;
@@ -85,13 +87,14 @@ async function carryOn(
     }
     const entry = await describe(id, found, mode, flags.host, server?.port ?? 0, cli);
     await registry.add(entry);
+    states.write(async (state) => registry.add({ ...entry, state }));
     if (flags.pidFile !== undefined) await writeWhole(flags.pidFile, `${process.pid}\n`);
     await announce(cli, entry, found, mode);
     return await untilEnd(cli, flags, mode, tunnel, entry);
   } finally {
     server?.server.close();
     await tunnel.stop();
-    close();
+    await states.end();
     await registry.remove(id);
     if (flags.pidFile !== undefined) await removePidFile(flags.pidFile);
   }
@@ -109,11 +112,25 @@ async function bringUp(cli: Cli, record: string, flags: Flags, timeoutMs: number
   );
   const interrupt = () => late.reject(new PamError('PAM_INTERRUPTED', 'interrupted'));
   cli.signal.addEventListener('abort', interrupt, { once: true });
-  const work = async () => {
+  const open = async (name: string) => {
     const session = await openVaultSession({ ...cli, signal: life.signal });
-    const found = await findTarget(session, record, { host: flags.targetHost, port: flags.targetPort });
-    const tunnel = runTunnel(cli, await startTunnelSession({ clock: cli.clock, signedIn: session }, found.target));
-    return { found, tunnel, folder: session.store.folder, close: () => session.close() };
+    try {
+      const found = await findTarget(session, name, { host: flags.targetHost, port: flags.targetPort });
+      return {
+        session,
+        found,
+        tunnel: await startTunnelSession({ clock: cli.clock, signedIn: session }, found.target),
+      };
+    } catch (reason) {
+      session.close();
+      throw reason;
+    }
+  };
+  const work = async () => {
+    const first = await open(record);
+    const states = createStateWriter();
+    const tunnel = runTunnel(cli, await keepSignedIn(cli, first, open, states.changed));
+    return { found: first.found, tunnel, folder: first.session.store.folder, states };
   };
   try {
     return await Promise.race([work(), late.promise]);
@@ -186,6 +203,8 @@ async function runCommand(cli: Cli, command: string, entry: TunnelEntry): Promis
 }
 
 async function carryStdio(tunnel: RunningTunnel): Promise<number> {
+  // Elsewhere a reader that left ends the program at once; here the router is told first.
+  process.stdout.removeAllListeners('error');
   const local = Duplex.from({ readable: process.stdin, writable: process.stdout });
   const error = await tunnel.carry(local, new AbortController().signal);
   if (error !== null) throw error;
@@ -269,6 +288,7 @@ async function describe(
     mode,
     startedAtMs: cli.clock.nowMs(),
     log: cli.env['SALLYPORT_TUNNEL_LOG'] ?? null,
+    state: { kind: 'ready', sinceMs: null, streams: 0 },
   };
 }
 

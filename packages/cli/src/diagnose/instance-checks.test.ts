@@ -33,7 +33,7 @@ async function look(ends: readonly ('opens' | PamError)[]) {
   const life = new AbortController().signal;
   const list = createChecklist(createFakeClock(), life, () => undefined);
   const parts = pool(ends);
-  const deps = { clock: createFakeClock(), life, title: (one: InstanceId) => one };
+  const deps = { clock: createFakeClock(), life, title: (one: InstanceId) => one, ready: [...ends.keys()].map(id) };
   const tried = await checkInstances(list, deps, parts);
   return { list, tried, seen: parts.seen };
 }
@@ -67,7 +67,7 @@ test('a router that gives the same instance for ever does not keep the diagnosis
   const list = createChecklist(createFakeClock(), life, () => undefined);
   const one = pool(['opens']);
   const attempt: TunnelSession['attempt'] = (_, told, signal) => one.attempt([], told, signal);
-  await checkInstances(list, { clock: createFakeClock(), life, title: String }, { attempt });
+  await checkInstances(list, { clock: createFakeClock(), life, title: String, ready: [id(0), id(1)] }, { attempt });
   expect(list.checks).toHaveLength(1);
   expect(one.seen).toEqual({ opened: 2, forgotten: 2 });
 });

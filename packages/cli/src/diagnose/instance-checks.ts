@@ -25,11 +25,18 @@ const stageWords: Readonly<Record<Stage, string>> = {
  */
 export async function checkInstances(
   list: Checklist,
-  deps: { readonly clock: Clock; readonly life: AbortSignal; readonly title: (instance: InstanceId) => string },
+  deps: {
+    readonly clock: Clock;
+    readonly life: AbortSignal;
+    readonly title: (instance: InstanceId) => string;
+    /** Ids of members the router calls ready: once all were tried, nobody else is asked for. */
+    readonly ready: readonly string[];
+  },
   session: Pick<TunnelSession, 'attempt'>,
 ): Promise<readonly InstanceId[]> {
   const tried: InstanceId[] = [];
-  while (tried.length < mostInstances && !deps.life.aborted) {
+  const isLeft = () => tried.length === 0 || deps.ready.some((id) => !tried.some((one) => one === id));
+  while (isLeft() && tried.length < mostInstances && !deps.life.aborted) {
     const outcome = await tryOne(deps, session, tried);
     if (outcome.instance === null) {
       const isEnd = outcome.error?.code === 'PAM_POOL_NO_READY_INSTANCE' && tried.length > 0;

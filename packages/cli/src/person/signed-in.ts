@@ -48,8 +48,6 @@ export interface SignedIn {
   readonly client: RouterClient;
   readonly chain: ActorChain;
   readonly log: TrustLog;
-  /** Takes over a sign-in made meanwhile by another process of this profile; false when there is none. */
-  renew(): Promise<boolean>;
 }
 
 /** The profile a command works with: asked for, else current, else `default`. */
@@ -89,7 +87,7 @@ export async function openSignedIn(cli: Cli, transport?: Transport): Promise<Sig
   }
   const device = await fromDeviceFile(deviceFile);
   const person = await unsealPersonKeys(signIn.keys, device.rest);
-  let token = signIn.accessToken;
+  const token = signIn.accessToken;
   const client = createRouterClient({
     transport: transport ?? pinnedTransport(parseAddress(profile.router), profile.pins, cli),
     clock: cli.clock,
@@ -109,13 +107,7 @@ export async function openSignedIn(cli: Cli, transport?: Transport): Promise<Sig
   });
   await log.sync();
   const chain = createActorChain({ client, store, device: device.key, clock: cli.clock });
-  const renew = async () => {
-    const fresh = await store.readSignIn();
-    if (fresh === null || fresh.accessToken === token) return false;
-    token = fresh.accessToken;
-    return true;
-  };
-  return { profile, store, device, person, expiresAtMs: signIn.expiresAtMs, client, chain, log, renew };
+  return { profile, store, device, person, expiresAtMs: signIn.expiresAtMs, client, chain, log };
 }
 
 /** A number in 0..1 from the secret source: good enough for spreading retries, and needs no other source of chance. */

@@ -42,6 +42,7 @@ const entry = (pid: number, start: string, port = 49_152): TunnelEntry => ({
   mode: 'background',
   startedAtMs: 1,
   log: null,
+  state: { kind: 'ready', sinceMs: null, streams: 0 },
 });
 
 async function fakeCli() {

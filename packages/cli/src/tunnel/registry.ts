@@ -5,6 +5,15 @@ import { z } from 'zod';
 import { makePrivateFolder, readText, writeWhole } from '../profile/file-store.ts';
 import { isSameProcess } from './process-identity.ts';
 
+const stateSchema = z.strictObject({
+  kind: z.enum(['ready', 'signed-out', 'router-away']),
+  /** Since when it is not ready. */
+  sinceMs: z.int().nullable(),
+  streams: z.int().min(0),
+});
+/** What a tunnel says of itself while it runs. */
+export type TunnelState = z.infer<typeof stateSchema>;
+
 const entrySchema = z.strictObject({
   v: z.literal(1),
   id: z.string().regex(/^[\w-]{8}$/),
@@ -20,6 +29,8 @@ const entrySchema = z.strictObject({
   mode: z.enum(['foreground', 'background', 'run', 'stdio']),
   startedAtMs: z.int(),
   log: z.string().max(4_096).nullable(),
+  /** Absent in entries of earlier versions. */
+  state: stateSchema.default({ kind: 'ready', sinceMs: null, streams: 0 }),
 });
 /** One running tunnel of this profile on this machine. */
 export type TunnelEntry = z.infer<typeof entrySchema>;

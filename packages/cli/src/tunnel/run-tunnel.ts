@@ -3,15 +3,24 @@ import type { Duplex } from 'node:stream';
 import { PamError } from '@sallyport/protocol';
 import type { Cli } from '../cli.ts';
 import { plain } from '../terminal/terminal.ts';
+import { failed, type FailureLine, failureLogLimits, newFailureLog, remind } from './failure-log.ts';
+import type { TunnelState } from './registry.ts';
+import {
+  type Kept,
+  newTunnelLife,
+  stepTunnelLife,
+  type TunnelLifeEffect,
+  type TunnelLifeEvent,
+  tunnelWakeAtMs,
+} from './tunnel-life.ts';
 import type { TunnelSession } from './tunnel-session.ts';
 
-const touchEveryMs = 30_000;
 /** How long streams are given to reset their ends when the tunnel stops. */
 const stopWithinMs = 2_000;
 
 /** A tunnel that carries connections. `ended` resolves with why it ended by itself; never rejects. */
 export interface RunningTunnel {
-  /** Carries one local connection; failures are printed once and reset the socket. */
+  /** Carries one local connection; failures are printed, once per cause, and reset the socket. */
   accept(socket: Socket): void;
   /** Carries one Duplex and answers how it ended. `opening` gives up while the stream is not open yet. */
   carry(local: Duplex, opening: AbortSignal): Promise<PamError | null>;
@@ -19,29 +28,135 @@ export interface RunningTunnel {
   stop(): Promise<void>;
 }
 
-export function runTunnel(cli: Pick<Cli, 'clock' | 'terminal'>, session: TunnelSession): RunningTunnel {
+/** A session together with the sign-in it stands on. */
+export interface SignedTunnel {
+  readonly session: TunnelSession;
+  /** Wall time, Unix milliseconds. */
+  readonly signInEndsAtMs: number;
+  close(): void;
+}
+
+export interface TunnelParts {
+  readonly first: SignedTunnel;
+  /** Whether the profile has a sign-in that is not the one in use and not over. Reads files only. */
+  looks(): Promise<boolean>;
+  /** Opens everything anew with the profile's sign-in: log, record, permissions, session. */
+  renew(): Promise<SignedTunnel>;
+  /** State or number of streams changed. */
+  changed(state: TunnelState): void;
+  /** 0 to 1; spreads what is tried again. */
+  readonly jitter: () => number;
+}
+
+/** Does what `stepTunnelLife` decides, for one tunnel. */
+export function runTunnel(cli: Pick<Cli, 'clock' | 'terminal'>, parts: TunnelParts): RunningTunnel {
+  const { clock } = cli;
   const all = new AbortController();
   const running = new Set<Promise<void>>();
   const ended = Promise.withResolvers<PamError>();
-  let cancelTouch: () => void = () => undefined;
+  const waiting = new Map<number, Socket>();
+  const now = () => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs(), random: parts.jitter() });
+  let current = parts.first;
+  let life = newTunnelLife(current.signInEndsAtMs, now());
+  let failures = newFailureLog;
+  let nextId = 0;
+  let cancelWake: () => void = () => undefined;
+  let cancelRemind: () => void = () => undefined;
 
-  const keep = async (): Promise<PamError | null> => {
-    try {
-      return await session.touch();
-    } catch (reason) {
-      if (reason instanceof Error) return null;
-      throw reason;
+  const send = (event: TunnelLifeEvent): void => {
+    if (all.signal.aborted) return;
+    const before = life.phase.kind;
+    const step = stepTunnelLife(life, event, now());
+    life = step.state;
+    for (const effect of step.effects) act(effect);
+    if (life.phase.kind !== before) tellState();
+    cancelWake();
+    const wakeAtMs = tunnelWakeAtMs(life);
+    if (wakeAtMs === null || life.over || all.signal.aborted) return;
+    cancelWake = clock.after(Math.max(0, wakeAtMs - clock.monotonicMs()), () => send({ kind: 'tick' }), { idle: true });
+  };
+  const act = (effect: TunnelLifeEffect): void => {
+    switch (effect.kind) {
+      case 'carry':
+        return carryAccepted(effect.id);
+      case 'refuse':
+        return refuse(effect.id);
+      case 'touch':
+        void touch().then((result) => send({ kind: 'touched', result }));
+        return;
+      case 'look':
+        void look().then((found) => send({ kind: 'looked', found }));
+        return;
+      case 'renew':
+        void renew().then((result) => send({ kind: 'renewed', result, signInEndsAtMs: current.signInEndsAtMs }));
+        return;
+      case 'say':
+        cli.terminal.err(`${isoText(clock.nowMs())} ${sayings[effect.what]}\n`);
+        return;
+      case 'end':
+        ended.resolve(effect.error);
+        return;
+      default:
+        effect satisfies never;
     }
   };
-  const touch = async () => {
-    const over = await keep();
-    if (over !== null) ended.resolve(over);
-    else if (!all.signal.aborted) schedule();
+  const tellState = () => {
+    const { phase } = life;
+    const kind = phase.kind === 'checking' ? 'ready' : phase.kind;
+    parts.changed({ kind, sinceMs: 'sinceMs' in phase ? phase.sinceMs : null, streams: running.size });
   };
-  const schedule = () => {
-    cancelTouch = cli.clock.after(touchEveryMs, () => void touch(), { idle: true });
+
+  const touch = async (): Promise<Kept> => {
+    try {
+      return await current.session.touch();
+    } catch (reason) {
+      return keptOf(reason);
+    }
   };
-  schedule();
+  const look = async (): Promise<boolean> => {
+    try {
+      return await parts.looks();
+    } catch (reason) {
+      // A file that is being replaced or damaged now may be whole in two seconds.
+      say('look', reason);
+      return false;
+    }
+  };
+  const renew = async (): Promise<Kept> => {
+    try {
+      const next = await parts.renew();
+      const old = current;
+      current = next;
+      // Its streams run on over sockets of their own; only calls to the router end.
+      old.close();
+      return { kind: 'ok' };
+    } catch (reason) {
+      return keptOf(reason);
+    }
+  };
+
+  const say = (who: string, reason: unknown): void => {
+    const error = PamError.from(reason, 'PAM_INTERNAL', reason instanceof Error ? reason.message : 'it failed');
+    const text = `${who}: ${plain(error.message)}; ${plain(error.remedy)} (${error.code})`;
+    const step = failed(failures, { key: `${error.code} ${error.message}`, text }, clock.monotonicMs());
+    failures = step.state;
+    printLines(cli, step.lines);
+    scheduleRemind();
+  };
+  const scheduleRemind = () => {
+    cancelRemind();
+    if (failures.causes.length === 0) return;
+    cancelRemind = clock.after(
+      failureLogLimits.everyMs,
+      () => {
+        const step = remind(failures, clock.monotonicMs());
+        failures = step.state;
+        printLines(cli, step.lines);
+        scheduleRemind();
+      },
+      { idle: true },
+    );
+  };
 
   const carry = async (local: Duplex, opening: AbortSignal): Promise<PamError | null> => {
     const own = new AbortController();
@@ -52,7 +167,7 @@ export function runTunnel(cli: Pick<Cli, 'clock' | 'terminal'>, session: TunnelS
     if (all.signal.aborted) stop();
     if (opening.aborted) leave();
     try {
-      const { opened } = await session.open(own.signal);
+      const { opened } = await current.session.open(own.signal);
       opening.removeEventListener('abort', leave);
       const outcome = await opened.splice(local, own.signal);
       return outcome.error;
@@ -64,33 +179,108 @@ export function runTunnel(cli: Pick<Cli, 'clock' | 'terminal'>, session: TunnelS
     }
   };
 
-  const acceptOne = async (socket: Socket): Promise<void> => {
-    const from = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`;
+  const carryAccepted = (id: number): void => {
+    const socket = waiting.get(id);
+    waiting.delete(id);
+    if (socket === undefined || socket.destroyed) return;
+    const work = carryOne(socket).finally(() => {
+      running.delete(work);
+      tellState();
+    });
+    running.add(work);
+    tellState();
+  };
+  const carryOne = async (socket: Socket): Promise<void> => {
+    const from = nameOf(socket);
     const gone = new AbortController();
-    const leave = () => gone.abort();
-    socket.on('error', leave);
-    socket.on('close', leave);
+    socket.on('close', () => gone.abort());
     const error = await carry(socket, gone.signal);
     if (error === null) return;
     if (!socket.destroyed) socket.resetAndDestroy();
     if (error.code === 'PAM_INTERRUPTED') return;
-    cli.terminal.err(`connection from ${from}: ${plain(error.message)}; ${plain(error.remedy)} (${error.code})\n`);
+    say(`connection from ${from}`, error);
+    if (error.code === 'PAM_NOT_SIGNED_IN') send({ kind: 'signed-out' });
+  };
+  const refuse = (id: number): void => {
+    const socket = waiting.get(id);
+    waiting.delete(id);
+    if (socket === undefined) return;
+    const from = nameOf(socket);
+    if (!socket.destroyed) socket.resetAndDestroy();
+    if (life.phase.kind === 'signed-out')
+      say(`connection from ${from}`, new PamError('PAM_NOT_SIGNED_IN', 'refused: the sign-in is over'));
   };
 
+  send({ kind: 'tick' });
   return {
     accept: (socket) => {
-      const work = acceptOne(socket).finally(() => running.delete(work));
-      running.add(work);
+      const id = nextId++;
+      socket.on('error', () => socket.destroy());
+      waiting.set(id, socket);
+      send({ kind: 'connection', id });
     },
     carry,
     ended: ended.promise,
     stop: async () => {
       all.abort();
-      cancelTouch();
+      cancelWake();
+      cancelRemind();
+      for (const socket of waiting.values()) socket.resetAndDestroy();
+      waiting.clear();
       await within(cli, Promise.allSettled([...running]));
-      await within(cli, Promise.allSettled([session.end()]));
+      await within(cli, Promise.allSettled([current.session.end()]));
+      current.close();
     },
   };
+}
+
+const sayings = {
+  'signed-out':
+    'signed out: the sign-in of this tunnel is over. New connections are refused until pam login; the tunnel then goes on by itself.',
+  'signed-in': 'signed in again: the tunnel goes on.',
+  'router-away': 'the router cannot be reached: trying until it answers.',
+  'router-back': 'the router answers again.',
+} as const;
+
+/** What an error of keeping the tunnel means for it. Anything that waiting or signing in does not cure ends it. */
+function keptOf(reason: unknown): Kept {
+  const error = PamError.from(reason, 'PAM_INTERNAL', reason instanceof Error ? reason.message : 'it failed');
+  switch (error.code) {
+    case 'PAM_NOT_SIGNED_IN':
+    case 'PAM_PROOF_INVALID':
+    case 'PAM_DEVICE_UNKNOWN':
+      return { kind: 'signed-out' };
+    case 'PAM_ROUTER_UNREACHABLE':
+    case 'PAM_TIMEOUT':
+    case 'PAM_STORE_AWAY':
+    case 'PAM_RATE_LIMITED':
+    case 'PAM_INTERNAL':
+    case 'PAM_TRUST_BEHIND':
+    case 'PAM_CLOCK_SKEW':
+    case 'PAM_TOO_LARGE':
+    case 'PAM_BAD_REQUEST':
+      return { kind: 'away' };
+    default:
+      return { kind: 'ended', error };
+  }
+}
+
+function nameOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`;
+}
+
+function isoText(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function printLines(cli: Pick<Cli, 'terminal'>, lines: readonly FailureLine[]): void {
+  for (const line of lines) {
+    cli.terminal.err(
+      line.kind === 'first'
+        ? `${line.text}\n`
+        : `${line.count} more within ${Math.round(line.withinMs / 1_000)} s, the last like: ${line.text}\n`,
+    );
+  }
 }
 
 async function within(cli: Pick<Cli, 'clock'>, work: Promise<unknown>): Promise<void> {

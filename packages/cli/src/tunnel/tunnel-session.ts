@@ -31,6 +31,7 @@ import { type Address, parseAddress } from '../api/address.ts';
 import type { SignedIn } from '../person/signed-in.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import { freshUid } from '../vault/vault.ts';
+import type { Kept } from './tunnel-life.ts';
 import { type ConnectResult, openStream, type Routed } from './stream-opener.ts';
 
 /** What a tunnel reaches, from opened and checked facts. */
@@ -53,7 +54,7 @@ export type AttemptStep =
  * by this device, so that it takes its own turn in the pool and outlives nothing.
  *
  * A session that the router ended for being silent or restarted is replaced by a new one without a word; one that an
- * operator stopped, or whose sign-in ended, is the end of the tunnel.
+ * operator stopped is the end of the tunnel. What becomes of it when the sign-in ends is `tunnel-life.ts`.
  */
 export interface TunnelSession {
   /** Opens one stream. The error is what the user should see. */
@@ -63,8 +64,8 @@ export interface TunnelSession {
    * done; the caller forgets the stream. Throws the PamError of the step that failed.
    */
   attempt(not: readonly InstanceId[], told: (step: AttemptStep) => void, signal: AbortSignal): Promise<ConnectResult>;
-  /** Keeps the session alive; answers why the tunnel must end, or null. */
-  touch(): Promise<PamError | null>;
+  /** Keeps the session alive; answers what became of it. Throws what the router or the way to it says. */
+  touch(): Promise<Kept>;
   /** Tells the router; best effort. */
   end(): Promise<void>;
 }
@@ -192,8 +193,6 @@ export async function startTunnelSession(
         return await openOnce(own, signal);
       } catch (reason) {
         if (!(reason instanceof PamError)) throw reason;
-        if (reason.code === 'PAM_NOT_SIGNED_IN' && (await signedIn.renew()))
-          return openOnce(await replace(own), signal);
         if (reason.code === 'PAM_SESSION_ENDED' || isGone(reason, own)) return openOnce(await replace(own), signal);
         throw reason;
       }
@@ -209,16 +208,16 @@ export async function startTunnelSession(
       const own = session;
       try {
         const { ended } = await client.call(touchSession, { params: { id: own }, body: {} });
-        if (ended === 'stopped' || ended === 'signed-out' || ended === 'not-allowed') {
-          return new PamError('PAM_SESSION_ENDED', `the router ended the session: ${ended}`);
+        if (ended === 'signed-out') return { kind: 'signed-out' };
+        if (ended === 'stopped' || ended === 'not-allowed') {
+          return { kind: 'ended', error: new PamError('PAM_SESSION_ENDED', `the router ended the session: ${ended}`) };
         }
         if (ended !== null) await replace(own);
-        return null;
+        return { kind: 'ok' };
       } catch (reason) {
-        const error = PamError.from(reason, 'PAM_INTERNAL', 'the session could not be kept');
-        if (error.code === 'PAM_NOT_SIGNED_IN' && (await signedIn.renew())) return null;
-        if (isGone(error, own)) await replace(own);
-        return null;
+        if (!(reason instanceof PamError) || !isGone(reason, own)) throw reason;
+        await replace(own);
+        return { kind: 'ok' };
       }
     },
     end: async () => {
