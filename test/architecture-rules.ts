@@ -12,7 +12,7 @@ const packageDirections: Readonly<Record<string, readonly string[]>> = {
   testkit: ['protocol', 'seal', 'stream'],
 };
 
-const routerConcepts = ['pool', 'session', 'vault', 'identity', 'trust', 'audit'];
+const routerConcepts = ['pool', 'session', 'vault', 'identity', 'trust', 'audit', 'alert'];
 const routerAdapters = ['http', 'link', 'store', 'relay', 'watch'];
 const conceptFolders = new Set([
   ...routerConcepts.map((name) => `packages/router/src/${name}`),

@@ -1,3 +1,11 @@
+export type { AlertKind, AlertMessage } from './alert/message.ts';
+export {
+  alertDetailSchema,
+  alertKindSchema,
+  alertKinds,
+  alertMessageSchema,
+  alertSeverities,
+} from './alert/message.ts';
 export type { AuditEvent } from './api/audit.ts';
 export { actorHead, auditEventSchema, readAudit } from './api/audit.ts';
 export {

@@ -31,6 +31,7 @@ export function startRouter(options: StartOptions): Promise<RunningRouter> {
     port: options.port ?? 0,
     publicName: options.publicName ?? null,
     databaseUrl: options.databaseUrl ?? null,
+    alerts: null,
     metricsListen: options.metricsListen ?? null,
     timing: options.timing ?? {},
     log: createRouterLog(log.level, log.format, log.write),

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { PamError, productVersion } from '@sallyport/protocol';
 import { newSetupCode } from '@sallyport/seal';
+import { type AlertEndpoint, type AlertTimes, alertRules } from './alert/index.ts';
 import { createAuditTrail } from './audit/index.ts';
 import { createApiServer } from './http/api-server.ts';
 import { auditRoutes } from './http/audit-routes.ts';
@@ -17,6 +18,7 @@ import { createOpaqueServer, createRateLimit, createReplayCache, loadRouterIdent
 import { createAcceptEvents, createEchoDesk, createLinkServer } from './link/index.ts';
 import { createPoolService, type PoolTiming, poolTiming } from './pool/index.ts';
 import { createSetupDesk, type SetupDesk } from './program/setup-desk.ts';
+import { startAlerts } from './program/start-alerts.ts';
 import type { RouterLog } from './program/router-log.ts';
 import { writeStateFile } from './program/state-file.ts';
 import { startRelay } from './relay/index.ts';
@@ -37,6 +39,8 @@ export interface RouterSettings {
   readonly publicName: string | null;
   /** postgres://…; null = SQLite in `dataDir`. */
   readonly databaseUrl: string | null;
+  /** The operator's webhook and how it is told; null = nobody is told. */
+  readonly alerts: { readonly endpoint: AlertEndpoint; readonly times: AlertTimes } | null;
   /** Where /livez, /readyz and /metrics are served, over plain HTTP; null = nowhere. */
   readonly metricsListen: WatchPlace | null;
   readonly timing: Partial<PoolTiming>;
@@ -160,7 +164,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
       after: clock.after,
       failed: failed('the audit log cannot be written'),
     }),
-    watch.figures,
+    watch,
   );
   const started = audit.event('router.started', { version: productVersion, incarnation: store.incarnation });
   audit.moved(await store.audit.appendEvents(audit.note(started)));
@@ -330,6 +334,13 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     audit,
     apiConnections: () => sockets.size,
   });
+  if (settings.alerts !== null) {
+    const { endpoint, times } = settings.alerts;
+    const rules = alertRules(times, timing.graceMs);
+    closing.add(
+      startAlerts({ endpoint, rules, dataDir: settings.dataDir, router: identity.pin, watch, pool, clock, log }),
+    );
+  }
   if (watch.place !== null) log.info('metrics served', { host: watch.place.host, port: watch.place.port });
   log.info('router ready', {
     host: settings.listen,

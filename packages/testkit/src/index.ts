@@ -51,5 +51,7 @@ export type { SshdOptions, SshdTarget } from './target/sshd.ts';
 export { startSshd } from './target/sshd.ts';
 export type { Accepted, Behaviour, TcpTarget } from './target/tcp-target.ts';
 export { amplifier, echo, neverReads, resets, sends, sink, startTcpTarget } from './target/tcp-target.ts';
+export type { WebhookMode, WebhookReceiver } from './target/webhook.ts';
+export { startWebhookReceiver } from './target/webhook.ts';
 export type { TargetProgram } from './target-list.ts';
 export { missingTargets, targetPrograms } from './target-list.ts';

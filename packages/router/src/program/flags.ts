@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { PamError } from '@sallyport/protocol';
+import { alertKinds, PamError } from '@sallyport/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { defaultTiming, type PoolTiming } from '../pool/index.ts';
@@ -85,6 +85,24 @@ export function addStartFlags(command: Command): Command {
       ).argParser(metricsPlace),
     )
     .addOption(
+      option(
+        '--alert-url <url>',
+        'tell this webhook what goes wrong; better as SALLYPORT_ALERT_URL: arguments are public',
+      ),
+    )
+    .addOption(option('--alert-secret-file <file>', 'sign alerts with the secret in this file (16 bytes or more)'))
+    .addOption(option('--alert-on <kinds>', `alerts to send, separated by commas (default: ${alertKinds.join(',')})`))
+    .addOption(
+      option('--alert-grace <seconds>', 'how long something must last (default: 30 to 300, by kind)').argParser(
+        wholeNumber(0, 86_400),
+      ),
+    )
+    .addOption(
+      option('--alert-repeat <minutes>', 'tell again what still fires; 0 = once')
+        .default(240)
+        .argParser(wholeNumber(0, 100_000)),
+    )
+    .addOption(
       option('--log-format <format>', 'of the log on stderr')
         .choices([...logFormats])
         .default('json'),
@@ -147,6 +165,11 @@ const startSchema = z.object({
   port: z.int(),
   publicName: z.string().optional(),
   metricsListen: z.object({ host: z.string(), port: z.int() }).optional(),
+  alertUrl: z.string().optional(),
+  alertSecretFile: z.string().optional(),
+  alertOn: z.string().optional(),
+  alertGrace: z.int().optional(),
+  alertRepeat: z.int(),
   logFormat: z.enum(logFormats),
   logLevel: z.enum(logLevels),
   exitWithStdin: z.boolean().optional(),

@@ -1,6 +1,7 @@
 import { PamError, productVersion } from '@sallyport/protocol';
 import type { Command } from 'commander';
 import { type RouterSettings, type RunningRouter, startRouter } from '../start-router.ts';
+import { alertSettingsOf } from './alert-settings.ts';
 import { startSettingsOf } from './flags.ts';
 import { oneLine, reportError } from './report-error.ts';
 import { createRouterLog } from './router-log.ts';
@@ -14,6 +15,7 @@ import { createRouterLog } from './router-log.ts';
  */
 export async function runStart(command: Command): Promise<number> {
   const settings = startSettingsOf(command);
+  const alerts = alertSettingsOf(settings);
   const log = createRouterLog(settings.logLevel, settings.logFormat, (line) => process.stderr.write(line));
   let finish: (code: number) => void = () => undefined;
   const finished = new Promise<number>((resolve) => {
@@ -43,6 +45,7 @@ export async function runStart(command: Command): Promise<number> {
     port: settings.port,
     publicName: settings.publicName ?? null,
     databaseUrl: settings.databaseUrl ?? null,
+    alerts,
     metricsListen: settings.metricsListen ?? null,
     timing: settings.timing,
     log,

@@ -1,2 +1,2 @@
-export { openWatch, watchAudit, watchPool, watchSessions } from './watch-router.ts';
+export { openWatch, type RouterWatch, watchAudit, watchPool, watchSessions } from './watch-router.ts';
 export type { WatchPlace } from './watch-server.ts';

@@ -1,5 +1,5 @@
 import { type PamError, productVersion } from '@sallyport/protocol';
-import type { AuditTrail } from '../audit/index.ts';
+import type { AuditTrail, EventBody } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
 import type { PoolService } from '../pool/index.ts';
 import type { Relay } from '../relay/index.ts';
@@ -31,6 +31,10 @@ export interface RouterWatch {
   /** Where the endpoints are; null when none were asked for. */
   readonly place: WatchPlace | null;
   begin(parts: WatchedParts): void;
+  /** Hands on an event of the router's own. */
+  heard(kind: string, body: EventBody): void;
+  /** Who else wants them; one at most. */
+  listen(to: (kind: string, body: EventBody) => void): void;
   stopping(): void;
   close(): Promise<void>;
 }
@@ -46,6 +50,7 @@ export async function openWatch(deps: {
   const figures = createRouterFigures();
   let phase: ReadinessFacts['phase'] = 'starting';
   let parts: WatchedParts | null = null;
+  let listener: (kind: string, body: EventBody) => void = () => undefined;
   const usage: Usage | null = deps.listen === null ? null : systemUsage();
 
   /** A store that hangs is asked once, however many ask us. */
@@ -91,6 +96,10 @@ export async function openWatch(deps: {
   return {
     figures,
     place: server,
+    heard: (kind, body) => listener(kind, body),
+    listen: (to) => {
+      listener = to;
+    },
     begin: (running) => {
       parts = running;
       phase = 'running';
@@ -127,11 +136,12 @@ async function within<T>(work: Promise<T>, ms: number, late: T, clock: Clock): P
 }
 
 /** The audit trail, with the router's own events counted. */
-export function watchAudit(audit: AuditTrail, figures: RouterFigures): AuditTrail {
+export function watchAudit(audit: AuditTrail, watch: Pick<RouterWatch, 'figures' | 'heard'>): AuditTrail {
   return {
     ...audit,
     later: (kind, body) => {
-      figures.event(kind, body);
+      watch.figures.event(kind, body);
+      watch.heard(kind, body);
       audit.later(kind, body);
     },
   };

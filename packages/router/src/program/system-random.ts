@@ -1,0 +1,2 @@
+/** [0, 1), for jitter only. */
+export const systemRandom = (): number => Math.random();
