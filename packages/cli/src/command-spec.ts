@@ -47,6 +47,15 @@ const deviceLabel: FlagSpec = {
 };
 const verbose: FlagSpec = { flag: '-v, --verbose', about: 'more columns in the table; JSON always has all of them' };
 const gateway: FlagSpec = { flag: '-g, --gateway <name|uid>', about: 'the gateway', required: true };
+const instance: FlagSpec = {
+  flag: '-i, --instance <id|host>',
+  about: 'the instance: its id, the beginning of it, or its host',
+  required: true,
+};
+const deadline: FlagSpec = {
+  flag: '--deadline <seconds>',
+  about: 'what still runs then is ended (default 300, at most 604800)',
+};
 const application: FlagSpec = { flag: '-a, --application <name|uid>', about: 'the application' };
 const onOff = ['on', 'off'];
 const onOffDefault = ['on', 'off', 'default'];
@@ -306,10 +315,43 @@ export const groups: readonly GroupSpec[] = [
         name: 'set-max-instances',
         alias: 'smi',
         about: 'set how many instances may be admitted at once',
-        more: 'Lowering it stops nothing: surplus instances stay until they leave.',
-        flags: [gateway, { flag: '-m, --max-instances <n>', about: 'the maximum, 1 to 1000', required: true }],
+        more: 'Lowering it stops nothing: surplus instances stay until they leave, unless --drain-surplus drains them, fewest streams first, then the youngest.',
+        flags: [
+          gateway,
+          { flag: '-m, --max-instances <n>', about: 'the maximum, 1 to 1000', required: true },
+          { flag: '--drain-surplus', about: 'drain those over it, in the same step' },
+          deadline,
+        ],
         shows: true,
         load: async () => import('./commands/gateway-set-max-instances.ts'),
+      },
+      {
+        name: 'cordon',
+        about: 'give an instance nothing new; what runs on it goes on',
+        more: 'Survives every restart, of the router and of the link. pam gateway uncordon takes it back.',
+        flags: [gateway, instance],
+        shows: true,
+        load: async () => import('./commands/gateway-cordon.ts'),
+      },
+      {
+        name: 'uncordon',
+        about: 'give a cordoned instance its turns again',
+        flags: [gateway, instance],
+        shows: true,
+        load: async () => import('./commands/gateway-uncordon.ts'),
+      },
+      {
+        name: 'drain',
+        about: 'let an instance finish what runs on it, then end it',
+        more: 'It takes nothing new, its users are told, and its process ends with 0 when nothing runs any more, at the deadline at the latest: keep its supervisor from starting it again (Restart=on-failure). Cannot be taken back; said again, only an earlier deadline counts.',
+        flags: [
+          gateway,
+          instance,
+          deadline,
+          { flag: '--replace', about: 'admit one more than the maximum until it is gone' },
+        ],
+        shows: true,
+        load: async () => import('./commands/gateway-drain.ts'),
       },
       {
         name: 'remove',
@@ -491,6 +533,15 @@ export const groups: readonly GroupSpec[] = [
         ],
         shows: true,
         load: async () => import('./commands/session-list.ts'),
+      },
+      {
+        name: 'kill',
+        args: '<id>',
+        about: 'end a session, or one stream of it, wherever it runs',
+        more: 'One’s own; those of others with the right gateways. Its user is told by whom and why.',
+        flags: [{ flag: '--reason <text>', about: 'why, for its user and the audit log; at most 120 characters' }],
+        shows: true,
+        load: async () => import('./commands/session-kill.ts'),
       },
       {
         name: 'why',

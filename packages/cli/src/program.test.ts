@@ -26,11 +26,13 @@ test('every command of this issue is there', () => {
   expect(leaves(program).map((one) => nameOf(one).replace('pam ', ''))).toEqual([
     ...['setup', 'quickstart', 'login', 'logout', 'whoami', 'recover', 'ssh-config'],
     ...['tunnel start', 'tunnel list', 'tunnel stop', 'tunnel edit', 'tunnel diagnose'],
-    ...['gateway new', 'gateway list', 'gateway info', 'gateway edit', 'gateway set-max-instances', 'gateway remove'],
+    ...['gateway new', 'gateway list', 'gateway info', 'gateway edit', 'gateway set-max-instances'],
+    ...['gateway cordon', 'gateway uncordon', 'gateway drain', 'gateway remove'],
     ...['app new', 'app list', 'app remove'],
     ...['config new', 'config list', 'config edit', 'config remove'],
     ...['record new', 'record get', 'record list', 'record edit', 'record remove', 'record history'],
-    ...['record import', 'record template', 'session list', 'session why', 'audit list', 'audit verify'],
+    ...['record import', 'record template', 'session list', 'session kill', 'session why'],
+    ...['audit list', 'audit verify'],
     ...['trust log', 'trust head', 'trust verify', 'device list', 'profile list', 'profile use'],
   ]);
 });

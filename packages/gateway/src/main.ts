@@ -34,7 +34,7 @@ function buildProgram(finish: (run: () => Promise<number>) => void): Command {
     .option('--token <token>', 'one-time token HOST[:PORT]:TOKEN, or - for stdin')
     .option('--state-dir <dir>', 'folder of this instance (default: next free $SALLYPORT_HOME/instances/N)')
     .option('--no-standby', 'exit instead of waiting when the pool is full')
-    .option('--stop-grace <seconds>', 'how long running streams may go on after SIGTERM (default: 10)')
+    .option('--drain-deadline <seconds>', 'how long running streams may go on after SIGTERM (default: 300)')
     .option('--max-streams <n>', 'most streams at once (default: 4000)')
     .option('--health-port <port>', 'answer health checks, /livez, /readyz and /metrics over HTTP on 127.0.0.1')
     .option('--metrics-listen <[host:]port>', 'the same on an address of choice (plain HTTP, no sign-in)')

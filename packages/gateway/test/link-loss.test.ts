@@ -63,31 +63,31 @@ test('a dispatch said to be bound whose leg never comes is served by a leg of it
   expect(await roundTrip(await lab.open(dispatched), 'own')).toBe('own');
 });
 
-test('a stop lets running streams end within the grace and refuses new ones as draining', async () => {
+test('a drain lets running streams end within its deadline and refuses new ones as draining', async () => {
   lab = await startLab();
   const dispatched = await lab.dispatch();
   const opening = await lab.open(dispatched);
   if (opening.kind !== 'opened') return expect.unreachable();
   const { local, user } = await localPair();
   const spliced = opening.stream.splice(local, new AbortController().signal);
-  const stopping = lab.instance.stop(60_000);
+  lab.instance.drain(60_000);
   expect((await lab.dispatch()).result).toMatchObject({ kind: 'refused', class: 'draining' });
   user.end('last words');
   user.resume();
   expect((await spliced).reason).toBe('client-closed');
-  await stopping;
-  expect(lab.router.byes).toEqual(['stopped']);
+  expect(await lab.instance.left).toBe('drained');
+  expect(lab.router.byes).toEqual(['drained']);
 });
 
-test('hurrying a stop resets what runs', async () => {
+test('hurrying a drain resets what runs', async () => {
   lab = await startLab();
   const opening = await lab.open(await lab.dispatch());
   if (opening.kind !== 'opened') return expect.unreachable();
   const { local, user } = await localPair();
   const reset = new Promise((seen) => user.on('error', seen));
   const spliced = opening.stream.splice(local, new AbortController().signal);
-  const stopping = lab.instance.stop(60_000);
+  lab.instance.drain(60_000);
   lab.instance.hurry();
-  await Promise.all([stopping, spliced]);
+  await Promise.all([lab.instance.left, spliced]);
   expect(await reset).toMatchObject({ code: 'ECONNRESET' });
 });

@@ -171,11 +171,13 @@ test('what the state folder saw is remembered: a log cut back or forked later is
   await router.installation.append({ kind: 'router-pin', pins: [router.identity.pin] });
   const first = await joinWith(config, later, { stateDir });
   await first.said('ready');
-  await first.instance.stop(0);
+  first.instance.hurry();
+  await first.instance.left;
   router.script.entries = router.installation.entries.slice(0, seenByNobodyElse);
   const cut = await joinWith(config, later, { stateDir });
   expect((await cut.instance.gaveUp).code).toBe('PAM_TRUST_SHORTENED');
-  await cut.instance.stop(0);
+  cut.instance.hurry();
+  await cut.instance.left;
   const { signEntry, foldLog, createLog } = await import('@sallyport/seal');
   const before = await foldLog(createLog(config.anchor), router.installation.entries.slice(0, seenByNobodyElse));
   const fork = await signEntry(
@@ -232,12 +234,13 @@ test('a cut link is dialled again with the slot it held; a silent one too', asyn
   expect(instance.health().ready).toBe(true);
 });
 
-test('a stop says bye', async () => {
+test('a drain with nothing to finish says bye at once', async () => {
   const router = await startRouter();
   const { instance, said } = await join1(router);
   await said('ready');
-  await instance.stop(0);
-  expect(router.byes).toEqual(['stopped']);
+  instance.drain(3_600_000);
+  expect(await instance.left).toBe('drained');
+  expect(router.byes).toEqual(['drained']);
 });
 
 test('a gateway removed while the instance runs ends it with that', async () => {

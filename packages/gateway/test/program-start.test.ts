@@ -27,7 +27,7 @@ test('a start from GATEWAY_CONFIG becomes ready, answers health checks, and ends
     gateway: lab.gateway,
   });
   expect(await child.stop()).toEqual({ code: 0, signal: null });
-  expect(lab.router.byes).toEqual(['stopped']);
+  expect(lab.router.byes).toEqual(['drained']);
   expect(await lab.run(['health-check'])).toMatchObject({ code: 69 });
 });
 
@@ -93,7 +93,7 @@ test('a full pool ends --no-standby with exit code 4 and words', async () => {
 });
 
 test('a second signal ends it at once, whatever the first still waits for', async () => {
-  const child = lab.start(['--stop-grace', '3600']);
+  const child = lab.start(['--drain-deadline', '3600']);
   await child.waitForLine(ready);
   // A stop takes as long as the router takes to answer the bye: this one never does.
   lab.router.script.answersBye = false;

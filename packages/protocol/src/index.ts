@@ -21,6 +21,7 @@ export {
   signOut,
   whoAmI,
 } from './api/identity.ts';
+export { killSession, setInstanceIntent } from './api/leaving.ts';
 export type { Right, Route } from './api/route.ts';
 export { defineRoute, rights } from './api/route.ts';
 export type { Candidate, Decision, EndReason, SessionView, StreamOptions, StreamView } from './api/session.ts';
@@ -43,7 +44,7 @@ export {
   workloadSchema,
 } from './api/session.ts';
 export type { Head } from './api/shapes.ts';
-export { hashSchema, headSchema, jwsSchema } from './api/shapes.ts';
+export { drainBySchema, drainLimits, hashSchema, headSchema, jwsSchema } from './api/shapes.ts';
 export type { GatewayView, InstanceView, KeyWrap, WriteItem } from './api/vault.ts';
 export {
   acknowledgeToken,

@@ -10,6 +10,7 @@ import { auditRoutes } from './http/audit-routes.ts';
 import type { Binding } from './http/call.ts';
 import { gatewayRoutes } from './http/gateway-routes.ts';
 import { identityRoutes } from './http/identity-routes.ts';
+import { leavingRoutes } from './http/leaving-routes.ts';
 import type { Brakes, RouterParts } from './http/router-parts.ts';
 import { sessionRoutes } from './http/session-routes.ts';
 import { trustRoutes } from './http/trust-routes.ts';
@@ -261,6 +262,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     ...trustRoutes(parts, links),
     ...vaultRoutes(parts, links),
     ...gatewayRoutes(parts, links),
+    ...leavingRoutes(parts),
     ...sessionRoutes(parts),
     ...auditRoutes(parts),
   ];

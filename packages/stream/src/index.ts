@@ -25,6 +25,8 @@ export type {
   RunningSplice,
   StreamOutcome,
 } from './run/splice.ts';
+export type { StopReason } from './run/stop-reason.ts';
+export { readStop } from './run/stop-reason.ts';
 export type { Timers } from './run/system-timers.ts';
 export { systemTimers } from './run/system-timers.ts';
 export { certificateThumbprint, createStreamContext, streamProtocol } from './tls/stream-context.ts';

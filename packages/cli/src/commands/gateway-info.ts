@@ -1,16 +1,16 @@
-import { PamError } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
 import { gatewayJson, instanceJson, statusText } from '../gateway/gateway-rows.ts';
 import { listNamedGateways } from '../gateway/list-named.ts';
+import { resolveInstance } from '../gateway/resolve-instance.ts';
 import { showJson, showTable } from '../terminal/show.ts';
 import { openVaultSession } from '../vault/open-session.ts';
 import { resolveName } from '../vault/resolve.ts';
 
 const flagsSchema = z.object({ gateway: z.string(), instance: z.string().optional() });
 
-/** `pam gateway info -g GATEWAY [-i INSTANCE]`; an instance may be named by the first characters of its id. */
+/** `pam gateway info -g GATEWAY [-i INSTANCE]`; an instance is named by its id, the beginning of it, or its host. */
 export const run: Run = async (cli, _args, rawFlags) => {
   const flags = readFlags(flagsSchema, rawFlags);
   const session = await openVaultSession(cli);
@@ -37,18 +37,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
     }
     return undefined;
   }
-  const prefix = flags.instance;
-  const hits = gateway.view.instances.filter((one) => one.instanceId.startsWith(prefix));
-  const [only] = hits;
-  if (only === undefined)
-    throw new PamError('PAM_NOT_FOUND', `“${gateway.title}” has no instance ${prefix}`, {
-      remedy: 'See pam gateway list -v.',
-    });
-  if (hits.length > 1)
-    throw new PamError(
-      'PAM_AMBIGUOUS',
-      `several instances begin with ${prefix}: ${hits.map((one) => one.instanceId).join(', ')}`,
-    );
+  const only = resolveInstance(gateway, flags.instance);
   const json = { gateway_uid: gateway.uid, gateway_name: gateway.title, ...instanceJson(only) };
   if (cli.format === 'json') showJson(cli.terminal, json);
   else

@@ -3,12 +3,12 @@ import { z } from 'zod';
 import type { Cli, Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
 import {
-  admitted,
   type GatewayJson,
   gatewayJson,
   gatewayStatus,
   gatewayTable,
   type NamedGateway,
+  surplus,
 } from '../gateway/gateway-rows.ts';
 import { listNamedGateways } from '../gateway/list-named.ts';
 import { openProfile } from '../person/signed-in.ts';
@@ -70,9 +70,8 @@ function tellNext(cli: Cli): void {
 
 function warnOverLimit(cli: Cli, gateway: NamedGateway): void {
   if (gatewayStatus(gateway.view) !== 'over_limit') return;
-  const surplus = admitted(gateway.view.instances).length - gateway.view.maxInstances;
   cli.terminal.err(
-    `“${gateway.title}” has ${surplus} more than its maximum: stop that many, or pam gateway smi -g ${gateway.uid} -m N.\n`,
+    `“${gateway.title}” has ${surplus(gateway.view)} more than its maximum: pam gateway smi -g ${gateway.uid} -m ${gateway.view.maxInstances} --drain-surplus drains them.\n`,
   );
 }
 

@@ -33,6 +33,7 @@ export const run: Run = async (cli, args) => {
         started_on: isoTime(stream.startedAtMs),
         ended_on: isoTime(stream.endedAtMs),
         reason: stream.reason,
+        ended_by: stream.words,
         bytes_up: stream.bytesUp,
         bytes_down: stream.bytesDown,
         decisions: decisions.map((decision) => ({
@@ -56,7 +57,9 @@ export const run: Run = async (cli, args) => {
   }
   for (const { stream, decisions } of streams) {
     const state =
-      stream.state === 'ended' ? `ended ${timeCell(stream.endedAtMs)}: ${stream.reason ?? 'unknown'}` : stream.state;
+      stream.state === 'ended'
+        ? `ended ${timeCell(stream.endedAtMs)}: ${stream.reason ?? 'unknown'}${stream.words === '' ? '' : ` ${stream.words}`}`
+        : stream.state;
     cli.terminal.out(
       `stream ${stream.stream} of session ${stream.session}\n` +
         `  ${state}; ${bytesText(stream.bytesUp)} up, ${bytesText(stream.bytesDown)} down; instance ${stream.instance ?? 'none'}\n`,

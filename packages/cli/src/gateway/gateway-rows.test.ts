@@ -23,6 +23,7 @@ function instance(n: number, state: InstanceView['state'], health: InstanceView[
     lastHeartbeatMs: atMs,
     streams: n,
     maxStreams: n === 1 ? 2_000 : null,
+    drain: null,
   });
 }
 
@@ -114,6 +115,8 @@ test('JSON has one shape for every gateway, with ISO times', () => {
       last_heartbeat: '2026-11-23T14:02:11.000Z',
       streams: n,
       max_streams: n === 1 ? 2_000 : null,
+      drain_by: null,
+      drain_deadline: null,
     })),
   });
   expect(shapes[2]).toMatchObject({ status: 'offline', gateway_version: null, connected_instances: 0, instances: [] });

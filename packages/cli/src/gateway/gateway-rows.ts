@@ -13,7 +13,7 @@ export interface NamedGateway {
 }
 
 /** Members that hold a slot; who stands by or is joining is listed but never counted. */
-export function admitted(instances: readonly InstanceView[]): readonly InstanceView[] {
+function admitted(instances: readonly InstanceView[]): readonly InstanceView[] {
   return instances.filter((instance) => instance.state !== 'standby' && instance.state !== 'joining');
 }
 
@@ -29,8 +29,14 @@ function connected(instances: readonly InstanceView[]): readonly InstanceView[] 
 export function gatewayStatus(view: NamedGateway['view']): GatewayStatus {
   const members = admitted(view.instances);
   if (connected(view.instances).length === 0) return view.everConnected ? 'offline' : 'never_connected';
-  if (members.length > view.maxInstances) return 'over_limit';
+  if (surplus(view) > 0) return 'over_limit';
   return members.every((member) => member.state === 'ready') ? 'online' : 'degraded';
+}
+
+/** How many are admitted over the maximum, those aside that a draining one lets in for its replacement. */
+export function surplus(view: NamedGateway['view']): number {
+  const members = admitted(view.instances);
+  return members.length - view.maxInstances - members.filter((member) => member.drain?.replace === true).length;
 }
 
 /** The status as tables show it: `ONLINE`, `ONLINE (2/3)`, `DEGRADED (3/3, 1 suspect)`, `5/3 over limit`, … */
@@ -95,6 +101,9 @@ export interface InstanceJson {
   readonly streams: number;
   /** Streams it runs at most; null when it did not say. */
   readonly max_streams: number | null;
+  /** Who began its drain; null when it does not drain. */
+  readonly drain_by: string | null;
+  readonly drain_deadline: string | null;
 }
 
 /** One shape for every gateway: single, pool, offline, never connected. Times are ISO 8601 in UTC. */
@@ -133,6 +142,8 @@ export function instanceJson(instance: InstanceView): InstanceJson {
     last_heartbeat: isoTime(instance.lastHeartbeatMs),
     streams: instance.streams,
     max_streams: instance.maxStreams,
+    drain_by: instance.drain?.by ?? null,
+    drain_deadline: isoTime(instance.drain?.deadlineAtMs ?? null),
   };
 }
 
@@ -196,12 +207,14 @@ export function gatewayTable(
 
 function instanceRow(instance: InstanceView): readonly (string | number)[] {
   const health = instance.health === 'ok' || instance.state === instance.health ? '' : `, ${instance.health}`;
+  const { drain } = instance;
+  const until = drain === null ? '' : ` until ${timeCell(drain.deadlineAtMs)}`;
   const reason = instance.reason === '' ? '' : `: ${instance.reason}`;
   return [
     '',
     '|- instance',
     instance.instanceId,
-    `${instance.state}${health}${reason}`,
+    `${instance.state}${until}${health}${reason}`,
     instance.gatewayVersion,
     instance.deviceName,
     instance.os,

@@ -1,5 +1,6 @@
 export type { AddressPolicy, DialDeps, DialTarget, NeverEndpoint } from './dial/index.ts';
 export { checkTarget, dialTarget, localAddresses, resolveName, systemDial } from './dial/index.ts';
+export { createDrainRunner, type DrainedWorkload } from './drain-runner.ts';
 export type { IdentityKeeper } from './identity-keeper.ts';
 export { createIdentityKeeper } from './identity-keeper.ts';
 export type { AgentStatus } from './instance-agent.ts';

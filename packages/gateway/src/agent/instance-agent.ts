@@ -1,4 +1,4 @@
-import type { ErrorCode, LinkHandlers, MembershipView, PamError } from '@sallyport/protocol';
+import type { ErrorCode, LinkHandlers, LinkParams, MembershipView, PamError } from '@sallyport/protocol';
 
 import type { NeverEndpoint } from './dial/index.ts';
 import { type HelloDeps, sayHello } from './hello.ts';
@@ -15,7 +15,8 @@ import type { Workload, WorkloadContext } from './workload.ts';
 
 const logReadWithinMs = 20_000;
 const reportWithinMs = 10_000;
-const byeWithinMs = 2_000;
+/** For the last reports, and for the bye; one who is in a hurry waits less. */
+const byeWithinMs = { drained: 2_000, stopped: 500 } as const;
 
 export interface AgentDeps extends HelloDeps {
   readonly keys: KeyRing;
@@ -25,6 +26,10 @@ export interface AgentDeps extends HelloDeps {
   readonly log: Log;
   /** Resolves a router's name, so that tunnels never lead to the router. */
   readonly resolve: (name: string) => Promise<readonly string[]>;
+  /** What an operator wants of this instance, as the router tells it. */
+  readonly onIntent: (intent: LinkParams<'link.intent'>['intent']) => void;
+  /** A link is up, admitted and settled. */
+  readonly onLinked: () => void;
   /** The instance cannot go on: its program ends with this error. */
   readonly onGiveUp: (error: PamError) => void;
 }
@@ -52,6 +57,8 @@ export interface InstanceAgent {
   status(): AgentStatus;
   /** Endpoints of the routers as far as known, for the dial policy. */
   routerEndpoints(): readonly NeverEndpoint[];
+  /** Says to the router that this instance drains by itself, if there is a link now. */
+  reportDrain(deadlineInMs: number): void;
   /** Says bye and ends the link. */
   leave(reason: 'stopped' | 'drained'): Promise<void>;
   /** Ends the link without a word; a `leave` under way then ends. */
@@ -86,6 +93,10 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     'vault.changed': async ({ head }) => {
       if (head.n <= trust.log().head.n) return {};
       await trust.catchUp(readLogOver(link)).catch((error: PamError) => link.cut(error));
+      return {};
+    },
+    'link.intent': async ({ intent }) => {
+      deps.onIntent(intent);
       return {};
     },
     'stream.dispatch': (params, signal) => workload.dispatch(params, contextOf(link), signal),
@@ -133,6 +144,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
         membership: kind,
         router: showAddress(link.address),
       });
+      deps.onLinked();
     },
     onLost: () => {
       why = 'the link to the router is away';
@@ -202,12 +214,18 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
       };
     },
     routerEndpoints: () => places.endpoints(),
+    reportDrain: (deadlineInMs) => {
+      runner
+        .current()
+        ?.call('link.drain', { deadlineInMs }, { timeoutMs: reportWithinMs })
+        .catch((error: PamError) => log.debug('the router did not take the drain', { code: error.code }));
+    },
     leave: async (reason) => {
       const link = runner.current();
       if (link !== null) {
-        await withinMs(deps.reporter.flushed(), byeWithinMs, deps.runtime);
+        await withinMs(deps.reporter.flushed(), byeWithinMs[reason], deps.runtime);
         await link
-          .call('link.bye', { reason }, { timeoutMs: byeWithinMs })
+          .call('link.bye', { reason }, { timeoutMs: byeWithinMs[reason] })
           .catch((error: PamError) => log.debug('the router did not take the bye', { code: error.code }));
       }
       runner.stop();

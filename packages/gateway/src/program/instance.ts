@@ -1,6 +1,7 @@
 import { type InstanceId, PamError } from '@sallyport/protocol';
 import { importBoxKey, importSigningKey, type JoinConfig } from '@sallyport/seal';
 import {
+  createDrainRunner,
   createIdentityKeeper,
   createInstanceAgent,
   createKeyRing,
@@ -39,10 +40,12 @@ export interface RunningInstance {
   health(): Health;
   /** Where it answers over HTTP. */
   readonly listens: readonly ListenPlace[];
-  /** Takes nothing new, lets streams run for `graceMs`, says bye, frees everything. */
-  stop(graceMs: number): Promise<void>;
-  /** Resets all streams and cuts the link at once; a `stop` under way then ends. */
+  /** Takes nothing new, tells users, lets streams run for `deadlineInMs`; `left` follows. */
+  drain(deadlineInMs: number): void;
+  /** Resets all streams and leaves at once; said again, without a word to the router. */
   hurry(): void;
+  /** It drained (its own word or an operator's) or was hurried: bye was said, everything is free. Never rejects. */
+  readonly left: Promise<'drained' | 'stopped'>;
   /** Settles when the instance cannot go on. Never rejects. */
   readonly gaveUp: Promise<PamError>;
 }
@@ -81,12 +84,20 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     maxStreams,
     dialled: figures.dialled,
   });
+  const host = readHostView();
+  const drain = createDrainRunner({
+    runtime,
+    log,
+    name: `${host.deviceName} (${identity.id})`,
+    workload,
+    report: (deadlineInMs) => agent.reportDrain(deadlineInMs),
+  });
   const { promise: gaveUp, resolve: giveUp } = Promise.withResolvers<PamError>();
   const agent = createInstanceAgent({
     config,
     identity,
     trust,
-    host: readHostView(),
+    host,
     version,
     noStandby: options.noStandby ?? false,
     running: workload.running,
@@ -98,6 +109,8 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     runtime,
     log,
     resolve: resolveName,
+    onIntent: drain.told,
+    onLinked: drain.linked,
     onGiveUp: giveUp,
   });
 
@@ -115,14 +128,13 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
       why: ready ? waits : why,
     };
   };
-  let isStopping = false;
   const pages = createWatchPages({
     version,
     maxStreams,
     figures,
     status: agent.status,
     streams: () => workload.running().length,
-    isStopping: () => isStopping,
+    isStopping: drain.isLeaving,
   });
   const servers: HealthServer[] = [];
   const listens: ListenPlace[] = [];
@@ -136,21 +148,21 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
   if (typeof options.health === 'number') await serve({ host: '127.0.0.1', port: options.health });
   if (options.metricsListen !== undefined) await serve(options.metricsListen);
   agent.start();
+  let isLeaving = false;
+  const left = drain.over.then(async (reason) => {
+    isLeaving = true;
+    await agent.leave(reason);
+    pages.close();
+    await Promise.all(servers.map((server) => server.close()));
+    return reason;
+  });
   return {
     id: identity.id,
     health,
     listens,
     gaveUp,
-    hurry: () => {
-      workload.reset();
-      agent.drop();
-    },
-    stop: async (graceMs) => {
-      isStopping = true;
-      await workload.finish(graceMs);
-      await agent.leave('stopped');
-      pages.close();
-      await Promise.all(servers.map((server) => server.close()));
-    },
+    drain: drain.stop,
+    hurry: () => (isLeaving ? agent.drop() : drain.hurry()),
+    left,
   };
 }

@@ -18,7 +18,7 @@ import { openStopSignals } from './stop-signals.ts';
 import type { TakenSecrets } from './take-secrets.ts';
 import { readAllStdin, writeLine } from './system-stdio.ts';
 
-const defaultGraceSeconds = 10;
+const defaultDrainSeconds = 300;
 const redialMaxMs = 10_000;
 
 type ProgramLog = ReturnType<typeof createProgramLog>;
@@ -72,7 +72,7 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
   const exitWithStdin = settings.isOn('exit-with-stdin');
   if (exitWithStdin && settings.text('token') === '-')
     throw new PamError('PAM_CONFIG_INVALID', '--token - and --exit-with-stdin both need stdin');
-  const graceMs = 1_000 * (settings.whole('stop-grace', { least: 0, most: 86_400 }) ?? defaultGraceSeconds);
+  const drainMs = 1_000 * (settings.whole('drain-deadline', { least: 0, most: 604_800 }) ?? defaultDrainSeconds);
   const maxStreams = settings.whole('max-streams', { least: 1, most: 20_000 }) ?? defaultMaxStreams;
   const healthPort = settings.whole('health-port', { least: 1, most: 65_535 });
   const metricsListen = settings.text('metrics-listen');
@@ -108,7 +108,7 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
       ...(metricsPlace === null ? {} : { metricsListen: metricsPlace }),
     });
     for (const { host, port } of instance.listens) log.info('health and metrics served', { host, port });
-    return await runUntilStopped(instance, signals, graceMs, log);
+    return await runUntilStopped(instance, signals, drainMs, log);
   } catch (reason) {
     if (signals.stopping.aborted) return signals.exitCode();
     throw reason;
@@ -121,18 +121,23 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
 async function runUntilStopped(
   instance: RunningInstance,
   signals: ReturnType<typeof openStopSignals>,
-  graceMs: number,
+  drainMs: number,
   log: ProgramLog,
 ): Promise<number> {
-  const why = await Promise.race([instance.gaveUp, signals.stopped]);
+  const left = instance.left.then(() => 'drained');
+  const why = await Promise.race([instance.gaveUp, signals.stopped, left]);
   if (why instanceof PamError) {
-    await instance.stop(0);
+    instance.hurry();
+    await left;
     throw why;
   }
-  log.info('stopping', { why, streams: instance.health().streams });
-  const stopping = instance.stop(why === 'stdin closed' ? 0 : graceMs);
-  await Promise.race([stopping, signals.hurried.then(() => instance.hurry())]);
-  await stopping;
+  if (why !== 'drained') {
+    log.info('stopping', { why, streams: instance.health().streams });
+    instance.drain(why === 'stdin closed' ? 0 : drainMs);
+  }
+  // A drained one may be at its last words when it is told to hurry.
+  void signals.hurried.then(() => instance.hurry());
+  await left;
   log.info('stopped');
   return signals.exitCode();
 }

@@ -4,7 +4,7 @@ export interface StopSignals {
   readonly stopped: Promise<string>;
   /** Aborted at the same moment. */
   readonly stopping: AbortSignal;
-  /** Resolves at the second signal. */
+  /** Resolves at the second signal, or when stdin ends after the first. */
   readonly hurried: Promise<void>;
   /** 0 after one signal, 130 after a second. */
   exitCode(): number;
@@ -23,8 +23,12 @@ export function openStopSignals(options: { readonly exitWithStdin: boolean }): S
     stop(why);
     stopping.abort(why);
   };
+  let stdinIsOver = false;
+  /** Its parent is gone: nobody waits for a drain any more. Told by several events. */
   const onStdinEnd = (): void => {
-    if (count === 0) onStop('stdin closed');
+    if (stdinIsOver) return;
+    stdinIsOver = true;
+    onStop('stdin closed');
   };
   process.on('SIGTERM', onStop);
   process.on('SIGINT', onStop);

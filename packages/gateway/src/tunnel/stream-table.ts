@@ -1,4 +1,5 @@
-import type { EndReason, SessionId, StreamId } from '@sallyport/protocol';
+import type { EndReason, Notice, SessionId, StreamId } from '@sallyport/protocol';
+import type { StopReason } from '@sallyport/stream';
 
 export interface RunningStream {
   readonly stream: StreamId;
@@ -7,6 +8,8 @@ export interface RunningStream {
   readonly controller: AbortController;
   /** OPENED was sent: from here on only its own ends, a kill or its time end it. */
   isOpen: boolean;
+  /** Once open: says something to the user's end. */
+  notify: ((notice: Notice) => void) | null;
 }
 
 /** The streams of this instance, from the accepted dispatch to their end. */
@@ -16,8 +19,9 @@ export interface StreamTable {
   add(running: RunningStream): void;
   remove(stream: StreamId): void;
   ids(): readonly StreamId[];
-  /** Ends these, or all when empty. */
-  end(streams: readonly StreamId[], reason: EndReason): void;
+  /** Ends these, or all when empty; `words` are for the user. */
+  end(streams: readonly StreamId[], reason: EndReason, words?: string): void;
+  notifyAll(notice: Notice): void;
   /** Resolves when no stream is left. */
   empty(): Promise<void>;
 }
@@ -40,9 +44,13 @@ export function createStreamTable(): StreamTable {
       waiters = [];
     },
     ids: () => [...streams.keys()],
-    end: (ids, reason) => {
+    end: (ids, reason, words = '') => {
       const ending = ids.length === 0 ? [...streams.values()] : ids.map((id) => streams.get(id));
-      for (const running of ending) running?.controller.abort(reason);
+      const stop: StopReason = { reason, words };
+      for (const running of ending) running?.controller.abort(stop);
+    },
+    notifyAll: (notice) => {
+      for (const running of streams.values()) running.notify?.(notice);
     },
     empty: () => (streams.size === 0 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
   };

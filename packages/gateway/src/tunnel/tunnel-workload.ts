@@ -1,17 +1,19 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { endReasonSchema, type LinkResult, PamError, type RefusedClass, toWireError } from '@sallyport/protocol';
+import { type LinkResult, type Notice, PamError, type RefusedClass, toWireError } from '@sallyport/protocol';
 import { type InstanceIdentity, requestHash } from '@sallyport/seal';
 import {
   connectLeg,
   createStreamContext,
   decodeTicket,
+  readStop,
   runInstanceStream,
   type StreamOutcome,
 } from '@sallyport/stream';
 import type {
   AddressPolicy,
   DialDeps,
+  DrainedWorkload,
   IdentityKeeper,
   Log,
   NeverEndpoint,
@@ -42,11 +44,12 @@ export interface TunnelDeps extends Pick<CheckDeps, 'gateway' | 'app' | 'box'> {
   readonly dialled?: (outcome: 'connected' | RefusedClass) => void;
 }
 
-export interface TunnelWorkload extends Workload {
-  /** Takes nothing new, lets what runs end within `graceMs`, then resets the rest. Resolves when nothing runs. */
-  finish(graceMs: number): Promise<void>;
-  /** Resets everything now. */
-  reset(): void;
+export interface TunnelWorkload extends Workload, DrainedWorkload {}
+
+/** A drain that users of streams are told about. */
+interface Leaving {
+  readonly message: string;
+  readonly untilMs: number;
 }
 
 type Refusal = Extract<LinkResult<'stream.dispatch'>, { kind: 'refused' }>['class'];
@@ -65,7 +68,8 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
   const streams = createStreamTable();
   const legs = createParkedLegs(runtime, log);
   const contexts = new WeakMap<InstanceIdentity, SecureContext>();
-  let isFinishing = false;
+  let holding: 'serve' | 'cordon' | 'for-good' = 'serve';
+  let leaving: Leaving | null = null;
   let checking = 0;
 
   const policyOf = (target: TunnelTarget): AddressPolicy => ({
@@ -88,8 +92,13 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     return { kind: 'refused', class: refusal, error: toWireError(error) };
   }
 
+  function refuseHolding(how: 'cordon' | 'for-good'): LinkResult<'stream.dispatch'> {
+    const message = how === 'cordon' ? 'the instance is cordoned' : 'the instance is draining';
+    return refuse('draining', new PamError('PAM_DISPATCH_REFUSED', message));
+  }
+
   function refuseEarly(dispatch: Dispatch, context: WorkloadContext): LinkResult<'stream.dispatch'> | null {
-    if (isFinishing) return refuse('draining', new PamError('PAM_DISPATCH_REFUSED', 'the instance is stopping'));
+    if (holding !== 'serve') return refuseHolding(holding);
     if (context.held?.epoch !== dispatch.epoch) {
       const message = context.held === null ? 'the instance holds no slot' : 'the dispatch is for another epoch';
       return refuse('old-epoch', new PamError('PAM_DISPATCH_REFUSED', message, { detail: { epoch: dispatch.epoch } }));
@@ -114,12 +123,14 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     try {
       const checked = await checkDispatch(params, checks, context);
       if (signal.aborted) throw new PamError('PAM_LEG_FAILED', 'the link ended while the dispatch was checked');
+      if (holding !== 'serve') return refuseHolding(holding);
       const running: RunningStream = {
         stream: params.stream,
         session: params.session,
         ticket: params.ticket,
         controller: new AbortController(),
         isOpen: false,
+        notify: null,
       };
       streams.add(running);
       void serve(params, checked, running, context);
@@ -171,6 +182,11 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     });
   }
 
+  const noticeOf = ({ message, untilMs }: Leaving): Notice => ({
+    notice: 'drain',
+    message,
+    deadlineInMs: Math.max(0, Math.round(untilMs - runtime.monotonicMs())),
+  });
   const namesOf = (params: Dispatch, checked: CheckedDispatch): Record<string, string> => ({
     stream: params.stream,
     session: params.session,
@@ -202,8 +218,10 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
         deps.dialled?.(result.kind === 'connected' ? 'connected' : result.class);
         return result;
       },
-      onOpened: () => {
+      onOpened: (spliced) => {
         running.isOpen = true;
+        running.notify = (notice) => spliced.notify(notice);
+        if (leaving !== null) spliced.notify(noticeOf(leaving));
         reporter.add({ event: 'opened', stream: params.stream, atMs: Math.round(runtime.nowMs()) });
         log.info('stream opened', namesOf(params, checked));
       },
@@ -235,23 +253,22 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       const running = streams.get(stream);
       if (running?.ticket === ticket && !running.isOpen) running.controller.abort('stopped');
     },
-    end: ({ streams: ids, reason }) => streams.end(ids, reason),
+    end: ({ streams: ids, reason, words }) => streams.end(ids, reason, words),
     park: ({ tickets }, context) => {
-      if (!isFinishing) legs.park(tickets, context.router);
+      if (holding === 'serve') legs.park(tickets, context.router);
     },
     running: () => streams.ids(),
-    finish: async (graceMs) => {
-      isFinishing = true;
-      legs.close();
-      const cancel = runtime.schedule(graceMs, () => streams.end([], 'stopped'));
-      await streams.empty();
-      cancel();
+    hold: (how) => {
+      holding = how;
+      if (how === 'for-good') legs.close();
     },
-    reset: () => {
-      isFinishing = true;
-      legs.close();
-      streams.end([], 'stopped');
+    notify: (message, deadlineInMs) => {
+      leaving = { message, untilMs: runtime.monotonicMs() + deadlineInMs };
+      streams.notifyAll(noticeOf(leaving));
     },
+    reset: (reason) => streams.end([], reason),
+    empty: () => streams.empty(),
+    count: () => streams.size,
   };
 }
 
@@ -269,7 +286,6 @@ function unreachedOf(outcome: StreamOutcome, target: TunnelTarget): { unreached?
 /** The stream never came to its TLS: the leg was not matched, or it was ended before. */
 function outcomeOfLeg(reason: unknown, signal: AbortSignal): StreamOutcome {
   const error = PamError.from(reason, 'PAM_INTERNAL', 'the leg could not be opened');
-  const asked = endReasonSchema.safeParse(signal.reason);
-  const ended = signal.aborted ? (asked.success ? asked.data : 'stopped') : 'client-lost';
+  const ended = signal.aborted ? readStop(signal.reason).reason : 'client-lost';
   return { bytesUp: 0, bytesDown: 0, reason: ended, error, opened: false };
 }

@@ -39,7 +39,8 @@ export async function joinWith(
     ...options,
   });
   later(async () => {
-    await instance.stop(0);
+    instance.hurry();
+    await instance.left;
     if (made) await rm(stateDir, { recursive: true, force: true });
   });
   return {

@@ -87,7 +87,10 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     health: 'none',
     ...options,
   });
-  cleanup.push(() => instance.stop(0));
+  cleanup.push(async () => {
+    instance.hurry();
+    await instance.left;
+  });
   const link = await linked;
   const configuration = await installation.item(
     'pamNetworkConfiguration',

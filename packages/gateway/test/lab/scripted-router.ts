@@ -56,6 +56,8 @@ export interface ScriptedRouter {
   readonly links: RouterLink[];
   readonly events: LinkParams<'stream.events'>[];
   readonly byes: string[];
+  /** Deadlines of drains that instances reported. */
+  readonly drains: number[];
   /** Preambles of legs, by role, that came in. */
   readonly legs: string[];
   /** Waits for the next link that said hello. */
@@ -116,6 +118,7 @@ export async function startScriptedRouter(
   const links: RouterLink[] = [];
   const events: LinkParams<'stream.events'>[] = [];
   const byes: string[] = [];
+  const drains: number[] = [];
   const legs: string[] = [];
   const peers = new Map<string, string>();
   const waiting = new Map<string, Socket>();
@@ -206,6 +209,10 @@ export async function startScriptedRouter(
           if (!script.answersBye) await new Promise(() => undefined);
           return {};
         },
+        'link.drain': async ({ deadlineInMs }) => {
+          drains.push(deadlineInMs);
+          return {};
+        },
         'log.read': async ({ from }) => ({ entries: entries().slice(from, from + 500), head: await shownHead() }),
         'stream.events': async (params) => {
           if (script.refuseEvents !== null) throw script.refuseEvents;
@@ -281,6 +288,7 @@ export async function startScriptedRouter(
     links,
     events,
     byes,
+    drains,
     legs,
     tokens,
     nextLink: () => new Promise((resolve) => linkWaiters.push(resolve)),

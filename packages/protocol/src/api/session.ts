@@ -28,6 +28,8 @@ export const endReasonSchema = z.enum([
   'deadline',
   'signed-out',
   'stopped',
+  'drained',
+  'killed',
   'failed',
 ]);
 export type EndReason = z.infer<typeof endReasonSchema>;
@@ -149,7 +151,8 @@ export const touchSession = defineRoute({
   audited: false,
   query: empty,
   body: empty,
-  reply: z.strictObject({ ended: endReasonSchema.nullable() }),
+  /** `words`: who killed it and why, for the user to read. */
+  reply: z.strictObject({ ended: endReasonSchema.nullable(), words: z.string().max(256) }),
   bodyLimitBytes: small,
 });
 
@@ -172,6 +175,8 @@ export const streamViewSchema = z.strictObject({
   startedAtMs: z.int(),
   endedAtMs: z.int().nullable(),
   reason: endReasonSchema.nullable(),
+  /** Who killed it and why; '' otherwise. */
+  words: z.string().max(256),
   bytesUp: z.int(),
   bytesDown: z.int(),
 });
@@ -184,6 +189,8 @@ export const sessionViewSchema = z.strictObject({
   startedAtMs: z.int(),
   endedAtMs: z.int().nullable(),
   reason: endReasonSchema.nullable(),
+  /** Who killed it and why; '' otherwise. */
+  words: z.string().max(256),
   openStreams: z.int(),
   totalStreams: z.int(),
   streams: z.array(streamViewSchema).max(1_000).optional(),

@@ -14,3 +14,9 @@ export const hashSchema = z.string().regex(/^[\w-]{43}$/);
 /** Number and hash of a trust log entry. */
 export const headSchema = z.strictObject({ n: z.int().min(0).max(10_000_000), hash: hashSchema });
 export type Head = z.infer<typeof headSchema>;
+
+/** Time a drain leaves to what runs; a week at most. */
+export const drainLimits = { deadlineMs: 604_800_000 } as const;
+export const drainInMs = z.int().min(0).max(drainLimits.deadlineMs);
+/** Who began a drain: an operator's word, the instance itself (SIGTERM), or a lowered maximum. */
+export const drainBySchema = z.enum(['operator', 'gateway', 'surplus']);

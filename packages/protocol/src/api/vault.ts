@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { applicationUidSchema, gatewayUidSchema, itemUidSchema } from '../ids.ts';
+import { applicationUidSchema, gatewayUidSchema, instanceIdSchema, itemUidSchema } from '../ids.ts';
 import {
   envelopeSchema,
   generationSchema,
@@ -11,7 +11,7 @@ import {
   partSchema,
 } from '../record/item.ts';
 import { defineRoute } from './route.ts';
-import { empty, hashSchema, headSchema, jwsSchema, small } from './shapes.ts';
+import { drainBySchema, drainInMs, empty, hashSchema, headSchema, jwsSchema, small } from './shapes.ts';
 
 const maxInstances = z.int().min(1).max(1_000);
 
@@ -199,6 +199,8 @@ export const instanceViewSchema = z.strictObject({
   streams: z.int(),
   /** Streams it runs at most, by its own word; null when it did not say. */
   maxStreams: z.int().nullable(),
+  /** Of one that drains. `replace`: one more than the maximum may be admitted until it is gone. */
+  drain: z.strictObject({ by: drainBySchema, deadlineAtMs: z.int(), replace: z.boolean() }).nullable(),
 });
 export type InstanceView = z.infer<typeof instanceViewSchema>;
 export const gatewayViewSchema = z.strictObject({
@@ -244,7 +246,10 @@ export const createGateway = defineRoute({
   bodyLimitBytes: 262_144,
 });
 
-/** Sets the maximum; lowering it stops nothing. Answers what it was and how many are admitted. */
+/**
+ * Sets the maximum; lowering it stops nothing, unless `drainSurplus` is given: then those over it drain, decided in the
+ * same transaction, fewest streams first, then the youngest. Answers what it was, how many are admitted, and who drains.
+ */
 export const setMaxInstances = defineRoute({
   method: 'PATCH',
   path: '/v1/gateways/:uid',
@@ -252,8 +257,17 @@ export const setMaxInstances = defineRoute({
   right: 'gateways',
   audited: true,
   query: empty,
-  body: z.strictObject({ maxInstances, event: jwsSchema }),
-  reply: z.strictObject({ before: maxInstances, maxInstances, admitted: z.int().min(0) }),
+  body: z.strictObject({
+    maxInstances,
+    drainSurplus: z.exactOptional(z.strictObject({ deadlineInMs: drainInMs })),
+    event: jwsSchema,
+  }),
+  reply: z.strictObject({
+    before: maxInstances,
+    maxInstances,
+    admitted: z.int().min(0),
+    drained: z.array(z.strictObject({ instance: instanceIdSchema, streams: z.int().min(0) })).max(1_000),
+  }),
   bodyLimitBytes: 32_768,
 });
 

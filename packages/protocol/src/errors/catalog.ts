@@ -448,6 +448,13 @@ export const errorCatalog = {
     meaning: 'The session has ended.',
     remedy: 'Start a new one.',
   },
+  PAM_SESSION_KILLED: {
+    http: 410,
+    exit: 4,
+    retry: 'never',
+    meaning: 'Somebody ended the session or the stream.',
+    remedy: 'Ask who ended it before you start another; pam session why ID shows what ran where.',
+  },
   // --- dialling the target
   PAM_PERMISSION_OFF: {
     http: 403,

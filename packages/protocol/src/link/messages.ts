@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hashSchema, headSchema, jwsSchema } from '../api/shapes.ts';
+import { drainBySchema, drainInMs, hashSchema, headSchema, jwsSchema } from '../api/shapes.ts';
 import { keyWrapSchema } from '../api/vault.ts';
 import { gatewayUidSchema, instanceIdSchema, itemUidSchema, sessionIdSchema, streamIdSchema } from '../ids.ts';
 import { itemSchema } from '../record/item.ts';
@@ -77,6 +77,26 @@ export const helloResult = z.strictObject({
 /** router → instance: new membership (promotion); acknowledged within 1 s or the next in line is asked. */
 const membershipParams = z.strictObject({ membership: membershipSchema });
 
+/**
+ * router → instance: what is wanted of it, after the hello unless it is `serve`, and at each change. A drain's deadline
+ * is told as time left, because clocks differ; `deadlineAtMs` (the router's wall clock) only tells two deadlines apart:
+ * told again with the same one, the instance keeps its own count.
+ */
+const intentParams = z.strictObject({
+  intent: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('serve') }),
+    z.strictObject({ kind: z.literal('cordon') }),
+    z.strictObject({
+      kind: z.literal('drain'),
+      by: drainBySchema,
+      deadlineAtMs: z.int().min(0),
+      deadlineInMs: drainInMs,
+    }),
+  ]),
+});
+/** instance → router: it was told to stop (SIGTERM) and drains by itself; said again after each hello. */
+const drainParams = z.strictObject({ deadlineInMs: drainInMs });
+
 /** instance → router: trust log from entry `from`. */
 const logParams = z.strictObject({ from: z.int().min(0) });
 const logResult = z.strictObject({ entries: z.array(jwsSchema).max(500), head: headSchema });
@@ -141,6 +161,8 @@ const byeParams = z.strictObject({ reason: z.enum(['stopped', 'drained', 'refuse
 const endStreamsParams = z.strictObject({
   streams: z.array(streamIdSchema).max(1_000),
   reason: endReasonSchema,
+  /** Who ended them and why, for the user to read. */
+  words: z.exactOptional(z.string().max(256)),
 });
 
 /** router → instance: the log or an item changed; fetch when convenient. */
@@ -153,6 +175,8 @@ export const linkMethods = {
   'link.challenge': { from: 'router', kind: 'notification', params: challengeParams, result: noResult },
   'link.hello': { from: 'instance', kind: 'request', params: helloParams, result: helloResult },
   'link.membership': { from: 'router', kind: 'request', params: membershipParams, result: noResult },
+  'link.intent': { from: 'router', kind: 'notification', params: intentParams, result: noResult },
+  'link.drain': { from: 'instance', kind: 'request', params: drainParams, result: noResult },
   'link.bye': { from: 'instance', kind: 'request', params: byeParams, result: noResult },
   'log.read': { from: 'instance', kind: 'request', params: logParams, result: logResult },
   'vault.changed': { from: 'router', kind: 'notification', params: changedParams, result: noResult },

@@ -10,12 +10,14 @@ const refused = (): Promise<never> => Promise.reject(new PamError('PAM_NOT_ALLOW
 const routerHandlers: LinkHandlers<'router'> = {
   'link.hello': refused,
   'link.bye': async () => ({}),
+  'link.drain': async () => ({}),
   'log.read': async ({ from }) => ({ entries: [], head: { n: from, hash } }),
   'stream.events': refused,
 };
 const instanceHandlers: LinkHandlers<'instance'> = {
   'link.challenge': async () => ({}),
   'link.membership': async () => ({}),
+  'link.intent': async () => ({}),
   'vault.changed': async () => ({}),
   'stream.dispatch': refused,
   'stream.forget': async () => ({}),

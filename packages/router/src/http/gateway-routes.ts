@@ -85,20 +85,27 @@ function manageRoutes(parts: RouterParts, news: LinkNews): Binding[] {
     }),
     bindCaller(setMaxInstances, async (call) => {
       const gateway = call.param('uid', gatewayUidSchema);
-      const { maxInstances } = call.body;
+      const { maxInstances, drainSurplus } = call.body;
       if (pool.view(gateway) === null) throw unknownGateway(gateway);
-      const event = await call.signed('gateway.resized', { gateway, maxInstances });
+      const drains = drainSurplus === undefined ? {} : { drainSurplusMs: drainSurplus.deadlineInMs };
+      const event = await call.signed('gateway.resized', { gateway, maxInstances, ...drains });
+      const nowMs = clock.nowMs();
+      const streams = pool.streamsOf(gateway);
+      const counts = [...streams].map(([instance, count]) => ({ instance, streams: count }));
+      const surplus = drainSurplus && { counts, deadlineAtMs: nowMs + drainSurplus.deadlineInMs };
       const [set, moved] = await store.together(
         (t) =>
           [
-            t.pool.setMaximum({ gateway, maxInstances, nowMs: clock.nowMs() }),
+            t.pool.setMaximum({ gateway, maxInstances, surplus, nowMs }),
             t.audit.appendEvents(audit.note(event)),
           ] as const,
       );
       audit.moved(moved);
       if (set === null) throw unknownGateway(gateway);
       pool.adopt(set.snapshot);
-      return { before: set.before, maxInstances, admitted: set.admitted };
+      const drained = set.drained.map((instance) => ({ instance, streams: streams.get(instance) ?? 0 }));
+      for (const { instance } of drained) audit.later('instance.draining', { gateway, instance, by: 'surplus' });
+      return { before: set.before, maxInstances, admitted: set.admitted, drained };
     }),
     bindCaller(removeGateway, async (call) => {
       const gateway = call.param('uid', gatewayUidSchema);

@@ -50,7 +50,7 @@ export function sessionRoutes(parts: RouterParts): Binding[] {
     bindCaller(touchSession, async (call) => {
       const session = call.param('id', sessionIdSchema);
       await sessions.own(session, call.caller.person);
-      return { ended: await store.session.touchSession({ session, nowMs: clock.nowMs() }) };
+      return await store.session.touchSession({ session, nowMs: clock.nowMs() });
     }),
     bindCaller(endSession, async (call) => {
       const session = call.param('id', sessionIdSchema);

@@ -3,6 +3,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import {
   type ApplicationUid,
+  drainLimits,
   type EndReason,
   type GatewayUid,
   type InstanceId,
@@ -18,8 +19,8 @@ import {
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { AuditTrail, EventBody } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
-import type { PoolEffects, PoolService } from '../pool/index.ts';
-import type { SessionLinks, SessionService } from '../session/index.ts';
+import type { Intent, PoolEffects, PoolService } from '../pool/index.ts';
+import type { SessionLinks, SessionService, Unwanted } from '../session/index.ts';
 import type { TrustLog } from '../trust/index.ts';
 import type { VaultStore } from '../vault/index.ts';
 import { checkHello } from './check-hello.ts';
@@ -96,6 +97,13 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     return services;
   }
   const note = (kind: string, body: EventBody): void => audit.later(kind, body);
+  /** The deadline goes out as time left. */
+  const wanted = (intent: Intent): LinkParams<'link.intent'>['intent'] => {
+    if (intent.kind !== 'drain') return intent;
+    const { kind, by, deadlineAtMs } = intent;
+    const deadlineInMs = Math.min(Math.max(0, deadlineAtMs - clock.nowMs()), drainLimits.deadlineMs);
+    return { kind, by, deadlineAtMs, deadlineInMs };
+  };
 
   function tooManyStrangers(address: string): boolean {
     let inAll = 0;
@@ -132,6 +140,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     );
     deps.acceptEvents.know(instance, publicJwk);
     link.become({ gateway: uid, instance, app: gateway.app });
+    if (answer.intent.kind !== 'serve') link.intend(wanted(answer.intent));
     byInstance.set(instance, link);
     const wraps = await deps.vault.listWraps({ recipients: [gateway.boxKeyId], app: gateway.app });
     const toEnd = await sessions.rejoin({
@@ -140,7 +149,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       running: params.streams,
       routedBeforeMs: link.openedAtMs,
     });
-    if (toEnd.length > 0) clock.after(0, () => endStreams(instance, toEnd, 'router-restarted'));
+    if (toEnd.length > 0) clock.after(0, () => endEach(instance, toEnd));
     note('instance.joined', {
       gateway: uid,
       instance,
@@ -198,6 +207,13 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
           if (member !== null)
             note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
         },
+        drain: async (which, { deadlineInMs }) => {
+          const member = which.member();
+          if (member === null) return;
+          const { gateway, instance } = member;
+          await use().pool.drainItself(which.id, clock.nowMs() + deadlineInMs);
+          note('instance.draining', { gateway, instance, deadlineInMs });
+        },
         readLog: (from) => trust.read(from),
         events: async (which, params) => {
           const member = which.member();
@@ -229,11 +245,22 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     });
   }
 
-  function endStreams(instance: InstanceId, streams: readonly StreamId[], reason: EndReason): void {
+  /** @returns whether there is a link to say it on. */
+  function endStreams(instance: InstanceId, streams: readonly StreamId[], reason: EndReason, words = ''): boolean {
     const peer = byInstance.get(instance)?.peer;
+    const said = words === '' ? {} : { words };
     for (let i = 0; i < streams.length; i += 1_000) {
-      peer?.notify('stream.end', { streams: streams.slice(i, i + 1_000), reason });
+      peer?.notify('stream.end', { streams: streams.slice(i, i + 1_000), reason, ...said });
     }
+    return peer !== undefined;
+  }
+
+  /** Ends what an instance that came back runs and should not: killed meanwhile, or not known here. */
+  function endEach(instance: InstanceId, unwanted: readonly Unwanted[]): void {
+    const killed = unwanted.filter((each) => each.words !== null);
+    for (const { stream, words } of killed) endStreams(instance, [stream], 'killed', words ?? '');
+    const rest = unwanted.filter((each) => each.words === null).map((each) => each.stream);
+    if (rest.length > 0) endStreams(instance, rest, 'router-restarted');
   }
 
   const forPool: PoolEffects = {
@@ -248,6 +275,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
           note('instance.promoted', { gateway: member.gateway, instance: member.instance, epoch: membership.epoch });
       });
     },
+    intend: (id, intent) => links.get(id)?.intend(wanted(intent)),
     cut: (id, error) => {
       const link = links.get(id);
       // Not in the pool's own turn: its registers are being changed.

@@ -35,6 +35,8 @@ export interface Link {
   become(member: LinkMember): void;
   /** Sends it once the hello was answered, the newest only; resolves true when the instance acknowledged it. */
   tell(membership: MembershipView): Promise<boolean>;
+  /** Says what is wanted of it, once the hello was answered, the newest only. */
+  intend(intent: LinkParams<'link.intent'>['intent']): void;
   /** Ends it now; the peer is told why if it still reads. */
   cut(code: number, error: PamError): void;
 }
@@ -54,6 +56,7 @@ export interface LinkDeps {
   readonly idleBeatMs: number;
   readonly hello: (link: Link, params: LinkParams<'link.hello'>) => Promise<LinkResult<'link.hello'>>;
   readonly bye: (link: Link, params: LinkParams<'link.bye'>) => Promise<void>;
+  readonly drain: (link: Link, params: LinkParams<'link.drain'>) => Promise<void>;
   readonly readLog: (from: number) => Promise<LinkResult<'log.read'>>;
   readonly events: (link: Link, params: LinkParams<'stream.events'>) => Promise<void>;
   readonly beat: (link: Link, ping: { seq: number; heard: number }) => { beatMs: number };
@@ -87,6 +90,7 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
   let stage: 'challenged' | 'greeting' | 'member' | 'closed' = 'challenged';
   let answered = false;
   let untold: (() => void) | null = null;
+  let unsaid: LinkParams<'link.intent'> | null = null;
   const beatIsFine = createMeter(beatsPerSecond, clock.monotonicMs);
   const messageIsFine = createMeter(messagesPerSecond, clock.monotonicMs);
 
@@ -106,6 +110,8 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
           answered = true;
           untold?.();
           untold = null;
+          if (unsaid !== null && stage === 'member') peer.notify('link.intent', unsaid);
+          unsaid = null;
         });
         return result;
       } catch (reason) {
@@ -119,6 +125,11 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
       needMember();
       await deps.bye(link, params);
       clock.after(lastWordsMs, () => cut(linkClose.replaced, new PamError('PAM_INTERRUPTED', 'the instance said bye')));
+      return {};
+    },
+    'link.drain': async (params) => {
+      needMember();
+      await deps.drain(link, params);
       return {};
     },
     'log.read': async (params) => {
@@ -207,6 +218,10 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
       } catch {
         return false; // closed, late or refused: the pool asks the next in line
       }
+    },
+    intend: (intent) => {
+      if (!answered) unsaid = { intent };
+      else if (stage === 'member') peer.notify('link.intent', { intent });
     },
     cut,
   };

@@ -72,12 +72,13 @@ function admit(draft: PoolDraft, join: Join, nowMs: number): AdmissionOutcome {
     sinceAtMs: nowMs,
   };
   const slots = draft.slots().length;
+  const room = draft.room();
   const displaced = known?.goneReason === 'displaced';
   const mayServe = row.intent.kind === 'serve';
-  if (mayServe && slots < draft.maxInstances && (displaced || draft.candidates().length === 0)) {
+  if (mayServe && slots < room && (displaced || draft.candidates().length === 0)) {
     return outcomeOf(draft, draft.grantSlot(row));
   }
-  const reason = standbyReason(draft.maxInstances, slots, draft.candidates().length, row.intent);
+  const reason = standbyReason(room, slots, draft.candidates().length, row.intent);
   if (displaced) return outcomeOf(draft, draft.queueAtHead(row));
   if (join.noStandby) return { kind: 'full', reason };
   if (draft.line().length >= lineLimit(draft.maxInstances)) {
@@ -89,6 +90,6 @@ function admit(draft: PoolDraft, join: Join, nowMs: number): AdmissionOutcome {
 function outcomeOf(draft: PoolDraft, row: MemberRow): AdmissionOutcome {
   if (row.membership === 'slot') return { kind: 'slot', seq: row.seq, epoch: row.epoch };
   const ahead = draft.line().filter((other) => other.seq < row.seq).length;
-  const reason = standbyReason(draft.maxInstances, draft.slots().length, ahead, row.intent);
+  const reason = standbyReason(draft.room(), draft.slots().length, ahead, row.intent);
   return { kind: 'standby', position: ahead + 1, reason };
 }

@@ -1,6 +1,6 @@
 import type { InstanceId } from '@sallyport/protocol';
-import type { GoneReason, Intent, MemberRow } from './member.ts';
-import { type PoolChange, PoolDraft, type PoolRows } from './pool-rows.ts';
+import type { Drain, GoneReason, Intent, MemberRow } from './member.ts';
+import { isReplaced, type PoolChange, PoolDraft, type PoolRows } from './pool-rows.ts';
 import type { MemberRef } from './pool-store.ts';
 
 /**
@@ -17,7 +17,7 @@ export function decideFill(rows: PoolRows, waiting: readonly InstanceId[], nowMs
 
 /**
  * Slots of members absent for longer than the reserve go to those waiting, while count ≤ max: of a pool over its
- * (lowered) maximum nobody is replaced.
+ * (lowered) maximum nobody is replaced, and one whose replacement was asked for leaves no slot behind.
  */
 export function decideReclaim(
   rows: PoolRows,
@@ -29,9 +29,9 @@ export function decideReclaim(
   fill(draft, waiting);
   for (const ref of absent) {
     const next = nextInLine(draft, waiting);
-    if (next === undefined || draft.slots().length > draft.maxInstances) break;
+    if (next === undefined || draft.slots().length > draft.room()) break;
     const member = holding(draft, ref);
-    if (member?.membership !== 'slot') continue;
+    if (member?.membership !== 'slot' || isReplaced(member)) continue;
     draft.remove(member, 'displaced');
     draft.grantSlot(next);
   }
@@ -80,16 +80,52 @@ export function decideIntent(
   const draft = new PoolDraft(rows, nowMs);
   const member = draft.get(instance);
   if (member === undefined || member.membership === 'gone') return { refused: 'absent' };
-  if (intent.kind === 'drain' && member.membership === 'standby') draft.remove({ ...member, intent }, 'drained');
-  else if (member.intent.kind === 'drain') {
-    if (intent.kind !== 'drain') return { refused: 'draining' };
-    if (intent.deadlineAtMs < member.intent.deadlineAtMs) draft.put({ ...member, intent });
-  } else draft.put({ ...member, intent });
+  if (intent.kind === 'drain') {
+    if (member.membership === 'standby') draft.remove({ ...member, intent }, 'drained');
+    else drain(draft, member, intent);
+  } else if (member.intent.kind === 'drain') return { refused: 'draining' };
+  else draft.put({ ...member, intent });
   return draft.change();
 }
 
+/** What the router knows of a member's streams when a surplus is drained; who is not named has none. */
+export type StreamCounts = readonly { readonly instance: InstanceId; readonly streams: number }[];
+
+/**
+ * The members over a (lowered) maximum drain: fewest streams first, then the youngest. Those who drain already are on
+ * their way and count as gone.
+ *
+ * @returns who begins to drain, in that order; empty when nobody is over it.
+ * @see architecture section 4, row "maximum lowered"
+ */
+export function decideSurplus(
+  rows: PoolRows,
+  counts: StreamCounts,
+  deadlineAtMs: number,
+  nowMs: number,
+): { readonly change: PoolChange; readonly drained: readonly InstanceId[] } {
+  const draft = new PoolDraft(rows, nowMs);
+  const streams = new Map(counts.map((count) => [count.instance, count.streams]));
+  const running = (member: MemberRow): number => streams.get(member.instance) ?? 0;
+  const staying = draft.slots().filter((member) => member.intent.kind !== 'drain');
+  const surplus = staying
+    .toSorted((a, b) => running(a) - running(b) || b.seq - a.seq)
+    .slice(0, Math.max(0, staying.length - rows.maxInstances));
+  for (const member of surplus) drain(draft, member, { kind: 'drain', by: 'surplus', deadlineAtMs });
+  return { change: draft.change(), drained: surplus.map((member) => member.instance) };
+}
+
+/** One way: the earlier deadline holds, with who set it; a replacement once asked for stays. */
+function drain(draft: PoolDraft, member: MemberRow, asked: Drain): void {
+  const before = member.intent.kind === 'drain' ? member.intent : null;
+  const holds = before !== null && before.deadlineAtMs <= asked.deadlineAtMs ? before : asked;
+  const replaced = before?.replace === true || asked.replace === true;
+  const intent: Drain = { ...holds, ...(replaced ? { replace: true } : {}) };
+  if (before === null || holds !== before || intent.replace !== before.replace) draft.put({ ...member, intent });
+}
+
 function fill(draft: PoolDraft, waiting: readonly InstanceId[]): void {
-  while (draft.slots().length < draft.maxInstances) {
+  while (draft.slots().length < draft.room()) {
     const next = nextInLine(draft, waiting);
     if (next === undefined) return;
     draft.grantSlot(next);

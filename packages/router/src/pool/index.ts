@@ -6,6 +6,7 @@ export {
   decideLeave,
   decideReclaim,
   decideRevocation,
+  decideSurplus,
 } from './decide-slots.ts';
 export { intentSchema } from './intent.ts';
 export type { GatewayRow, Intent, MemberRow, PoolSnapshot } from './member.ts';

@@ -1,3 +1,4 @@
+import { drainBySchema } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Intent } from './member.ts';
 
@@ -7,7 +8,8 @@ export const intentSchema: z.ZodType<Intent> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('cordon') }),
   z.strictObject({
     kind: z.literal('drain'),
-    by: z.enum(['operator', 'gateway', 'surplus']),
+    by: drainBySchema,
     deadlineAtMs: z.int().min(0),
+    replace: z.literal(true).optional(),
   }),
 ]);

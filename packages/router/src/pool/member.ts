@@ -1,10 +1,15 @@
 import type { ApplicationUid, GatewayUid, HostView, InstanceId } from '@sallyport/protocol';
 
 /** Register 2, in the store: what an operator or the instance wants. `drain` is one way, its deadline only moves earlier. */
-export type Intent =
-  | { readonly kind: 'serve' }
-  | { readonly kind: 'cordon' }
-  | { readonly kind: 'drain'; readonly by: 'operator' | 'gateway' | 'surplus'; readonly deadlineAtMs: number };
+export type Intent = { readonly kind: 'serve' } | { readonly kind: 'cordon' } | Drain;
+
+export interface Drain {
+  readonly kind: 'drain';
+  readonly by: 'operator' | 'gateway' | 'surplus';
+  readonly deadlineAtMs: number;
+  /** Until it is gone one more than the maximum may be admitted (F19). Only ever added. */
+  readonly replace?: true | undefined;
+}
 
 /** Why an instance is gone. A displaced one returns to the head of the line; the others join anew. */
 export type GoneReason =

@@ -1,5 +1,5 @@
 import type { InstanceId } from '@sallyport/protocol';
-import type { GoneReason, MemberRow } from './member.ts';
+import type { GoneReason, Intent, MemberRow } from './member.ts';
 
 /** What a deciding transaction read after its lock: counters and the members that matter. */
 export interface PoolRows {
@@ -17,6 +17,11 @@ export interface PoolChange {
   readonly changed: readonly MemberRow[];
   readonly nextSeq: number;
   readonly nextEpoch: number;
+}
+
+/** May one more be admitted while the holder of this slot is here? */
+export function isReplaced(member: { readonly intent: Intent }): boolean {
+  return member.intent.kind === 'drain' && member.intent.replace === true;
 }
 
 /** Rows under change: the moves of register 1, each counted. Owned by one decision, never shared. */
@@ -42,6 +47,11 @@ export class PoolDraft {
 
   slots(): readonly MemberRow[] {
     return this.#of('slot');
+  }
+
+  /** How many slots there may be: the maximum, and one more for each member that is being replaced. */
+  room(): number {
+    return this.maxInstances + this.slots().filter(isReplaced).length;
   }
 
   /** Everybody in line, first place first. */

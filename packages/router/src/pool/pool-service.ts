@@ -37,10 +37,12 @@ interface PoolClock {
 /** What the pool wants done on links. Nothing here may throw or wait. */
 export interface PoolEffects {
   /**
-   * New membership or intent of a linked instance. With a slot: pass it on as `link.membership` and call
-   * `acknowledged` when it is answered, within `timing.promoteMs`.
+   * New membership of a linked instance. With a slot: pass it on as `link.membership` and call `acknowledged` when it is
+   * answered, within `timing.promoteMs`.
    */
-  tell(link: string, membership: MembershipView, intent: Intent): void;
+  tell(link: string, membership: MembershipView): void;
+  /** New intent of a linked instance: pass it on as `link.intent`. */
+  intend(link: string, intent: Intent): void;
   /** Destroy this link now. */
   cut(link: string, error: PamError): void;
   /** Its sessions are to be recorded as instance-lost. */
@@ -107,7 +109,10 @@ export interface PoolService {
     gateway: GatewayUid,
     maxInstances: number,
   ): Promise<{ readonly before: number; readonly maxInstances: number; readonly admitted: number }>;
-  setIntent(gateway: GatewayUid, instance: InstanceId, intent: Intent): Promise<void>;
+  /** The instance on this link was told to stop and drains by itself. Nothing when it is no member any more. */
+  drainItself(link: string, deadlineAtMs: number): Promise<void>;
+  /** Streams of each admitted instance, by what this router knows. */
+  streamsOf(gateway: GatewayUid): ReadonlyMap<InstanceId, number>;
   /** Takes over what a transaction of the caller answered (`together` with an audit event). */
   adopt(snapshot: PoolSnapshot): void;
   gatewayCreated(gateway: GatewayUid): Promise<void>;
@@ -154,7 +159,9 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
         );
         return effects.duplicate(effect.instance, effect.kept, effect.link);
       case 'tell':
-        return effects.tell(effect.link, membershipView(effect.member), effect.member.intent);
+        return effects.tell(effect.link, membershipView(effect.member));
+      case 'intend':
+        return effects.intend(effect.link, effect.intent);
       case 'cut':
         return effects.cut(effect.link, cutError(effect.why));
       case 'lost':
@@ -296,10 +303,21 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
       feed({ kind: 'snapshot', snapshot: answer.snapshot });
       return { before: answer.before, maxInstances, admitted: answer.admitted };
     },
-    setIntent: async (gateway, instance, intent) => {
-      const snapshot = await store.setIntent({ gateway, instance, intent, nowMs: clock.nowMs() });
-      if (snapshot === null) throw new PamError('PAM_NOT_FOUND', `there is no gateway ${gateway}`);
-      feed({ kind: 'snapshot', snapshot });
+    drainItself: async (link, deadlineAtMs) => {
+      const of = state.links.get(link);
+      if (of === undefined) return;
+      const intent: Intent = { kind: 'drain', by: 'gateway', deadlineAtMs };
+      const snapshot = await store.setIntent({
+        gateway: of.pool.uid,
+        instance: of.instance,
+        intent,
+        nowMs: clock.nowMs(),
+      });
+      if (snapshot !== null) feed({ kind: 'snapshot', snapshot });
+    },
+    streamsOf: (gateway) => {
+      const members = state.pools.get(gateway)?.ring ?? [];
+      return new Map(members.map((member) => [member.row.instance, member.streams]));
     },
     adopt: (snapshot) => feed({ kind: 'snapshot', snapshot }),
     gatewayCreated: (gateway) => known(gateway),

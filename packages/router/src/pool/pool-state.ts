@@ -165,6 +165,8 @@ export type PoolEffect =
   /** The same identity lives on another link. */
   | { readonly kind: 'refuse'; readonly link: string; readonly instance: InstanceId; readonly kept: string }
   | { readonly kind: 'tell'; readonly link: string; readonly member: MemberRow }
+  /** Register 2 changed: told to the instance, which decides by its own clock (agent/drain-life of the gateway). */
+  | { readonly kind: 'intend'; readonly link: string; readonly intent: Intent }
   | { readonly kind: 'cut'; readonly link: string; readonly why: CutReason }
   | { readonly kind: 'lost'; readonly gateway: GatewayUid; readonly instance: InstanceId }
   /** It cannot reach what another instance reaches: passed over for it, for the `times`th time in a row. */

@@ -1,5 +1,6 @@
 import type { ApplicationUid, GatewayUid, HostView, InstanceId } from '@sallyport/protocol';
 import type { AdmissionOutcome } from './decide-admission.ts';
+import type { StreamCounts } from './decide-slots.ts';
 import type { GoneReason, Intent, PoolSnapshot } from './member.ts';
 
 /**
@@ -83,12 +84,18 @@ export interface PoolStore {
     readonly reason: GoneReason;
     readonly nowMs: number;
   }): Promise<PoolSnapshot | null>;
-  /** Lowering it stops nothing. */
+  /** Lowering it stops nothing, unless `surplus` is given: then those over it drain (`drained`, in their order). */
   setMaximum(input: {
     readonly gateway: GatewayUid;
     readonly maxInstances: number;
+    readonly surplus?: { readonly counts: StreamCounts; readonly deadlineAtMs: number } | undefined;
     readonly nowMs: number;
-  }): Promise<{ readonly before: number; readonly admitted: number; readonly snapshot: PoolSnapshot } | null>;
+  }): Promise<{
+    readonly before: number;
+    readonly admitted: number;
+    readonly drained: readonly InstanceId[];
+    readonly snapshot: PoolSnapshot;
+  } | null>;
   /** Table of section 4, rows cordon, uncordon, drain. PAM_NOT_FOUND: not a member; PAM_CONFLICT: refused by the table. */
   setIntent(input: {
     readonly gateway: GatewayUid;

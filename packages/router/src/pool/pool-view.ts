@@ -3,6 +3,7 @@ import { standbyReason } from './decide-admission.ts';
 import { countPairsOf } from './ejections.ts';
 import type { GatewayRow } from './member.ts';
 import type { Member, Pool } from './pool-state.ts';
+import { isReplaced } from './pool-rows.ts';
 
 /** A gateway with its instances as lists show them: slots, then the line. */
 export interface PoolView {
@@ -14,12 +15,13 @@ export function viewPool(pool: Pool): PoolView {
   const line = [...pool.members.values()]
     .filter((member) => member.row.membership === 'standby')
     .sort((a, b) => a.row.seq - b.row.seq);
+  const room = pool.gateway.maxInstances + pool.ring.filter((member) => isReplaced(member.row)).length;
   return {
     gateway: pool.gateway,
     instances: [
       ...pool.ring.map((member) => viewMember(member, slotReason(pool, member))),
       ...line.map((member, ahead) =>
-        viewMember(member, standbyReason(pool.gateway.maxInstances, pool.ring.length, ahead, member.row.intent)),
+        viewMember(member, standbyReason(room, pool.ring.length, ahead, member.row.intent)),
       ),
     ],
   };
@@ -43,6 +45,7 @@ function slotReason(pool: Pool, member: Member): string {
 
 function viewMember(member: Member, reason: string): InstanceView {
   const { row } = member;
+  const { intent } = row;
   return {
     instanceId: row.instance,
     state: stateOf(member),
@@ -56,5 +59,7 @@ function viewMember(member: Member, reason: string): InstanceView {
     lastHeartbeatMs: member.heartbeatAtMs,
     streams: member.streams,
     maxStreams: member.maxStreams,
+    drain:
+      intent.kind === 'drain' ? { by: intent.by, deadlineAtMs: intent.deadlineAtMs, replace: isReplaced(row) } : null,
   };
 }

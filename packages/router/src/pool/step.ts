@@ -15,6 +15,7 @@ import {
   refOf,
 } from './pool-state.ts';
 import { forgetEvidenceOf, slowStart, sweepEvidence, takeWord } from './take-word.ts';
+import { isReplaced } from './pool-rows.ts';
 import { silenceLimits } from './timing.ts';
 
 /**
@@ -385,7 +386,7 @@ function adopt(state: RouterPools, snapshot: PoolSnapshot, effects: PoolEffect[]
     forgetEvidenceOf(pool, instance);
     // One that said bye closes its own link.
     if (member.leaving && member.link !== null) state.links.delete(member.link.id);
-    else cut(state, member, 'gone', effects);
+    else dismiss(state, member, effects);
   }
   pool.ring = [...pool.members.values()]
     .filter((member) => member.row.membership === 'slot')
@@ -421,8 +422,19 @@ function changeRow(state: RouterPools, member: Member, row: MemberRow, effects: 
     warmUp(member);
   } else if (row.membership !== 'slot') member.promoteByMs = null;
   if (row.membership === 'standby' && member.health === 'suspect') member.health = 'ok';
-  const changed = promoted || row.membership !== before.membership || !sameIntent(row, before);
-  if (changed && member.link !== null) effects.push({ kind: 'tell', link: member.link.id, member: row });
+  if (member.link === null) return;
+  const link = member.link.id;
+  if (promoted || row.membership !== before.membership) effects.push({ kind: 'tell', link, member: row });
+  if (!sameIntent(row, before)) effects.push({ kind: 'intend', link, intent: row.intent });
+}
+
+/** A standby whose row went while its link lives was drained: it is told, so that it ends and does not come back. */
+function dismiss(state: RouterPools, member: Member, effects: PoolEffect[]): void {
+  const { row, link } = member;
+  if (link !== null && row.membership === 'standby') {
+    effects.push({ kind: 'intend', link: link.id, intent: { kind: 'drain', by: 'operator', deadlineAtMs: 0 } });
+  }
+  cut(state, member, 'gone', effects);
 }
 
 function sameIntent(a: MemberRow, b: MemberRow): boolean {
@@ -456,7 +468,7 @@ function limits(state: RouterPools): Silence {
 }
 
 function tick(state: RouterPools, pool: Pool, silence: Silence, effects: PoolEffect[]): void {
-  let calm = pool.ring.length === pool.members.size || pool.ring.length >= pool.gateway.maxInstances;
+  let calm = pool.ring.length === pool.members.size || pool.ring.length >= roomOf(pool);
   for (const member of pool.members.values()) {
     if (member.link === null || member.promoteByMs !== null) calm = false;
     if (member.link === null) continue;
@@ -502,7 +514,7 @@ function settle(state: RouterPools, pool: Pool, effects: PoolEffect[]): void {
     if (member.row.membership === 'standby') {
       if (past) gone.push(member);
     } else if (state.judgeMs >= member.absentSinceMs + state.timing.unwantedMs) lost.push(member);
-    else if (past && member.row.membership === 'slot') absent.push(member);
+    else if (past && member.row.membership === 'slot' && !isReplaced(member.row)) absent.push(member);
   }
   if (lost.length > 0) {
     for (const member of lost) effects.push({ kind: 'lost', gateway: pool.uid, instance: member.row.instance });
@@ -511,13 +523,20 @@ function settle(state: RouterPools, pool: Pool, effects: PoolEffect[]): void {
   if (gone.length > 0) {
     return ask(pool, effects, { method: 'leave', members: gone.map((m) => refOf(m.row)), reason: 'link-closed' });
   }
-  const free = pool.gateway.maxInstances - pool.ring.length;
+  const free = roomOf(pool) - pool.ring.length;
   if (free <= 0 && (absent.length === 0 || free < 0)) return;
   const waiting = waitingIn(state, pool);
   if (waiting.length === 0) return;
   if (absent.length === 0 || free >= waiting.length) return ask(pool, effects, { method: 'fill', waiting });
   absent.sort((a, b) => a.absentSinceMs - b.absentSinceMs);
   ask(pool, effects, { method: 'reclaim', absent: absent.map((m) => refOf(m.row)), waiting });
+}
+
+/** How many slots there may be now; the store counts for itself. */
+function roomOf(pool: Pool): number {
+  let room = pool.gateway.maxInstances;
+  for (const member of pool.ring) if (isReplaced(member.row)) room += 1;
+  return room;
 }
 
 function ask(pool: Pool, effects: PoolEffect[], op: (PoolEffect & { kind: 'store' })['op']): void {

@@ -1,2 +1,2 @@
 export { createSessionService, type SessionLinks, type SessionService } from './session-service.ts';
-export type { ExplainedStream, SessionRow, SessionStore, StreamChange } from './session-store.ts';
+export type { ExplainedStream, Killed, SessionRow, SessionStore, StreamChange, Unwanted } from './session-store.ts';

@@ -21,7 +21,7 @@ import type { TrustLog } from '../trust/index.ts';
 import type { VaultStore } from '../vault/index.ts';
 import { checkPermission } from './check-permission.ts';
 import { type DispatchDeps, dispatchStream, type Placed } from './dispatch-stream.ts';
-import type { SessionRow, SessionStore, StreamChange } from './session-store.ts';
+import type { Killed, SessionRow, SessionStore, StreamChange, Unwanted } from './session-store.ts';
 import { createParkDesk, type ParkDesk } from './park-desk.ts';
 import { createStreamBook } from './stream-book.ts';
 import { createStreamJournal } from './stream-journal.ts';
@@ -31,7 +31,8 @@ import { type Moment, newSweepWatch, stepSweepWatch } from './sweep-watch.ts';
 export interface SessionLinks {
   dispatch(link: string, params: LinkParams<'stream.dispatch'>): Promise<LinkResult<'stream.dispatch'>>;
   forget(link: string, stream: StreamId, ticket: string): void;
-  end(instance: InstanceId, streams: readonly StreamId[], reason: EndReason): void;
+  /** @returns false when the instance has no link now; `words` are for the user. */
+  end(instance: InstanceId, streams: readonly StreamId[], reason: EndReason, words?: string): boolean;
   park(link: string, tickets: readonly string[]): void;
 }
 /** The relay's legs, as sessions need them. */
@@ -92,7 +93,12 @@ export interface SessionService {
     readonly instance: InstanceId;
     readonly running: readonly StreamId[];
     readonly routedBeforeMs: number;
-  }): Promise<readonly StreamId[]>;
+  }): Promise<readonly Unwanted[]>;
+  /**
+   * What somebody killed in the store ends where it runs, and its legs are cut: S4 after the instance had time to say
+   * why, or at once when it cannot be told. @returns how many streams run on instances that cannot be told now.
+   */
+  carryOut(killed: Killed, words: string): number;
   /** An instance is lost for good. */
   lose(instance: InstanceId): Promise<void>;
   /** Ends both legs of everything on this instance. */
@@ -111,6 +117,8 @@ const parkTickMs = 1_000;
 /** A stream accepted by an instance whose legs never came to OPENED. */
 const openWithinMs = 30_000;
 const dispatchDeadlineMs = 8_000;
+/** Between the word to the instance and the end of the legs. */
+const lastWordsMs = 1_000;
 
 export function createSessionService(deps: SessionDeps): SessionService {
   const { clock, sessions, trust } = deps;
@@ -127,6 +135,8 @@ export function createSessionService(deps: SessionDeps): SessionService {
       deps.legs.expectPark(tickets).then(() => deps.links.park(link, tickets), deps.failed);
     },
   });
+  /** Sessions that ended lately, so that a dispatch under way meanwhile does not outlive its session. */
+  const over = new Map<SessionId, PamError>();
   let stopTimer = (): void => undefined;
   const moment = (): Moment => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() });
   let watch = newSweepWatch(moment(), sweepTimes);
@@ -139,16 +149,31 @@ export function createSessionService(deps: SessionDeps): SessionService {
     return row;
   }
 
+  function remember(session: SessionId, error: PamError): void {
+    over.set(session, error);
+    clock.after(2 * dispatchDeadlineMs, () => over.delete(session));
+  }
+
+  /** @returns the streams whose instance could not be told. */
   function endStreams(
     streams: readonly { readonly stream: StreamId | null; readonly instance: InstanceId | null }[],
     reason: EndReason,
-  ): void {
+    words = '',
+  ): readonly StreamId[] {
+    const untold: StreamId[] = [];
     const byInstance = new Map<InstanceId, StreamId[]>();
     for (const { stream, instance } of streams) {
       if (instance === null || stream === null) continue;
       byInstance.set(instance, [...(byInstance.get(instance) ?? []), stream]);
     }
-    for (const [instance, list] of byInstance) deps.links.end(instance, list, reason);
+    for (const [instance, list] of byInstance) {
+      if (!deps.links.end(instance, list, reason, words)) untold.push(...list);
+    }
+    return untold;
+  }
+
+  function cutStreams(streams: readonly StreamId[]): void {
+    for (const stream of streams) for (const match of book.matchesOfStream(stream)) deps.legs.cut(match);
   }
 
   async function sweep(): Promise<void> {
@@ -205,9 +230,7 @@ export function createSessionService(deps: SessionDeps): SessionService {
 
   async function route(order: RouteOrder): Promise<Placed> {
     const row = await own(order.session, order.person);
-    if (row.endedAtMs !== null) {
-      throw new PamError('PAM_SESSION_ENDED', `the session has ended: ${row.reason ?? 'unknown'}`);
-    }
+    if (row.endedAtMs !== null) throw endError(row.reason, row.words);
     const log = trust.state();
     const nowSeconds = Math.floor(clock.nowMs() / 1_000);
     const claims = await verifyRequest(order.request, { gateway: row.gateway, log, nowSeconds });
@@ -245,6 +268,11 @@ export function createSessionService(deps: SessionDeps): SessionService {
         },
         dispatchDeps(order),
       );
+      const ended = over.get(order.session);
+      if (ended !== undefined) {
+        deps.links.end(placed.instance, [order.stream], 'stopped');
+        throw ended;
+      }
       gatewayOf.set(placed.instance, row.gateway);
       book.routed(order.stream, order.session, placed.instance, placed.match, clock.monotonicMs());
       return placed;
@@ -281,7 +309,16 @@ export function createSessionService(deps: SessionDeps): SessionService {
     end: async (session, reason) => {
       await journal.flush();
       const streams = await sessions.endSession({ session, reason, nowMs: clock.nowMs() });
+      remember(session, endError(reason, ''));
       endStreams(streams, reason);
+    },
+    carryOut: (killed, words) => {
+      if (killed.killed === 'session') remember(killed.session, endError('killed', words));
+      const untold = endStreams(killed.streams, 'killed', words);
+      cutStreams(untold);
+      const told = killed.streams.map((each) => each.stream).filter((stream) => !untold.includes(stream));
+      clock.after(lastWordsMs, () => cutStreams(told));
+      return untold.length;
     },
     accept: async (instance, events) => {
       await journal.flush();
@@ -319,4 +356,9 @@ export function createSessionService(deps: SessionDeps): SessionService {
     waiting: () => journal.waiting(),
     flush: () => journal.flush(),
   };
+}
+
+function endError(reason: EndReason | null, words: string): PamError {
+  if (reason !== 'killed') return new PamError('PAM_SESSION_ENDED', `the session has ended: ${reason ?? 'unknown'}`);
+  return new PamError('PAM_SESSION_KILLED', `the session was ended ${words}`);
 }

@@ -49,6 +49,8 @@ export interface SessionRow extends SessionStart {
   readonly touchedAtMs: number;
   readonly endedAtMs: number | null;
   readonly reason: EndReason | null;
+  /** Who killed it and why; '' otherwise. */
+  readonly words: string;
 }
 
 export interface ExplainedStream {
@@ -56,13 +58,41 @@ export interface ExplainedStream {
   readonly decisions: readonly Decision[];
 }
 
+/** What an instance runs and should not. `words`: it was killed meanwhile, by whom and why; null: ended otherwise, or unknown. */
+export interface Unwanted {
+  readonly stream: StreamId;
+  readonly words: string | null;
+}
+
+/** A session, or one stream of it, as it was ended by somebody. */
+export interface Killed {
+  readonly killed: 'session' | 'stream';
+  readonly session: SessionId;
+  readonly person: PersonUid;
+  /** Streams that ran. */
+  readonly streams: readonly { readonly stream: StreamId; readonly instance: InstanceId | null }[];
+}
+
 /** Sessions before the effect, streams written behind. */
 export interface SessionStore {
   /** PAM_CONFLICT when the id is taken. */
   startSession(input: SessionStart): Promise<void>;
   getSession(input: { readonly session: SessionId }): Promise<SessionRow | null>;
-  /** Keeps it alive; answers the reason when it has ended, PAM_NOT_FOUND when unknown. */
-  touchSession(input: { readonly session: SessionId; readonly nowMs: number }): Promise<EndReason | null>;
+  /** Keeps it alive; answers why it ended, PAM_NOT_FOUND when unknown. */
+  touchSession(input: {
+    readonly session: SessionId;
+    readonly nowMs: number;
+  }): Promise<{ readonly ended: EndReason | null; readonly words: string }>;
+  /**
+   * Ends the session or stream of this id as `killed`. `by`: whose it must be, null = anybody's. PAM_NOT_FOUND when it
+   * is unknown or another's; PAM_SESSION_ENDED when it has ended.
+   */
+  killSession(input: {
+    readonly id: string;
+    readonly by: PersonUid | null;
+    readonly words: string;
+    readonly nowMs: number;
+  }): Promise<Killed>;
   /** Ends it and its running streams with `reason`; idempotent, the first reason stays. Answers the streams ended. */
   endSession(input: {
     readonly session: SessionId;
@@ -89,7 +119,7 @@ export interface SessionStore {
     readonly running: readonly StreamId[];
     readonly routedBeforeMs: number;
     readonly nowMs: number;
-  }): Promise<readonly StreamId[]>;
+  }): Promise<readonly Unwanted[]>;
   /** Newest first. `person` absent = everybody's. `streams`: with at most 1,000 streams each. */
   listSessions(input: {
     readonly person?: PersonUid;

@@ -26,6 +26,7 @@ export interface StreamBook {
   rejoined(instance: InstanceId, running: readonly StreamId[], nowMs: number): void;
   lost(instance: InstanceId): void;
   matchesOf(instance: InstanceId): readonly string[];
+  matchesOfStream(stream: StreamId): readonly string[];
   /** Takes out streams that were routed before and never opened. */
   takeUnopened(beforeMs: number): readonly StreamId[];
 }
@@ -83,6 +84,7 @@ export function createStreamBook(counted: (instance: InstanceId, streams: number
       for (const [stream] of ofInstance(instance)) remove(stream);
     },
     matchesOf: (instance) => ofInstance(instance).flatMap(([, booked]) => booked.matches),
+    matchesOfStream: (stream) => streams.get(stream)?.matches ?? [],
     takeUnopened: (beforeMs) => {
       const late = [...streams]
         .filter(([, booked]) => !booked.open && booked.atMs < beforeMs)

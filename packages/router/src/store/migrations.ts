@@ -70,7 +70,16 @@ const initial: Migration = {
   ],
 };
 
-const migrations: readonly Migration[] = [initial];
+/** Who killed a session or a stream, and why. */
+const killed: Migration = {
+  name: '0002_killed',
+  statements: [
+    "ALTER TABLE session ADD COLUMN words TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE stream ADD COLUMN words TEXT NOT NULL DEFAULT ''",
+  ],
+};
+
+const migrations: readonly Migration[] = [initial, killed];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */
 function dialectOf(engine: EngineName, statement: string): string {

@@ -87,6 +87,7 @@ export interface Database {
     touched_ms: number;
     ended_ms: number | null;
     reason: string | null;
+    words: string;
   };
   stream: {
     id: string;
@@ -97,6 +98,7 @@ export interface Database {
     routed_ms: number;
     ended_ms: number | null;
     reason: string | null;
+    words: string;
     bytes_up: number;
     bytes_down: number;
     decisions: number;

@@ -47,7 +47,8 @@ async function bench(maxInstances: number): Promise<Bench> {
     clock: { nowMs: clock.nowMs, monotonicMs: clock.monotonicMs, every },
     timing: defaultTiming,
     effects: {
-      tell: (link, membership, intent) => events.push(`tell ${link} ${membership.kind} ${intent.kind}`),
+      tell: (link, membership) => events.push(`tell ${link} ${membership.kind}`),
+      intend: (link, intent) => events.push(`intend ${link} ${intent.kind}`),
       cut: (link, error) => events.push(`cut ${link} ${error.code}`),
       lost: (_gateway, instance) => events.push(`lost ${instance.replaceAll('_', '')}`),
       duplicate: (instance, kept, refused) =>
@@ -104,7 +105,7 @@ test('promotes the standby when the member says bye, and dispatches once it ackn
   await service.bye('a', 'stopped');
   service.linkClosed('a');
   await settle();
-  expect(events).toEqual(['tell b slot serve']);
+  expect(events).toEqual(['tell b slot']);
   expect(service.route({ gateway, of: null, not: notTried, cause: 'first' }).picked).toBeNull();
   const epoch = (service.list()[0]?.gateway.version ?? 0) > 0 ? 2 ** 32 + 2 : 0;
   service.acknowledged('b', epoch);
@@ -127,7 +128,7 @@ test('promotes within RJ + 1 s of a death that was only a closed link', async ()
     seq += 1;
     service.beat('b', { seq, heard: seq });
   }
-  expect(events).toEqual(['tell b slot serve']);
+  expect(events).toEqual(['tell b slot']);
 });
 
 test('answers a hello whose link closed meanwhile, whose gateway is gone, or whose store is away', async () => {
@@ -169,7 +170,7 @@ test('goes on by itself when the store is back after a failed promotion', async 
   expect(new Set(made.events)).toEqual(new Set(['failed PAM_STORE_AWAY']));
   made.failing = null;
   await live(1_400);
-  expect(made.events.at(-1)).toBe('tell b slot serve');
+  expect(made.events.at(-1)).toBe('tell b slot');
 });
 
 test('refuses a second process with the identity of a living one, and reports both', async () => {
@@ -187,7 +188,7 @@ test('sets the maximum at once, fills what became free, and says what it was', a
   for (const name of ['a', 'b', 'c']) await hello(name);
   expect(await service.setMaxInstances(gateway, 2)).toEqual({ before: 1, maxInstances: 2, admitted: 1 });
   await settle();
-  expect(events).toEqual(['tell b slot serve']);
+  expect(events).toEqual(['tell b slot']);
   expect(await service.setMaxInstances(gateway, 1)).toEqual({ before: 2, maxInstances: 1, admitted: 2 });
   expect(service.view(gateway)?.instances.filter((view) => view.state !== 'standby')).toHaveLength(2);
   expect(await codeOf(service.setMaxInstances(gatewayUid('other'), 2))).toContain('PAM_NOT_FOUND');

@@ -30,6 +30,7 @@ function prepare(column: Column, options: { readonly waiting?: boolean } = {}): 
   if (column === 'slot, drain') world.intent('x', drain);
   if (options.waiting === true) others.push(world.hello('w'));
   world.told.length = 0;
+  world.intended.length = 0;
   return { world, link, others };
 }
 
@@ -312,11 +313,11 @@ const rows: readonly Row[] = [
       if (refused !== '') return refused;
       const row = world.member('x')?.row.intent;
       const deadline = row?.kind === 'drain' ? `, deadline ${row.deadlineAtMs - deadlineAtMs}` : '';
-      return `${shown(cell)}${deadline}, told ${world.told.length}, cut ${world.cuts.length}`;
+      return `${shown(cell)}${deadline}, told ${world.intended.length}, cut ${world.cuts.length}`;
     },
     becomes: {
       joining: 'refused PAM_NOT_FOUND',
-      standby: 'gone, told 0, cut 1',
+      standby: 'gone, told 1, cut 1',
       slot: 'slot drain, ok, deadline -1, told 1, cut 0',
       'slot, drain': 'slot drain, ok, deadline -1, told 1, cut 0',
     },

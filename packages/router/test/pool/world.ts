@@ -41,6 +41,7 @@ export class World {
   readonly held: PendingOp[] = [];
   readonly answers = new Map<string, Answer>();
   readonly told: { link: string; row: MemberRow }[] = [];
+  readonly intended: { link: string; intent: Intent }[] = [];
   readonly cuts: { link: string; why: CutReason }[] = [];
   readonly lost: InstanceId[] = [];
   readonly pairs: string[] = [];
@@ -211,6 +212,9 @@ export class World {
         return;
       case 'tell':
         this.told.push({ link: effect.link, row: effect.member });
+        return;
+      case 'intend':
+        this.intended.push({ link: effect.link, intent: effect.intent });
         return;
       case 'cut':
         this.cuts.push({ link: effect.link, why: effect.why });

@@ -278,6 +278,7 @@ export class Simulation {
       }
       case 'ejected':
         return this.#targets.heard(effect, this.#nowMs);
+      case 'intend':
       case 'lost':
       case 'returned':
         return;

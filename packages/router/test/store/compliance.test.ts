@@ -1,4 +1,4 @@
-import type { Decision, PamError } from '@sallyport/protocol';
+import type { Decision, PamError, PersonUid } from '@sallyport/protocol';
 import { describe, expect, test } from 'vitest';
 import type { PoolSnapshot } from '../../src/pool/index.ts';
 import type { Store } from '../../src/store/index.ts';
@@ -336,12 +336,46 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       const ended = await store.session.endSession({ session: sessionId('s'), reason: 'stopped', nowMs });
       expect(ended.map((row) => row.stream).sort()).toEqual([streamId('a'), streamId('b')]);
       expect(await store.session.endSession({ session: sessionId('s'), reason: 'failed', nowMs })).toEqual([]);
-      expect(await store.session.touchSession({ session: sessionId('s'), nowMs })).toBe('stopped');
+      expect(await store.session.touchSession({ session: sessionId('s'), nowMs })).toEqual({
+        ended: 'stopped',
+        words: '',
+      });
       expect(await codeOf(store.session.touchSession({ session: sessionId('none'), nowMs }))).toBe('PAM_NOT_FOUND');
       const [view] = await store.session.listSessions({ ended: true, streams: true, limit: 5 });
       expect(view).toMatchObject({ openStreams: 0, totalStreams: 2, reason: 'stopped' });
       expect(view?.streams).toHaveLength(2);
       expect(await store.session.listSessions({ ended: false, streams: false, limit: 5 })).toEqual([]);
+    });
+
+    on('kills a session or one stream, once, whose and why, and tells a returning instance', async () => {
+      const store = await start();
+      await store.session.writeStreams({ changes: [routed('a'), routed('b')] });
+      const kill = (id: string, by: PersonUid | null = null): Promise<unknown> =>
+        store.session.killSession({ id, by, words: 'by anna: audit', nowMs });
+      expect(await codeOf(kill(streamId('a'), personUid('foreign')))).toBe('PAM_NOT_FOUND');
+      expect(await codeOf(kill(sessionId('s'), personUid('foreign')))).toBe('PAM_NOT_FOUND');
+      expect(await codeOf(kill(streamId('none')))).toBe('PAM_NOT_FOUND');
+      const session = sessionId('s');
+      const person = personUid();
+      const running = (name: string) => ({ stream: streamId(name), instance: instanceId('i') });
+      expect(await kill(streamId('a'))).toEqual({ killed: 'stream', session, person, streams: [running('a')] });
+      expect(await codeOf(kill(streamId('a')))).toBe('PAM_SESSION_ENDED');
+      expect(await store.session.touchSession({ session, nowMs })).toEqual({ ended: null, words: '' });
+      expect(await kill(session, person)).toEqual({ killed: 'session', session, person, streams: [running('b')] });
+      expect(await store.session.touchSession({ session, nowMs })).toEqual({
+        ended: 'killed',
+        words: 'by anna: audit',
+      });
+      expect(await codeOf(kill(session))).toBe('PAM_SESSION_ENDED');
+      const [view] = await store.session.listSessions({ ended: true, streams: true, limit: 5 });
+      expect(view).toMatchObject({ reason: 'killed', words: 'by anna: audit', openStreams: 0 });
+      const back = await store.session.reconcileStreams({
+        instance: instanceId('i'),
+        running: [streamId('a'), streamId('b')],
+        routedBeforeMs: nowMs,
+        nowMs,
+      });
+      expect(back.map((each) => each.words)).toEqual(['by anna: audit', 'by anna: audit']);
     });
 
     on('sweeps sessions nobody touched', async () => {
@@ -361,7 +395,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
         routedBeforeMs: nowMs + 50,
         nowMs: nowMs + 200,
       });
-      expect(strangers).toEqual([streamId('stranger')]);
+      expect(strangers).toEqual([{ stream: streamId('stranger'), words: null }]);
       const [view] = await store.session.listSessions({ ended: false, streams: true, limit: 5 });
       const states = Object.fromEntries(
         (view?.streams ?? []).map((row) => [row.stream.replaceAll('_', ''), row.state]),

@@ -28,6 +28,7 @@ export interface ScriptedInstance {
   readonly forgotten: LinkParams<'stream.forget'>[];
   readonly ended: LinkParams<'stream.end'>[];
   readonly memberships: MembershipView[];
+  readonly intents: LinkParams<'link.intent'>['intent'][];
   readonly changes: LinkParams<'vault.changed'>[];
   readonly parkTickets: string[];
   /** How it answers dispatches; accepts by default. */
@@ -61,6 +62,7 @@ export async function scriptedInstance(
   const forgotten: ScriptedInstance['forgotten'] = [];
   const ended: ScriptedInstance['ended'] = [];
   const memberships: MembershipView[] = [];
+  const intents: ScriptedInstance['intents'] = [];
   const changes: ScriptedInstance['changes'] = [];
   const parkTickets: string[] = [];
   let challenged: (params: LinkParams<'link.challenge'>) => void = () => undefined;
@@ -80,6 +82,10 @@ export async function scriptedInstance(
     },
     'link.membership': async ({ membership }) => {
       memberships.push(membership);
+      return {};
+    },
+    'link.intent': async ({ intent }) => {
+      intents.push(intent);
       return {};
     },
     'vault.changed': async (params) => {
@@ -154,6 +160,7 @@ export async function scriptedInstance(
     forgotten,
     ended,
     memberships,
+    intents,
     changes,
     parkTickets,
     answer: async () => ({ kind: 'accepted' }),

@@ -25,8 +25,14 @@ export function violated(state: StreamState, what: string): StreamStep {
 }
 
 /** Tells the other end and resets the local one. */
-export function reset(state: StreamState, code: ResetCode, reason: EndReason, error: StreamFault | null): StreamStep {
-  return close(state, [resetFrame(code, error?.message ?? reason)], reason, error);
+export function reset(
+  state: StreamState,
+  code: ResetCode,
+  reason: EndReason,
+  error: StreamFault | null,
+  words: string = error?.message ?? reason,
+): StreamStep {
+  return close(state, [resetFrame(code, words)], reason, error);
 }
 
 export function resetFrame(code: ResetCode, text: string): StreamEffect {
@@ -60,6 +66,8 @@ function reasonOfReset(state: StreamState, code: ResetCode): EndReason {
       return 'stopped';
     case 'detached-timeout':
     case 'stopped':
+    case 'drained':
+    case 'killed':
     case 'deadline':
     case 'signed-out':
     case 'failed':
@@ -71,6 +79,9 @@ function reasonOfReset(state: StreamState, code: ResetCode): EndReason {
 
 function faultOfReset(state: StreamState, code: ResetCode, text: string): StreamFault {
   if (code === 'protocol') return { code: 'PAM_STREAM_PROTOCOL', message: `the other end refused a frame: ${text}` };
+  if (code === 'killed') return { code: 'PAM_SESSION_KILLED', message: `the stream was ended ${text}` };
+  if (code === 'drained')
+    return { code: 'PAM_SESSION_ENDED', message: 'the instance left the pool: its drain was over' };
   if (code !== 'broken') return { code: 'PAM_SESSION_ENDED', message: `the other end stopped the stream: ${code}` };
   return state.side === 'client'
     ? { code: 'PAM_TARGET_RESET', message: 'the target broke the connection' }

@@ -1,4 +1,4 @@
-import type { EndReason, ErrorCode } from '@sallyport/protocol';
+import type { EndReason, ErrorCode, Notice } from '@sallyport/protocol';
 import type { Frame, GoneCode, ResetCode } from '../frame/frame.ts';
 
 /**
@@ -101,7 +101,8 @@ export type StreamEvent =
   | { readonly kind: 'gone'; readonly code: GoneCode; readonly received: number; readonly final: boolean }
   /** Client: nobody can resume this stream any more. */
   | { readonly kind: 'abandoned'; readonly fault: StreamFault }
-  | { readonly kind: 'stop'; readonly code: ResetCode; readonly reason: EndReason }
+  /** `words`: what the RESET says besides; absent for the reason. */
+  | { readonly kind: 'stop'; readonly code: ResetCode; readonly reason: EndReason; readonly words?: string }
   | { readonly kind: 'tick' };
 
 export type StreamEffect =
@@ -129,7 +130,7 @@ export type StreamEffect =
   | { readonly kind: 'resume-local' }
   /** Call back with `tick` at this time; replaces an earlier wish. */
   | { readonly kind: 'wake'; readonly atMs: number }
-  | { readonly kind: 'notice'; readonly message: string }
+  | { readonly kind: 'notice'; readonly notice: Notice }
   /** Last effect of all. A clean end flushes and ends the carrier, any other destroys it after what was sent. */
   | { readonly kind: 'closed'; readonly reason: EndReason; readonly error: StreamFault | null };
 

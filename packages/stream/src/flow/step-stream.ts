@@ -57,7 +57,7 @@ function decide(state: StreamState, event: StreamEvent, nowMs: number): StreamSt
     case 'abandoned':
       return abandon(state, event);
     case 'stop':
-      return reset(state, event.code, event.reason, null);
+      return reset(state, event.code, event.reason, null, event.words);
     default:
       return event satisfies never;
   }
@@ -130,7 +130,7 @@ function receive(state: StreamState, frame: Frame, nowMs: number): StreamStep {
     case 'pong':
       return { state, effects: none };
     case 'notice':
-      return { state, effects: [{ kind: 'notice', message: frame.body.message }] };
+      return { state, effects: [{ kind: 'notice', notice: frame.body }] };
     case 'ready':
     case 'open':
     case 'dialing':

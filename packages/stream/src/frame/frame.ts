@@ -46,6 +46,10 @@ export const resetCode = {
   /** The client took another instance for this stream. */
   forget: 7,
   'detached-timeout': 8,
+  /** The instance left the pool: the deadline of its drain was over. */
+  drained: 9,
+  /** Somebody ended it; the text says who and why. */
+  killed: 10,
 } as const;
 export type ResetCode = keyof typeof resetCode;
 

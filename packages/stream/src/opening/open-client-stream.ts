@@ -4,6 +4,7 @@ import type { SecureContext } from 'node:tls';
 import {
   type InstanceId,
   isErrorCode,
+  type Notice,
   PamError,
   type Ready,
   type Refused,
@@ -60,8 +61,16 @@ export interface Resuming {
 /** A stream whose target answered. Use `splice` or `forget` soon: what the target says waits in the window. */
 export interface OpenedStream {
   readonly instance: InstanceId;
-  /** Joins it with a local socket (paused, half-open) or another Duplex. Never rejects. Call once. */
-  splice(local: Duplex, signal: AbortSignal, resuming?: Resuming): Promise<StreamOutcome>;
+  /**
+   * Joins it with a local socket (paused, half-open) or another Duplex. Never rejects. Call once. `onNotice`: the
+   * instance tells its users something, such as that it drains.
+   */
+  splice(
+    local: Duplex,
+    signal: AbortSignal,
+    resuming?: Resuming,
+    onNotice?: (notice: Notice) => void,
+  ): Promise<StreamOutcome>;
   /** Another try won: the far end resets its target. */
   forget(): void;
 }
@@ -117,11 +126,11 @@ async function negotiate(
   const peerWindowBytes = answer.body.window;
   const stream: OpenedStream = {
     instance,
-    splice: (local, signal, resuming) => {
+    splice: (local, signal, resuming, onNotice) => {
       const detachMs = resuming === undefined ? 0 : (resuming.detachedMs ?? resumeTimes.clientDetachedMs);
       const nowMs = timers.nowMs();
       const state = newStreamState({ side: 'client', windowBytes, peerWindowBytes, gen: open.gen, detachMs, nowMs });
-      return splice({ carrier, local, state, timers, signal, ...resuming }).outcome;
+      return splice({ carrier, local, state, timers, signal, ...resuming, ...(onNotice && { onNotice }) }).outcome;
     },
     forget() {
       carrier.send({ kind: 'reset', code: 'forget', text: 'another instance took the stream' });

@@ -2,7 +2,6 @@ import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import {
   type EndReason,
-  endReasonSchema,
   type Open,
   PamError,
   type Ready,
@@ -14,6 +13,7 @@ import {
 import { newStreamState } from '../flow/flow-state.ts';
 import { Carrier } from '../run/carrier.ts';
 import { type AttachmentChange, type RunningSplice, splice, type StreamOutcome } from '../run/splice.ts';
+import { readStop } from '../run/stop-reason.ts';
 import { systemTimers, type Timers } from '../run/system-timers.ts';
 import type { Patience } from '../tls/handshake.ts';
 import { judgeClient, secureInstanceLeg } from '../tls/instance-tls.ts';
@@ -42,8 +42,8 @@ export interface InstanceStreamOptions {
   readonly windowBytes?: number;
   /** TLS and OPEN; 10 s by default. The dial has its own limits. */
   readonly openWithinMs?: number;
-  /** `running` takes other carriers (`serveResume`), and after the end says that there is nothing to resume. */
-  readonly onOpened?: (running: Pick<RunningSplice, 'offer'>) => void;
+  /** `running` takes other carriers (`serveResume`) and notices for the user, and after the end says that there is nothing to resume. */
+  readonly onOpened?: (running: Pick<RunningSplice, 'offer' | 'notify'>) => void;
   /** How long a lost carrier may be replaced; 0, the default: its loss is the end. */
   readonly detachedMs?: number;
   readonly onAttachment?: (change: AttachmentChange) => void;
@@ -161,10 +161,7 @@ function abandon(carrier: Carrier | null, error: PamError, options: InstanceStre
 }
 
 function abandonReason(error: PamError, signal: AbortSignal): EndReason {
-  if (signal.aborted) {
-    const parsed = endReasonSchema.safeParse(signal.reason);
-    return parsed.success ? parsed.data : 'stopped';
-  }
+  if (signal.aborted) return readStop(signal.reason).reason;
   if (error.code === 'PAM_STREAM_PROTOCOL') return 'protocol-error';
   if (error.code === 'PAM_STREAM_LOST' || error.code === 'PAM_TIMEOUT') return 'client-lost';
   return 'failed';

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { type EndReason, endReasonSchema, PamError } from '@sallyport/protocol';
+import { type EndReason, type Notice, PamError } from '@sallyport/protocol';
 import type { StreamEffect, StreamEvent, StreamFault, StreamState } from '../flow/flow-state.ts';
 import { creditOf, stepStream } from '../flow/step-stream.ts';
 import { frameLimits, type GoneCode, type ResetCode, resetCode } from '../frame/frame.ts';
@@ -8,6 +8,7 @@ import { lasting } from './local-scratch.ts';
 import { LocalWriter } from './local-writer.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
 import { resetLocal } from './reset-socket.ts';
+import { readStop } from './stop-reason.ts';
 import type { Timers } from './system-timers.ts';
 import { readByTurns, type TurnReader } from './turn-reader.ts';
 
@@ -59,6 +60,8 @@ export interface RunningSplice {
   readonly outcome: Promise<StreamOutcome>;
   /** Instance: the holder of the session key said RESUME on this carrier. Owned from here on; also after the end. */
   offer(carrier: Carrier, resume: { readonly gen: number; readonly received: number }): void;
+  /** Says something to the user's end, at once or on the next carrier; of several only the last. */
+  notify(notice: Notice): void;
 }
 
 export interface SpliceOptions {
@@ -70,13 +73,15 @@ export interface SpliceOptions {
   /** A client's; without it the stream waits for an `offer`. */
   readonly reattach?: Reattach;
   readonly onAttachment?: (change: AttachmentChange) => void;
+  /** The other end says something to people. */
+  readonly onNotice?: (notice: Notice) => void;
 }
 
 /**
  * Joins an opened stream with a local socket until both ended or one broke.
  *
  * The local socket sees a clean end only after the last byte; everything else resets it. When `signal` is aborted with
- * an EndReason as its reason, that names the end on both sides.
+ * an EndReason or StopReason as its reason, that names the end on both sides.
  */
 export function splice(options: SpliceOptions): RunningSplice {
   return new Splice(options).start();
@@ -96,6 +101,8 @@ class Splice implements RunningSplice {
   #reader: TurnReader | null = null;
   #cancelWake: (() => void) | null = null;
   #redial: AbortController | null = null;
+  /** Not said yet, for want of a carrier. */
+  #unsaid: { readonly notice: Notice; readonly sinceMs: number } | null = null;
 
   constructor(options: SpliceOptions) {
     const { promise, resolve } = Promise.withResolvers<StreamOutcome>();
@@ -133,7 +140,22 @@ class Splice implements RunningSplice {
     this.#offered = carrier;
     this.#step(event);
     this.#offered = null;
-    if (this.#carrier === carrier) this.#listen(carrier);
+    if (this.#carrier !== carrier) return;
+    this.#listen(carrier);
+    this.#sayNotice();
+  }
+
+  notify(notice: Notice): void {
+    this.#unsaid = { notice, sinceMs: this.#timers.nowMs() };
+    this.#sayNotice();
+  }
+
+  #sayNotice(): void {
+    if (this.#unsaid === null || this.#carrier === null) return;
+    const { notice, sinceMs } = this.#unsaid;
+    const deadlineInMs = Math.max(0, Math.round(notice.deadlineInMs - (this.#timers.nowMs() - sinceMs)));
+    this.#carrier.send({ kind: 'notice', body: { ...notice, deadlineInMs } });
+    this.#unsaid = null;
   }
 
   #listen(carrier: Carrier): void {
@@ -145,10 +167,9 @@ class Splice implements RunningSplice {
   }
 
   readonly #stop = (): void => {
-    const parsed = endReasonSchema.safeParse(this.#options.signal.reason);
-    const reason = parsed.success ? parsed.data : 'stopped';
+    const { reason, words } = readStop(this.#options.signal.reason);
     const code: ResetCode = Object.hasOwn(resetCode, reason) ? (reason as ResetCode) : 'stopped';
-    this.#step({ kind: 'stop', code, reason });
+    this.#step({ kind: 'stop', code, reason, ...(words === '' ? {} : { words }) });
   };
 
   readonly #onLocalBytes = (bytes: Uint8Array): void => {
@@ -188,7 +209,7 @@ class Splice implements RunningSplice {
       case 'wake':
         return this.#wake(effect.atMs);
       case 'notice':
-        return;
+        return this.#options.onNotice?.(effect.notice);
       case 'drop-carrier':
       case 'take-carrier':
       case 'refuse-carrier':

@@ -174,6 +174,7 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
         send({ kind: 'membership', link: opening.number, membership });
         return {};
       },
+      'link.intent': async (params, signal) => (await rest)['link.intent'](params, signal),
       'vault.changed': async (params, signal) => (await rest)['vault.changed'](params, signal),
       'stream.dispatch': async (params, signal) => (await rest)['stream.dispatch'](params, signal),
       'stream.forget': async (params, signal) => (await rest)['stream.forget'](params, signal),

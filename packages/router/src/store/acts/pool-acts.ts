@@ -17,6 +17,7 @@ import {
   decideLeave,
   decideReclaim,
   decideRevocation,
+  decideSurplus,
   type GatewayRow,
   intentSchema,
   type MemberRow,
@@ -282,11 +283,17 @@ export const poolActs: ActsOf<PoolStore> = {
     const members = yield* readMembers(q, input.gateway);
     const changed = { max_instances: input.maxInstances, modified_ms: input.nowMs };
     yield* run(q.db.updateTable('gateway').set(changed).where('uid', '=', input.gateway));
-    return {
+    const resized = { ...gateway, ...changed };
+    const answer = {
       before: gateway.max_instances,
       admitted: members.filter((member) => member.membership === 'slot').length,
-      snapshot: { gateway: toGateway({ ...gateway, ...changed }), members },
     };
+    if (input.surplus === undefined)
+      return { ...answer, drained: [], snapshot: { gateway: toGateway(resized), members } };
+    const { counts, deadlineAtMs } = input.surplus;
+    const { change, drained } = decideSurplus(rowsOf(resized, members), counts, deadlineAtMs, input.nowMs);
+    yield* writeChange(q, resized, change);
+    return { ...answer, drained, snapshot: snapshotOf(resized, members, change) };
   },
 
   *setIntent(q, input) {

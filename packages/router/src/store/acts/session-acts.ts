@@ -10,6 +10,7 @@ import {
   PamError,
   personUidSchema,
   type SessionView,
+  type StreamId,
   type StreamView,
   sessionIdSchema,
   streamIdSchema,
@@ -17,7 +18,7 @@ import {
 } from '@sallyport/protocol';
 import type { Selectable } from 'kysely';
 import { z } from 'zod';
-import type { ExplainedStream, SessionRow, SessionStore, StreamChange } from '../../session/index.ts';
+import type { ExplainedStream, Killed, SessionRow, SessionStore, StreamChange, Unwanted } from '../../session/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
 
@@ -49,6 +50,7 @@ function toSession(tuple: Selectable<Database['session']>): SessionRow {
     startedAtMs: tuple.started_ms,
     touchedAtMs: tuple.touched_ms,
     endedAtMs: tuple.ended_ms,
+    words: tuple.words,
   };
 }
 
@@ -59,6 +61,7 @@ function toStream(tuple: Selectable<Database['stream']>): StreamView {
     stream: id,
     startedAtMs: tuple.started_ms,
     endedAtMs: tuple.ended_ms,
+    words: tuple.words,
     bytesUp: tuple.bytes_up,
     bytesDown: tuple.bytes_down,
   };
@@ -73,15 +76,48 @@ function* endStreams(
   session: string,
   reason: EndReason,
   nowMs: number,
-): Act<{ id: string; instance: string | null }[]> {
-  return yield* all(
+  words = '',
+): Act<{ stream: StreamId; instance: InstanceId | null }[]> {
+  const rows = yield* all(
     q.db
       .updateTable('stream')
-      .set({ state: 'ended', ended_ms: nowMs, reason })
+      .set({ state: 'ended', ended_ms: nowMs, reason, words })
       .where('session', '=', session)
       .where('state', '<>', 'ended')
       .returning(['id', 'instance']),
   );
+  return rows.map((row) => ({ stream: streamIdSchema.parse(row.id), instance: toInstance(row.instance) }));
+}
+
+/** Ends one running stream as killed; nothing when there is none of this id. */
+function* killStream(q: Queries, input: Parameters<SessionStore['killSession']>[0]): Act<Killed | null> {
+  const known = yield* first(
+    q.db
+      .selectFrom('stream')
+      .innerJoin('session', 'session.id', 'stream.session')
+      .select(['stream.state', 'stream.instance', 'session.id as session', 'session.person'])
+      .where('stream.id', '=', input.id),
+  );
+  if (known === undefined || (input.by !== null && input.by !== known.person)) return null;
+  if (known.state === 'ended') throw ended('stream', input.id);
+  yield* run(
+    q.db
+      .updateTable('stream')
+      .set({ state: 'ended', ended_ms: input.nowMs, reason: 'killed', words: input.words })
+      .where('id', '=', input.id),
+  );
+  return {
+    killed: 'stream',
+    session: sessionIdSchema.parse(known.session),
+    person: personUidSchema.parse(known.person),
+    streams: [{ stream: streamIdSchema.parse(input.id), instance: toInstance(known.instance) }],
+  };
+}
+
+function ended(what: 'session' | 'stream', id: string): PamError {
+  return new PamError('PAM_SESSION_ENDED', `the ${what} ${id} has ended`, {
+    remedy: 'Nothing is left to do; pam session list shows what runs.',
+  });
 }
 
 function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Act<void> {
@@ -99,6 +135,7 @@ function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Ac
         routed_ms: change.atMs,
         ended_ms: null,
         reason: null,
+        words: '',
         bytes_up: 0,
         bytes_down: 0,
         decisions: 0,
@@ -185,6 +222,7 @@ function* viewOf(q: Queries, tuple: Selectable<Database['session']>, withStreams
     session: id,
     startedAtMs: tuple.started_ms,
     endedAtMs: tuple.ended_ms,
+    words: tuple.words,
     openStreams: total - ended,
     totalStreams: total,
   };
@@ -226,6 +264,7 @@ export const sessionActs: ActsOf<SessionStore> = {
         touched_ms: startedAtMs,
         ended_ms: null,
         reason: null,
+        words: '',
       }),
     );
   },
@@ -237,10 +276,33 @@ export const sessionActs: ActsOf<SessionStore> = {
 
   *touchSession(q, input) {
     const row = yield* first(
-      q.db.updateTable('session').set({ touched_ms: input.nowMs }).where('id', '=', input.session).returning('reason'),
+      q.db
+        .updateTable('session')
+        .set({ touched_ms: input.nowMs })
+        .where('id', '=', input.session)
+        .returning(['reason', 'words']),
     );
     if (row === undefined) throw new PamError('PAM_NOT_FOUND', `there is no session ${input.session}`);
-    return endReasonSchema.nullable().parse(row.reason);
+    return { ended: endReasonSchema.nullable().parse(row.reason), words: row.words };
+  },
+
+  *killSession(q, input) {
+    const row = yield* first(q.db.selectFrom('session').selectAll().where('id', '=', input.id));
+    const stream = row === undefined ? yield* killStream(q, input) : null;
+    if (stream !== null) return stream;
+    if (row === undefined || (input.by !== null && input.by !== row.person)) {
+      throw new PamError('PAM_NOT_FOUND', `there is no session or stream ${input.id}`);
+    }
+    if (row.ended_ms !== null) throw ended('session', input.id);
+    yield* run(
+      q.db
+        .updateTable('session')
+        .set({ ended_ms: input.nowMs, reason: 'killed', words: input.words })
+        .where('id', '=', row.id),
+    );
+    const streams = yield* endStreams(q, row.id, 'killed', input.nowMs, input.words);
+    const { session, person } = toSession(row);
+    return { killed: 'session', session, person, streams };
   },
 
   *endSession(q, input) {
@@ -252,8 +314,7 @@ export const sessionActs: ActsOf<SessionStore> = {
         .where('ended_ms', 'is', null),
     );
     if (changed === 0) return [];
-    const ended = yield* endStreams(q, input.session, input.reason, input.nowMs);
-    return ended.map((row) => ({ stream: streamIdSchema.parse(row.id), instance: toInstance(row.instance) }));
+    return yield* endStreams(q, input.session, input.reason, input.nowMs);
   },
 
   *sweepSessions(q, input) {
@@ -270,9 +331,7 @@ export const sessionActs: ActsOf<SessionStore> = {
       const session = sessionIdSchema.parse(row.id);
       const streams = yield* endStreams(q, row.id, 'client-lost', input.nowMs);
       if (streams.length === 0) swept.push({ session, stream: null, instance: null });
-      for (const ended of streams) {
-        swept.push({ session, stream: streamIdSchema.parse(ended.id), instance: toInstance(ended.instance) });
-      }
+      for (const stream of streams) swept.push({ session, ...stream });
     }
     return swept;
   },
@@ -311,7 +370,12 @@ export const sessionActs: ActsOf<SessionStore> = {
         );
       }
     }
-    return [...running].map((id) => streamIdSchema.parse(id));
+    const unwanted: Unwanted[] = [];
+    for (const id of running) {
+      const row = yield* first(q.db.selectFrom('stream').select(['reason', 'words']).where('id', '=', id));
+      unwanted.push({ stream: streamIdSchema.parse(id), words: row?.reason === 'killed' ? row.words : null });
+    }
+    return unwanted;
   },
 
   *listSessions(q, input) {
