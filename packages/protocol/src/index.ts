@@ -72,6 +72,7 @@ export type { ErrorCode, ErrorSpec } from './errors/catalog.ts';
 export { errorCatalog, isErrorCode } from './errors/catalog.ts';
 export type { ErrorDetail, WireError } from './errors/pam-error.ts';
 export { PamError, toWireError } from './errors/pam-error.ts';
+export { isRouterAway } from './errors/router-away.ts';
 export type {
   ApplicationUid,
   DeviceId,

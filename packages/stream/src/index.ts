@@ -17,6 +17,9 @@ export { runInstanceStream } from './opening/run-instance-stream.ts';
 export type { ServeResumeOptions } from './opening/serve-resume.ts';
 export { serveResume } from './opening/serve-resume.ts';
 export { connectLocal } from './run/local-scratch.ts';
+export { dialRouter } from './reach/dial-router.ts';
+export type { Reach } from './reach/reach.ts';
+export { directReach, proxyFor, readReach } from './reach/reach.ts';
 export type {
   AttachmentChange,
   DetachedStream,

@@ -41,6 +41,8 @@ export type { Later } from './process/cleanup.ts';
 export { createCleanup } from './process/cleanup.ts';
 export { freePort } from './process/free-port.ts';
 export { tempDir } from './process/temp-dir.ts';
+export type { ConnectProxy, ConnectProxyOptions, ProxyManner } from './target/connect-proxy.ts';
+export { startConnectProxy } from './target/connect-proxy.ts';
 export type { FaultProxy } from './target/fault-proxy.ts';
 export { startFaultProxy } from './target/fault-proxy.ts';
 export type { HttpTarget } from './target/http-target.ts';

@@ -122,6 +122,20 @@ export const errorCatalog = {
     meaning: 'No connection to the router could be made.',
     remedy: 'Check that the router runs and that its address and port are reachable from here.',
   },
+  PAM_PROXY_UNREACHABLE: {
+    http: 503,
+    exit: 69,
+    retry: 'backoff',
+    meaning: 'The HTTP proxy on the way to the router cannot be reached, or does not behave like one.',
+    remedy: 'Check --proxy or HTTPS_PROXY; NO_PROXY=HOST or --proxy none reaches the router without it.',
+  },
+  PAM_PROXY_REFUSED: {
+    http: 502,
+    exit: 69,
+    retry: 'backoff',
+    meaning: 'The HTTP proxy refused to connect to the router.',
+    remedy: 'Ask whoever runs the proxy; NO_PROXY=HOST or --proxy none reaches the router without it.',
+  },
   PAM_ROUTER_IMPOSTOR: {
     http: 502,
     exit: 5,

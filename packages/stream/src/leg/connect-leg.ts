@@ -1,5 +1,7 @@
-import { connect, type Socket } from 'node:net';
-import { encodePreamble, type LegRole, legLimits, legStatus, PamError, ticketBytes } from '@sallyport/protocol';
+import type { Socket } from 'node:net';
+import { encodePreamble, type LegRole, legLimits, legStatus, ticketBytes } from '@sallyport/protocol';
+import { dialRouter } from '../reach/dial-router.ts';
+import type { Reach } from '../reach/reach.ts';
 import { systemTimers, type Timers } from '../run/system-timers.ts';
 import { legFailed, LegReader } from './leg-reader.ts';
 
@@ -7,6 +9,8 @@ export interface LegOptions {
   readonly address: { readonly host: string; readonly port: number };
   /** 32 bytes, from the router's answer or the dispatch. */
   readonly ticket: Uint8Array;
+  /** How the router is reached; directly when absent. */
+  readonly reach?: Reach;
   readonly dialWithinMs?: number;
   readonly timers?: Timers;
   readonly signal: AbortSignal;
@@ -20,7 +24,7 @@ const dialMs = 5_000;
  * Opens a leg to the router's port and waits until it is matched.
  *
  * @returns the raw socket: paused, half-open, without delay, keep-alive 15 s; what follows is the other leg's.
- * @throws PAM_ROUTER_UNREACHABLE, or PAM_LEG_FAILED with `detail.status` (see `docs/protocol.md`, "Leg statuses").
+ * @throws PAM_ROUTER_UNREACHABLE, PAM_PROXY_*, or PAM_LEG_FAILED with `detail.status` (see `docs/protocol.md`, "Leg statuses").
  */
 export async function connectLeg(options: LegOptions & { readonly role: 'client' | 'instance' }): Promise<Socket> {
   const reader = await openLeg(options, options.role);
@@ -69,36 +73,16 @@ async function waitForBind(reader: LegReader): Promise<BoundLeg> {
 async function openLeg(options: LegOptions, role: LegRole): Promise<LegReader> {
   if (options.ticket.length !== ticketBytes) throw legFailed('unknown', 'a ticket is 32 bytes');
   const timers = options.timers ?? systemTimers;
-  const socket = await dial(options, timers);
-  const reader = new LegReader(socket, timers, options.signal);
+  const { address, reach, signal, dialWithinMs: withinMs = dialMs } = options;
+  const socket = await dialRouter({
+    address,
+    withinMs,
+    halfOpen: true,
+    timers,
+    signal,
+    ...(reach === undefined ? {} : { reach }),
+  });
+  const reader = new LegReader(socket, timers, signal);
   reader.write(encodePreamble(role, options.ticket));
   return reader;
 }
-
-function dial(options: LegOptions, timers: Timers): Promise<Socket> {
-  const { address, signal } = options;
-  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const socket = connect({ ...address, allowHalfOpen: true, noDelay: true, keepAlive: true, ...keepAlive });
-  const fail = (why: string, cause?: unknown): void => {
-    socket.destroy();
-    reject(
-      new PamError('PAM_ROUTER_UNREACHABLE', `no connection to ${address.host}:${address.port}: ${why}`, { cause }),
-    );
-  };
-  const onAbort = (): void => {
-    socket.destroy();
-    reject(PamError.from(signal.reason, 'PAM_INTERRUPTED', 'the leg was given up'));
-  };
-  const onError = (reason: Error & { code?: string }): void => fail(reason.code ?? reason.message, reason);
-  const cancel = timers.after(options.dialWithinMs ?? dialMs, () => fail('no answer in time'));
-  socket.once('error', onError);
-  socket.once('connect', () => resolve(socket));
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  return promise.finally(() => {
-    cancel();
-    signal.removeEventListener('abort', onAbort);
-    socket.on('error', () => undefined);
-  });
-}
-const keepAlive = { keepAliveInitialDelay: legLimits.keepAliveMs } as const;

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { type LegStatus, legStatus, PamError } from '@sallyport/protocol';
+import { breakLeg } from './break-leg.ts';
 import type { Timers } from '../run/system-timers.ts';
 
 const names = new Map((Object.keys(legStatus) as LegStatus[]).map((name) => [legStatus[name] as number, name]));
@@ -76,7 +77,7 @@ export class LegReader {
   #broken(status: string, detail: Record<string, string | number>): PamError {
     this.#failure ??= legFailed(status, `the router answered ${status}`, detail);
     this.#detach();
-    this.#socket.resetAndDestroy();
+    breakLeg(this.#socket);
     this.#wake();
     return this.#failure;
   }

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { breakLeg } from '../leg/break-leg.ts';
 
 /**
  * Breaks a TLS connection with a TCP reset, in a turn of its own.
@@ -10,7 +11,7 @@ import type { TLSSocket } from 'node:tls';
  */
 export function breakTls(tls: TLSSocket, leg: Socket): void {
   setImmediate(() => {
-    leg.resetAndDestroy();
+    breakLeg(leg);
     tls.destroy();
   });
 }
