@@ -11,10 +11,15 @@ a flag wins over the environment, the environment over the file.
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict or limit (pool full with --no-standby), 5 not allowed,
 69 unavailable, 75 try again, 130 stopped at once.`;
 
+const proxyHelp = `
+Routers are reached through the HTTP proxy of --proxy, else of HTTPS_PROXY, except those that NO_PROXY lists; targets
+never are. A password in the proxy's URL belongs into the environment: arguments are seen by everybody on the host.`;
+
 const startHelp = `
 The join configuration comes from the first of: --config-file, --token, GATEWAY_CONFIG (base64), SALLYPORT_TOKEN, and
 what the state folder kept of an earlier token. GATEWAY_CONFIG never reaches a child process. ACCEPT_EULA is not needed.
 The same configuration on another host adds an instance to the pool.
+${proxyHelp.trim()}
 ${settingsHelp}
 
 Examples:
@@ -29,7 +34,9 @@ function buildProgram(finish: (run: () => Promise<number>) => void): Command {
     .configureOutput({ writeOut: writeLine, writeErr: writeError })
     .showHelpAfterError('(pam-gateway --help shows what there is)');
   const common = (command: Command): Command => command.option('--config <file>', 'JSON file with settings');
-  const start = common(program.command('start').description('run an instance until it is stopped'))
+  const reaching = (command: Command): Command =>
+    common(command).option('--proxy <url>', 'http://[USER:PASSWORD@]HOST:PORT on the way to routers; none = no proxy');
+  const start = reaching(program.command('start').description('run an instance until it is stopped'))
     .option('--config-file <file>', 'file with the join configuration')
     .option('--token <token>', 'one-time token HOST[:PORT]:TOKEN, or - for stdin')
     .option('--state-dir <dir>', 'folder of this instance (default: next free $SALLYPORT_HOME/instances/N)')
@@ -51,10 +58,10 @@ function buildProgram(finish: (run: () => Promise<number>) => void): Command {
       return runStart(readSettings({ ...flags, noStandby: standby === false }, process.env), takenSecrets);
     });
   });
-  const redeem = common(program.command('redeem').description('turn a one-time token into a join configuration'))
+  const redeem = reaching(program.command('redeem').description('turn a one-time token into a join configuration'))
     .argument('[token]', 'HOST[:PORT]:TOKEN, or - for stdin (default: SALLYPORT_TOKEN)')
     .option('-o, --output <file>', 'write it there (0600) instead of printing it')
-    .addHelpText('after', settingsHelp);
+    .addHelpText('after', `${proxyHelp}${settingsHelp}`);
   redeem.action((token: string | undefined) =>
     finish(async () => {
       const { runRedeem } = await import('./program/redeem-command.ts');

@@ -1,6 +1,6 @@
 import { type HostView, linkLimits, PamError, protocolRange, type StreamId } from '@sallyport/protocol';
 import { type JoinConfig, signHello } from '@sallyport/seal';
-import { decodeTicket, echoLeg } from '@sallyport/stream';
+import { decodeTicket, echoLeg, type Reach } from '@sallyport/stream';
 import type { IdentityKeeper } from './identity-keeper.ts';
 import type { ControlLink } from './link/control-link.ts';
 import type { Admission, Challenge } from './link/link-runner.ts';
@@ -15,6 +15,8 @@ export interface HelloDeps {
   readonly trust: TrustMemory;
   readonly host: HostView;
   readonly version: string;
+  /** How routers are reached. */
+  readonly reach: Reach;
   readonly noStandby: boolean;
   readonly running: () => readonly StreamId[];
   readonly maxStreams: number;
@@ -55,7 +57,12 @@ export async function sayHello(
   const { config, identity } = deps;
   checkVersions(challenge, deps.version);
   checkClock(challenge.timeMs, deps.nowMs());
-  await echoLeg({ address: link.address, ticket: decodeTicket(challenge.echoTicket), signal });
+  await echoLeg({
+    address: link.address,
+    ticket: decodeTicket(challenge.echoTicket),
+    reach: deps.reach,
+    signal,
+  });
   const { certificatePem } = await identity.current();
   const { gateway } = config;
   const claims = { nonce: challenge.nonce, gateway, instance: identity.id, routerPin: link.routerPin };

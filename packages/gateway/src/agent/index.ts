@@ -5,6 +5,7 @@ export type { IdentityKeeper } from './identity-keeper.ts';
 export { createIdentityKeeper } from './identity-keeper.ts';
 export type { AgentStatus } from './instance-agent.ts';
 export { createInstanceAgent } from './instance-agent.ts';
+export { openRouterTls } from './link/pinned-socket.ts';
 export type { StreamReporter } from './report/stream-reporter.ts';
 export { createStreamReporter } from './report/stream-reporter.ts';
 export type { Log, Runtime } from './runtime.ts';

@@ -118,6 +118,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     routers,
     runtime: deps.runtime,
     log,
+    reach: deps.reach,
     pins: () => pinsNow(),
     handlers,
     prove: async (link, challenge, state, signal) => {
@@ -135,7 +136,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
       why = '';
       code = null;
       sinceMs = deps.nowMs();
-      places.seen(link.remote);
+      if (link.remote !== null) places.seen(link.remote);
       deps.reporter.attach((params) => link.call('stream.events', params, { timeoutMs: reportWithinMs }));
       const kind = runner.state().held === null ? 'standby' : 'slot';
       log.info('ready', {

@@ -15,6 +15,7 @@ import {
   systemDial,
   trustFile,
 } from '../agent/index.ts';
+import { directReach, type Reach } from '@sallyport/stream';
 import { createTunnelWorkload } from '../tunnel/index.ts';
 import { createInstanceFigures, createWatchPages, watchReporter, watchWorkload } from '../watch/index.ts';
 import { type Health, type HealthServer, serveHealthPort, serveHealthSocket } from './health.ts';
@@ -27,6 +28,8 @@ export interface InstanceOptions {
   readonly version: string;
   readonly runtime: Runtime;
   readonly log: Log;
+  /** How routers are reached; directly when absent. */
+  readonly reach?: Reach;
   readonly noStandby?: boolean;
   readonly maxStreams?: number;
   /** `none`: not even the unix socket. A number: also HTTP on 127.0.0.1. */
@@ -59,7 +62,7 @@ export const defaultMaxStreams = 4_000;
  * @throws PAM_JOIN_CONFIG_INVALID, PAM_TRUST_* when the state folder remembers another log, PAM_PORT_IN_USE.
  */
 export async function startInstance(options: InstanceOptions): Promise<RunningInstance> {
-  const { config, runtime, log, version } = options;
+  const { config, runtime, log, version, reach = directReach } = options;
   const [pool, box] = await Promise.all([importSigningKey(config.signKey), importBoxKey(config.boxKey)]);
   const trust = await openTrustMemory(
     { anchor: config.anchor, floor: config.floor, gateway: config.gateway, app: config.app, poolKeyId: pool.id },
@@ -78,6 +81,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     reporter,
     runtime,
     log,
+    reach,
     dial: systemDial(runtime.schedule),
     never: () => [...ownListeners, ...agent.routerEndpoints()],
     localAddresses,
@@ -99,6 +103,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     trust,
     host,
     version,
+    reach,
     noStandby: options.noStandby ?? false,
     running: workload.running,
     maxStreams,

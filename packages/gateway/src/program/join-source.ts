@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PamError } from '@sallyport/protocol';
 import { decodeJoinConfig, encodeJoinConfig, type JoinConfig, parseToken, tokenLookup } from '@sallyport/seal';
+import type { Reach } from '@sallyport/stream';
 import { z } from 'zod';
 import { parseJson, readSmallFile, writePrivateFile } from './private-file.ts';
 import { redeem } from './redeem-token.ts';
@@ -90,7 +91,12 @@ export interface ObtainedJoin {
  *
  * @throws PAM_JOIN_CONFIG_INVALID, the errors of `redeem`, PAM_CONFIG_INVALID when there is no source at all.
  */
-export async function obtainJoin(source: JoinSource, folder: string, nowMs: () => number): Promise<ObtainedJoin> {
+export async function obtainJoin(
+  source: JoinSource,
+  folder: string,
+  reach: Reach,
+  nowMs: () => number,
+): Promise<ObtainedJoin> {
   if (source.kind === 'text') return { config: await decodeJoinConfig(source.text), from: source.from };
   const kept = await readKept(folder);
   if (source.kind === 'kept') {
@@ -99,7 +105,7 @@ export async function obtainJoin(source: JoinSource, folder: string, nowMs: () =
   }
   if (kept?.lookup === source.lookup)
     return { config: await decodeJoinConfig(kept.config), from: join(folder, keptName) };
-  const redeemed = await redeem(source.token, join(folder, 'redeem-key.json'), nowMs);
+  const redeemed = await redeem(source.token, join(folder, 'redeem-key.json'), reach, nowMs);
   const keep: Kept = { lookup: redeemed.lookup, config: encodeJoinConfig(redeemed.config) };
   await writePrivateFile(join(folder, keptName), JSON.stringify(keep));
   await redeemed.acknowledge();

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { PamError } from '@sallyport/protocol';
 import { encodeJoinConfig, parseToken, tokenLookup } from '@sallyport/seal';
+import { readReach } from '@sallyport/stream';
 import { systemRuntime } from '../agent/index.ts';
 import { writePrivateFile } from './private-file.ts';
 import { redeem } from './redeem-token.ts';
@@ -28,7 +29,8 @@ export async function runRedeem(
   const keys = join(defaultHome(process.env), 'redeeming');
   await mkdir(keys, { recursive: true, mode: 0o700 });
   const keyFile = join(keys, `${lookup.slice(0, 22)}.json`);
-  const redeemed = await redeem(token, keyFile, systemRuntime.nowMs);
+  const reach = readReach(settings.text('proxy'), process.env);
+  const redeemed = await redeem(token, keyFile, reach, systemRuntime.nowMs);
   const text = encodeJoinConfig(redeemed.config);
   const output = settings.text('output');
   if (output === undefined) writeLine(`${text}\n`);

@@ -1,4 +1,4 @@
-import { request as httpsRequest } from 'node:https';
+import { request as httpRequest } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { acknowledgeToken, isErrorCode, PamError, redeemToken, wireErrorSchema } from '@sallyport/protocol';
 import {
@@ -15,7 +15,9 @@ import {
   signProof,
   tokenLookup,
 } from '@sallyport/seal';
+import type { Reach } from '@sallyport/stream';
 import { z } from 'zod';
+import { openRouterTls } from '../agent/index.ts';
 import { parseJson, readSmallFile, removeFile, writePrivateFile } from './private-file.ts';
 
 const answerMaxBytes = 65_536;
@@ -34,6 +36,12 @@ interface Place {
   readonly host: string;
   readonly port: number;
 }
+interface Asker {
+  readonly place: Place;
+  readonly reach: Reach;
+  readonly key: SigningKey;
+  readonly nowMs: () => number;
+}
 interface Answer {
   readonly body: unknown;
   /** Pin of the key the server holds. */
@@ -45,14 +53,15 @@ interface Answer {
  * inside then names the pins, and the server must hold one of those keys.
  *
  * @param keyFile - keeps the redeemer's key until the acknowledgement: with it one may ask again after a crash.
- * @throws PAM_TOKEN_INVALID, _UNKNOWN, _EXPIRED, _USED; PAM_ROUTER_UNREACHABLE, PAM_ROUTER_IMPOSTOR.
+ * @throws PAM_TOKEN_INVALID, _UNKNOWN, _EXPIRED, _USED; PAM_ROUTER_UNREACHABLE, PAM_ROUTER_IMPOSTOR, PAM_PROXY_*.
  */
-export async function redeem(tokenText: string, keyFile: string, nowMs: () => number): Promise<Redeemed> {
+export async function redeem(tokenText: string, keyFile: string, reach: Reach, nowMs: () => number): Promise<Redeemed> {
   const { host, port, token } = parseToken(tokenText);
   const place = { host, port };
   const lookup = await tokenLookup(token);
   const key = await redeemerKey(keyFile);
-  const answer = await post(place, redeemToken.path, { lookup }, key, nowMs);
+  const asker: Asker = { place, reach, key, nowMs };
+  const answer = await post(asker, redeemToken.path, { lookup });
   const parsed = redeemToken.reply.safeParse(answer.body);
   if (!parsed.success) throw unreachable(place, 'did not answer like a Sallyport router');
   const config = await openTokenBlob(token, parsed.data.blob);
@@ -68,7 +77,7 @@ export async function redeem(tokenText: string, keyFile: string, nowMs: () => nu
     config,
     lookup,
     acknowledge: async () => {
-      await post(place, acknowledgeToken.path, { lookup }, key, nowMs);
+      await post(asker, acknowledgeToken.path, { lookup });
       await removeFile(keyFile);
     },
   };
@@ -97,10 +106,10 @@ function unreachable(place: Place, why: string, cause?: unknown): PamError {
   return new PamError('PAM_ROUTER_UNREACHABLE', `${formatHost(place.host)}:${place.port} ${why}`, { cause });
 }
 
-async function post(place: Place, path: string, body: object, key: SigningKey, nowMs: () => number): Promise<Answer> {
+async function post({ place, reach, key, nowMs }: Asker, path: string, body: object): Promise<Answer> {
   const url = `https://${formatHost(place.host)}:${place.port}${path}`;
   const proof = await signProof({ method: 'POST', url, nowSeconds: Math.floor(nowMs() / 1_000) }, key);
-  const { status, text, certificate } = await exchange(place, path, JSON.stringify(body), proof);
+  const { status, text, certificate } = await exchange(place, reach, path, JSON.stringify(body), proof);
   const value = parseJson(text);
   if (status >= 200 && status < 300) return { body: value, pin: await pinOf(certificate) };
   const failed = z.strictObject({ error: wireErrorSchema }).safeParse(value);
@@ -115,18 +124,23 @@ interface Exchange {
   readonly certificate: Uint8Array;
 }
 
-function exchange(place: Place, path: string, body: string, proof: string): Promise<Exchange> {
+async function exchange(place: Place, reach: Reach, path: string, body: string, proof: string): Promise<Exchange> {
+  const signal = AbortSignal.timeout(answerWithinMs);
+  const tls = await openRouterTls(place, reach, signal).catch((reason: unknown) => {
+    throw PamError.from(reason, 'PAM_ROUTER_UNREACHABLE', `${formatHost(place.host)}:${place.port} does not answer`);
+  });
   const { promise, resolve, reject } = Promise.withResolvers<Exchange>();
-  const request = httpsRequest({
-    host: place.host,
-    port: place.port,
+  const request = httpRequest({
     path,
     method: 'POST',
-    rejectUnauthorized: false,
-    minVersion: 'TLSv1.3',
-    agent: false,
-    signal: AbortSignal.timeout(answerWithinMs),
-    headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), DPoP: proof },
+    createConnection: () => tls,
+    signal,
+    headers: {
+      host: `${formatHost(place.host)}:${place.port}`,
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      DPoP: proof,
+    },
   });
   request.on('error', (reason: NodeJS.ErrnoException) =>
     reject(unreachable(place, `cannot be reached (${reason.code ?? reason.message})`, reason)),

@@ -1,4 +1,5 @@
-import { PamError } from '@sallyport/protocol';
+import { isRouterAway, PamError } from '@sallyport/protocol';
+import { type Reach, readReach } from '@sallyport/stream';
 import { systemRuntime } from '../agent/index.ts';
 import { version } from '../version.ts';
 import { defaultMaxStreams, type RunningInstance, startInstance } from './instance.ts';
@@ -36,16 +37,21 @@ function logOf(settings: Settings): ProgramLog {
 async function obtainPatiently(
   source: JoinSource,
   folder: string,
+  reach: Reach,
   log: ProgramLog,
   signal: AbortSignal,
 ): Promise<ObtainedJoin> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await obtainJoin(source, folder, systemRuntime.nowMs);
+      return await obtainJoin(source, folder, reach, systemRuntime.nowMs);
     } catch (reason) {
-      if (!(reason instanceof PamError) || reason.code !== 'PAM_ROUTER_UNREACHABLE') throw reason;
+      if (!(reason instanceof PamError) || !isRouterAway(reason.code)) throw reason;
       if (attempt === 0)
-        log.warn('router not reachable, trying until it answers', { code: reason.code, error: reason.message });
+        log.warn('router not reachable, trying until it answers', {
+          code: reason.code,
+          error: reason.message,
+          remedy: reason.remedy,
+        });
       await pause(systemRuntime.random() * Math.min(redialMaxMs, 400 * 2 ** Math.min(attempt, 8)), signal);
     }
   }
@@ -77,6 +83,7 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
   const healthPort = settings.whole('health-port', { least: 1, most: 65_535 });
   const metricsListen = settings.text('metrics-listen');
   const metricsPlace = metricsListen === undefined ? null : readListenPlace('metrics-listen', metricsListen);
+  const reach = readReach(settings.text('proxy'), process.env);
   const source = await pickJoinSource({
     configFile: settings.text('config-file'),
     token: settings.text('token'),
@@ -88,13 +95,14 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
   if (folder === null) throw noJoinSource();
   const signals = openStopSignals({ exitWithStdin });
   try {
-    const { config, from } = await obtainPatiently(source, folder.path, log, signals.stopping);
+    const { config, from } = await obtainPatiently(source, folder.path, reach, log, signals.stopping);
     log.info('starting', {
       version,
       gateway: config.gateway,
       routers: config.routers.join(' '),
       from,
       stateDir: folder.path,
+      ...(reach.proxy === null ? {} : { proxy: reach.proxy.shown }),
     });
     const instance = await startInstance({
       config,
@@ -102,6 +110,7 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
       version,
       runtime: systemRuntime,
       log,
+      reach,
       noStandby: settings.isOn('no-standby'),
       maxStreams,
       health: settings.isOn('listen-none') ? 'none' : (healthPort ?? 'socket'),

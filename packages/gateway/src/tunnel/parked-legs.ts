@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { legLimits, PamError, toBase64url } from '@sallyport/protocol';
 import type { HostPort } from '@sallyport/seal';
-import { decodeTicket, type ParkedLeg, parkLeg } from '@sallyport/stream';
+import { decodeTicket, type ParkedLeg, parkLeg, type Reach } from '@sallyport/stream';
 import type { Log, Runtime } from '../agent/index.ts';
 
 /** At most this many legs are parked at once, and a dispatch waits this long for the leg it was bound to, ms. */
@@ -18,7 +18,7 @@ export interface ParkedLegs {
   close(): void;
 }
 
-export function createParkedLegs(runtime: Runtime, log: Log): ParkedLegs {
+export function createParkedLegs(runtime: Runtime, log: Log, reach: Reach): ParkedLegs {
   const stopped = new AbortController();
   const parked = new Set<ParkedLeg>();
   const bound = new Map<string, Promise<Socket>>();
@@ -37,7 +37,7 @@ export function createParkedLegs(runtime: Runtime, log: Log): ParkedLegs {
   }
 
   async function parkOne(ticket: string, router: HostPort): Promise<void> {
-    const leg = await parkLeg({ address: router, ticket: decodeTicket(ticket), signal: stopped.signal });
+    const leg = await parkLeg({ address: router, ticket: decodeTicket(ticket), reach, signal: stopped.signal });
     if (stopped.signal.aborted || parked.size >= parkedAtMost) return leg.close();
     parked.add(leg);
     const sinceMs = runtime.monotonicMs();

@@ -7,6 +7,7 @@ import {
   createStreamContext,
   decodeTicket,
   readStop,
+  type Reach,
   runInstanceStream,
   type StreamOutcome,
 } from '@sallyport/stream';
@@ -35,6 +36,8 @@ export interface TunnelDeps extends Pick<CheckDeps, 'gateway' | 'app' | 'box'> {
   readonly reporter: StreamReporter;
   readonly runtime: Runtime;
   readonly log: Log;
+  /** How routers are reached; targets are dialled with `dial` alone. */
+  readonly reach: Reach;
   readonly dial: DialDeps;
   /** Routers and own listeners. */
   readonly never: () => readonly NeverEndpoint[];
@@ -66,7 +69,7 @@ type Refusal = Extract<LinkResult<'stream.dispatch'>, { kind: 'refused' }>['clas
 export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
   const { runtime, log, identity, reporter } = deps;
   const streams = createStreamTable();
-  const legs = createParkedLegs(runtime, log);
+  const legs = createParkedLegs(runtime, log, deps.reach);
   const contexts = new WeakMap<InstanceIdentity, SecureContext>();
   let holding: 'serve' | 'cordon' | 'for-good' = 'serve';
   let leaving: Leaving | null = null;
@@ -235,7 +238,13 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       if (!(bound instanceof PamError)) return bound;
       log.debug('no bound leg, dialling one', { stream: params.stream, code: bound.code });
     }
-    return connectLeg({ address: context.router, role: 'instance', ticket: decodeTicket(params.ticket), signal });
+    return connectLeg({
+      address: context.router,
+      role: 'instance',
+      ticket: decodeTicket(params.ticket),
+      reach: deps.reach,
+      signal,
+    });
   }
 
   async function tlsContext(): Promise<SecureContext> {

@@ -8,6 +8,7 @@ import {
   type Peer,
 } from '@sallyport/protocol';
 import type { HostPort } from '@sallyport/seal';
+import { proxyFor, type Reach } from '@sallyport/stream';
 import { type RawData, WebSocket } from 'ws';
 import type { Log, Runtime } from '../runtime.ts';
 import { openPinnedSocket } from './pinned-socket.ts';
@@ -17,6 +18,7 @@ export interface ControlLinkDeps {
   readonly runtime: Runtime;
   readonly log: Log;
   readonly pins: readonly string[];
+  readonly reach: Reach;
   readonly handlers: LinkHandlers<'instance'>;
   readonly onPong: (payload: Uint8Array) => void;
   /** Once, when the link is over, whoever ended it. */
@@ -25,8 +27,8 @@ export interface ControlLinkDeps {
 /** One control link: up from the moment it exists until `onClosed`. */
 export interface ControlLink {
   readonly address: HostPort;
-  /** Address the socket really went to. */
-  readonly remote: { readonly address: string; readonly port: number };
+  /** Address the socket really went to; null when a proxy went there. */
+  readonly remote: { readonly address: string; readonly port: number } | null;
   readonly routerPin: string;
   readonly call: Peer<'instance'>['call'];
   ping(payload: Uint8Array): void;
@@ -53,7 +55,7 @@ function closeError(where: string, code: number, reason: string): PamError {
 /**
  * Dials the router and opens the control link on a pinned socket. The challenge may come before this resolves.
  *
- * @throws PAM_ROUTER_UNREACHABLE, PAM_ROUTER_IMPOSTOR; `signal.reason` when aborted.
+ * @throws PAM_ROUTER_UNREACHABLE, PAM_ROUTER_IMPOSTOR, PAM_PROXY_*; `signal.reason` when aborted.
  */
 export async function openControlLink(
   address: HostPort,
@@ -61,8 +63,11 @@ export async function openControlLink(
   signal: AbortSignal,
 ): Promise<ControlLink> {
   const where = showAddress(address);
-  const { socket, pin } = await openPinnedSocket(address, deps.pins, signal);
-  const remote = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? address.port };
+  const { socket, pin } = await openPinnedSocket(address, deps.pins, deps.reach, signal);
+  const remote =
+    proxyFor(deps.reach, address) === null
+      ? { address: socket.remoteAddress ?? '', port: socket.remotePort ?? address.port }
+      : null;
   const ws = new WebSocket(`ws://${where}/v1/link`, {
     createConnection: () => socket,
     perMessageDeflate: false,

@@ -1,5 +1,6 @@
 import { type LinkHandlers, type LinkParams, type LinkResult, PamError } from '@sallyport/protocol';
 import type { HostPort } from '@sallyport/seal';
+import type { Reach } from '@sallyport/stream';
 import type { Log, Runtime } from '../runtime.ts';
 import { decodePong, encodePing } from './beat.ts';
 import { type BeatTimes, createBeatTimes } from './beat-times.ts';
@@ -21,6 +22,7 @@ export interface LinkRunnerDeps {
   readonly routers: readonly HostPort[];
   readonly runtime: Runtime;
   readonly log: Log;
+  readonly reach: Reach;
   /** Pins to accept now: the log's, or the configuration's while that is newer. */
   readonly pins: () => readonly string[];
   /** What the router may ask over an admitted link; `link.challenge` and `link.membership` are the runner's own. */
@@ -139,6 +141,7 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
           runtime,
           log: deps.log,
           pins: deps.pins(),
+          reach: deps.reach,
           handlers: handlersOf(opening, linkExists),
           onPong: (payload) => {
             const pong = decodePong(payload);

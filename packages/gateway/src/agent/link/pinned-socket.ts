@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import tls from 'node:tls';
 import { PamError } from '@sallyport/protocol';
 import { type HostPort, pinOf } from '@sallyport/seal';
+import { dialRouter, type Reach } from '@sallyport/stream';
 import { showAddress } from './router-address.ts';
 
 export interface PinnedSocket {
@@ -9,6 +10,8 @@ export interface PinnedSocket {
   /** The pin that matched. */
   readonly pin: string;
 }
+
+const dialWithinMs = 10_000;
 
 /** @throws PAM_ROUTER_IMPOSTOR unless the certificate's key is one of `pins`. */
 async function checkPin(socket: tls.TLSSocket, where: string, pins: readonly string[]): Promise<string> {
@@ -31,42 +34,58 @@ function unreachable(where: string, reason: unknown): PamError {
 }
 
 /**
- * Opens TLS 1.3 to the router and compares its key with the pins by hand before anything is sent; no authority store
- * is asked, so NODE_TLS_REJECT_UNAUTHORIZED changes nothing.
+ * Opens TLS 1.3 to a router whose key is not judged yet. No authority store is asked, so NODE_TLS_REJECT_UNAUTHORIZED
+ * changes nothing.
  *
- * @throws PAM_ROUTER_UNREACHABLE, PAM_ROUTER_IMPOSTOR; `signal.reason` when aborted. The socket is destroyed then.
+ * @throws PAM_ROUTER_UNREACHABLE, PAM_PROXY_*; `signal.reason` when aborted. The socket is destroyed then.
  */
-export async function openPinnedSocket(
-  address: HostPort,
-  pins: readonly string[],
-  signal: AbortSignal,
-): Promise<PinnedSocket> {
+export async function openRouterTls(address: HostPort, reach: Reach, signal: AbortSignal): Promise<tls.TLSSocket> {
   signal.throwIfAborted();
   const where = showAddress(address);
+  const raw = await dialRouter({ address, reach, withinMs: dialWithinMs, halfOpen: false, signal });
   const socket = tls.connect({
-    host: address.host,
-    port: address.port,
+    socket: raw,
     ...(isIP(address.host) === 0 ? { servername: address.host } : {}),
     rejectUnauthorized: false,
     minVersion: 'TLSv1.3',
   });
-  socket.setNoDelay(true);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onAbort = (): void => {
     socket.destroy();
     reject(signal.reason);
   };
   signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
   socket.once('secureConnect', resolve);
   socket.on('error', reject);
   socket.once('close', () => reject(new PamError('PAM_ROUTER_UNREACHABLE', `${where} closed the connection`)));
   try {
     await promise;
-    return { socket, pin: await checkPin(socket, where, pins) };
+    return socket;
   } catch (reason) {
     socket.destroy();
     throw signal.aborted ? signal.reason : unreachable(where, reason);
   } finally {
     signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/**
+ * Opens TLS 1.3 to the router and compares its key with the pins by hand before anything is sent.
+ *
+ * @throws PAM_ROUTER_UNREACHABLE, PAM_ROUTER_IMPOSTOR, PAM_PROXY_*; `signal.reason` when aborted.
+ */
+export async function openPinnedSocket(
+  address: HostPort,
+  pins: readonly string[],
+  reach: Reach,
+  signal: AbortSignal,
+): Promise<PinnedSocket> {
+  const socket = await openRouterTls(address, reach, signal);
+  try {
+    return { socket, pin: await checkPin(socket, showAddress(address), pins) };
+  } catch (reason) {
+    socket.destroy();
+    throw reason;
   }
 }
