@@ -36,7 +36,7 @@ const flagAliases: Readonly<Record<string, Readonly<Record<string, string>>>> = 
   'config edit': { '-env': '--environment', '-cn': '--connections', '-t': '--title' },
 };
 const groupsWithList = ['gateway', 'config', 'tunnel', 'app', 'record', 'session', 'audit', 'device', 'profile'];
-const globalsWithValue = ['--profile'];
+const globalsWithValue = ['--profile', '--proxy'];
 
 /**
  * Arguments as commander understands them; everything after `--` is left alone. Global flags come first: commander
@@ -61,7 +61,7 @@ export function readArguments(argv: readonly string[]): string[] {
   return [...globals, group, fullVerb, ...more.flatMap((one) => translate(one, flags)), ...rest];
 }
 
-/** `--profile` with its value, from wherever it stands. */
+/** `--profile` and its like with their values, from wherever they stand. */
 function splitGlobals(argv: readonly string[]): {
   readonly globals: readonly string[];
   readonly ours: readonly string[];

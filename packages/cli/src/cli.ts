@@ -11,6 +11,8 @@ export interface Cli {
   readonly home: string;
   /** `--profile` or SALLYPORT_PROFILE; undefined means the current one. */
   readonly profileName: string | undefined;
+  /** `--proxy`, SALLYPORT_PROXY or pam.json, as given: it may hold a password. */
+  readonly proxy: string | undefined;
   readonly format: Format;
   /** Aborted by Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal;

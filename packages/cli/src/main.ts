@@ -31,7 +31,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     const home = homeFolder(env);
     if (argv.length === 0) return showHelp(terminal);
-    const { parsed, profile } = parse(productVersion, readArguments(argv));
+    const { parsed, profile, proxy } = parse(productVersion, readArguments(argv));
     if (parsed.kind === 'text') {
       terminal.out(parsed.text);
       return 0;
@@ -47,6 +47,7 @@ export async function main(argv: readonly string[]): Promise<number> {
         env,
         home,
         profileName: profile ?? settings.profile,
+        proxy: proxy ?? settings.proxy,
         format,
         signal: interrupt.signal,
       },

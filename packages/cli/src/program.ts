@@ -22,6 +22,11 @@ export function buildProgram(version: string, found: (parsed: Parsed) => void): 
     .helpCommand(false)
     .enablePositionalOptions()
     .addOption(new Option('--profile <name>', 'profile to use (default: the current one)').env('SALLYPORT_PROFILE'))
+    .addOption(
+      new Option('--proxy <url>', 'HTTP proxy on the way to the router; none = no proxy (default: HTTPS_PROXY)').env(
+        'SALLYPORT_PROXY',
+      ),
+    )
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showSuggestionAfterError(true)
     .addHelpText('after', globalHelp);
@@ -38,6 +43,7 @@ Environment and file: a flag comes first, then the environment, then $SALLYPORT_
   SALLYPORT_HOME      folder of the profiles (default ~/.sallyport)
   SALLYPORT_PROFILE   --profile      "profile" in pam.json
   SALLYPORT_FORMAT    --format       "format" in pam.json
+  SALLYPORT_PROXY     --proxy        "proxy" in pam.json, else HTTPS_PROXY; NO_PROXY lists what it is not for
 Data goes to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict or limit, 5 not allowed, 6 not signed in,
 69 unavailable, 75 try again, 130 interrupted.`;
@@ -73,7 +79,7 @@ function toOption(spec: FlagSpec): Option {
 export function parse(
   version: string,
   argv: readonly string[],
-): { readonly parsed: Parsed; readonly profile: string | undefined } {
+): { readonly parsed: Parsed; readonly profile: string | undefined; readonly proxy: string | undefined } {
   let parsed: Parsed | undefined;
   let text = '';
   const program = buildProgram(version, (one) => {
@@ -95,13 +101,18 @@ export function parse(
     program.parse([...argv], { from: 'user' });
   } catch (reason) {
     if (!(reason instanceof CommanderError)) throw reason;
-    if (reason.exitCode === 0) return { parsed: { kind: 'text', text }, profile: undefined };
+    if (reason.exitCode === 0) {
+      return { parsed: { kind: 'text', text }, profile: undefined, proxy: undefined };
+    }
     if (reason.code === 'commander.help') throw usage('a command is missing', argv, program);
     throw usage(reason.message.replace(/^error: /, ''), argv, program);
   }
-  const profile: unknown = program.opts()['profile'];
+  const globalOf = (name: string): string | undefined => {
+    const value: unknown = program.opts()[name];
+    return typeof value === 'string' ? value : undefined;
+  };
   if (parsed === undefined) throw usage('a command is missing', argv, program);
-  return { parsed, profile: typeof profile === 'string' ? profile : undefined };
+  return { parsed, profile: globalOf('profile'), proxy: globalOf('proxy') };
 }
 
 function descendants(command: Command): readonly Command[] {

@@ -1,6 +1,8 @@
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
 import { createServer, type TlsOptions } from 'node:tls';
 import { newRouterIdentity } from '@sallyport/seal';
+import { directReach, type Reach, readReach } from '@sallyport/stream';
+import { startConnectProxy } from '@sallyport/testkit';
 import { expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../time/system-clock.ts';
 import { pinnedTransport } from './pinned-transport.ts';
@@ -14,6 +16,9 @@ async function listening(server: Server): Promise<number> {
   onTestFinished(() => void server.close());
   return (server.address() as AddressInfo).port;
 }
+
+/** Loopback is exempt from proxies; here it is not. */
+const through = (url: string): Reach => ({ ...readReach(url, {}), except: { has: () => false } });
 
 async function tlsServer(options: TlsOptions = {}) {
   const identity = await newRouterIdentity(['127.0.0.1'], Date.now());
@@ -29,8 +34,8 @@ async function tlsServer(options: TlsOptions = {}) {
   return { pin: identity.pin, seen, port: await listening(server) };
 }
 
-function transportTo(port: number, pins: readonly string[] | null) {
-  const transport = pinnedTransport({ host: '127.0.0.1', port }, pins, { clock: systemClock });
+function transportTo(port: number, pins: readonly string[] | null, reach = directReach) {
+  const transport = pinnedTransport({ host: '127.0.0.1', port }, pins, { clock: systemClock, reach });
   onTestFinished(() => transport.close());
   return { transport, send: async () => transport.send({ ...ask, signal: new AbortController().signal }) };
 }
@@ -84,4 +89,29 @@ test('a request that is interrupted ends at once', async () => {
   const { transport } = transportTo(port, [pin]);
   const aborted = AbortSignal.abort();
   await expect(transport.send({ ...ask, signal: aborted })).rejects.toThrow(code('PAM_INTERRUPTED'));
+});
+
+test('a proxy carries the request and sees none of it', async () => {
+  const { pin, port } = await tlsServer();
+  const proxy = await startConnectProxy(onTestFinished);
+  expect(await transportTo(port, [pin], through(proxy.url)).send()).toMatchObject({ status: 200 });
+  expect(proxy.asked()).toEqual([`127.0.0.1:${port}`]);
+  expect(proxy.requests().join('')).not.toContain('secret');
+});
+
+test('a proxy that leads to another host is an impostor and gets not one byte of a request', async () => {
+  const [router, impostor] = [await tlsServer(), await tlsServer()];
+  const proxy = await startConnectProxy(onTestFinished);
+  proxy.behave({ kind: 'leads-to', host: '127.0.0.1', port: impostor.port });
+  await expect(transportTo(router.port, [router.pin], through(proxy.url)).send()).rejects.toThrow(
+    code('PAM_ROUTER_IMPOSTOR'),
+  );
+  expect(impostor.seen).toEqual([]);
+});
+
+test('a proxy that refuses is told as such, and the call may be made again', async () => {
+  const { pin, port } = await tlsServer();
+  const proxy = await startConnectProxy(onTestFinished, { login: 'anna:hunter2' });
+  const sent = transportTo(port, [pin], through(`http://${proxy.host}:${proxy.port}`)).send();
+  await expect(sent).rejects.toThrow(code('PAM_PROXY_REFUSED', { status: 407, sent: 0 }));
 });

@@ -4,6 +4,7 @@ import { isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
 import { PamError } from '@sallyport/protocol';
+import { dialRouter, type Reach } from '@sallyport/stream';
 import type { Clock } from '../time/clock.ts';
 import { type Address, formatAddress } from './address.ts';
 import {
@@ -30,7 +31,7 @@ export interface PinnedTransport extends Transport {
 export function pinnedTransport(
   address: Address,
   pins: readonly string[] | null,
-  deps: { readonly clock: Clock },
+  deps: { readonly clock: Clock; readonly reach: Reach },
 ): PinnedTransport {
   const shown = formatAddress(address);
   let seen: string | null = null;
@@ -67,20 +68,21 @@ class PinnedAgent extends Agent {
 }
 
 /**
- * Opens TLS 1.3 and compares the key. PAM_ROUTER_UNREACHABLE, PAM_ROUTER_IMPOSTOR; nothing was sent either way.
+ * Opens TLS 1.3 and compares the key. PAM_ROUTER_UNREACHABLE, PAM_PROXY_*, PAM_ROUTER_IMPOSTOR; nothing was sent either
+ * way.
  *
  * @param pins - base64url SHA-256 of the SPKI; null takes any key.
  */
 async function dialPinned(
   address: Address,
   pins: readonly string[] | null,
-  deps: { readonly clock: Clock },
+  deps: { readonly clock: Clock; readonly reach: Reach },
 ): Promise<{ readonly socket: TLSSocket; readonly pin: string }> {
   const shown = formatAddress(address);
+  const raw = await dialRaw(address, shown, deps.reach);
   return new Promise((resolve, reject) => {
     const socket = connect({
-      host: address.host,
-      port: address.port,
+      socket: raw,
       minVersion: 'TLSv1.3',
       rejectUnauthorized: false,
       ...(isIP(address.host) === 0 ? { servername: address.host } : {}),
@@ -93,7 +95,6 @@ async function dialPinned(
     const cancel = deps.clock.after(connectWithinMs, () =>
       fail(unreachable(shown, `no answer within ${connectWithinMs / 1_000} s`, 0)),
     );
-    socket.setNoDelay(true);
     socket.on('error', (reason: Error) => fail(unreachable(shown, socketWords(reason), 0, reason)));
     socket.on('close', () => fail(unreachable(shown, 'the connection was closed in the handshake', 0)));
     socket.once('secureConnect', () => {
@@ -118,6 +119,19 @@ async function dialPinned(
       resolve({ socket, pin });
     });
   });
+}
+
+/** The connection under TLS; its errors in our words. */
+async function dialRaw(address: Address, shown: string, reach: Reach): Promise<Socket> {
+  try {
+    const signal = new AbortController().signal;
+    return await dialRouter({ address, reach, withinMs: connectWithinMs, halfOpen: false, signal });
+  } catch (reason) {
+    if (!(reason instanceof PamError) || reason.code !== 'PAM_ROUTER_UNREACHABLE') throw reason;
+    const why =
+      reason.cause instanceof Error ? socketWords(reason.cause) : `no answer within ${connectWithinMs / 1_000} s`;
+    throw unreachable(shown, why, 0, reason.cause);
+  }
 }
 
 async function exchange(shown: string, agent: Agent, asked: HttpRequest, clock: Clock): Promise<HttpReply> {

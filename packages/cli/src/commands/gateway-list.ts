@@ -1,4 +1,4 @@
-import { errorCatalog, PamError } from '@sallyport/protocol';
+import { errorCatalog, isRouterAway, PamError } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Cli, Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
@@ -33,8 +33,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
     session.close();
     await session.store.writeLastList(cli.clock.nowMs(), gateways.map(forget));
   } catch (reason) {
-    const down =
-      reason instanceof PamError && (reason.code === 'PAM_ROUTER_UNREACHABLE' || reason.code === 'PAM_TIMEOUT');
+    const down = reason instanceof PamError && (isRouterAway(reason.code) || reason.code === 'PAM_TIMEOUT');
     if (!down || !flags.force) throw reason;
     return showLast(cli, flags, reason);
   }

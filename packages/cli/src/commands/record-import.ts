@@ -1,4 +1,4 @@
-import { errorCatalog, PamError, type RecordType, type WireError } from '@sallyport/protocol';
+import { errorCatalog, isRouterAway, PamError, type RecordType, type WireError } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Cli, Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
@@ -60,7 +60,7 @@ export const run: Run = async (cli, args, rawFlags) => {
       });
     } catch (reason) {
       const error = toPamError(reason);
-      if (error.code === 'PAM_ROUTER_UNREACHABLE' || error.code === 'PAM_INTERRUPTED') {
+      if (isRouterAway(error.code) || error.code === 'PAM_INTERRUPTED') {
         report(cli, rows);
         throw error;
       }

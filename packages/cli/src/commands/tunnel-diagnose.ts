@@ -1,5 +1,6 @@
 import { type InstanceId, PamError } from '@sallyport/protocol';
 import { z } from 'zod';
+import { reachOf } from '../api/reach-of.ts';
 import type { Cli, Run } from '../cli.ts';
 import { type Check, type Checklist, createChecklist, exitOf } from '../diagnose/check.ts';
 import { addUntried, checkInstances } from '../diagnose/instance-checks.ts';
@@ -80,7 +81,10 @@ async function checkTunnel(
   const members = await list.run('gateway', 'gateway', [found], async () => gatewayOf(session, found));
   const tunnel = await list.run('session', 'session', [found, members], async () => {
     if (session === null || found === null) throw new PamError('PAM_INTERNAL', 'no session');
-    const started = await startTunnelSession({ clock: cli.clock, signedIn: session }, found.target);
+    const started = await startTunnelSession(
+      { clock: cli.clock, signedIn: session, reach: reachOf(cli) },
+      found.target,
+    );
     return { text: 'the router started one', value: started };
   });
   if (tunnel === null || members === null) return;

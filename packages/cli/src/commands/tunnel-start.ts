@@ -6,6 +6,7 @@ import { Duplex } from 'node:stream';
 import { errorCatalog, PamError, toWireError } from '@sallyport/protocol';
 import { z } from 'zod';
 import { formatAddress } from '../api/address.ts';
+import { reachOf } from '../api/reach-of.ts';
 import type { Cli, Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
 import { readText, writeWhole } from '../profile/file-store.ts';
@@ -119,7 +120,7 @@ async function bringUp(cli: Cli, record: string, flags: Flags, timeoutMs: number
       return {
         session,
         found,
-        tunnel: await startTunnelSession({ clock: cli.clock, signedIn: session }, found.target),
+        tunnel: await startTunnelSession({ clock: cli.clock, signedIn: session, reach: reachOf(cli) }, found.target),
       };
     } catch (reason) {
       session.close();

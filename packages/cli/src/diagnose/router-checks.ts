@@ -1,9 +1,11 @@
 import { lookup } from 'node:dns/promises';
-import { connect, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { getInfo, PamError, protocolRange } from '@sallyport/protocol';
+import { dialRouter, proxyFor, type Reach } from '@sallyport/stream';
 import type { z } from 'zod';
 import { type Address, formatAddress, parseAddress } from '../api/address.ts';
 import { pinnedTransport } from '../api/pinned-transport.ts';
+import { reachOf } from '../api/reach-of.ts';
 import { clockSkew } from '../api/router-client.ts';
 import type { HttpReply } from '../api/transport.ts';
 import type { Cli } from '../cli.ts';
@@ -36,8 +38,10 @@ export async function checkRouter(cli: Cli, list: Checklist): Promise<boolean> {
     return { text: `${name}, for another ${ageText(leftMs)}`, value: true };
   });
   const address = found === null ? null : parseAddress(found.profile.router);
-  const named = await list.run('name', 'router name', [address], async () => resolveName(address));
-  const port = await list.run('port', 'router port', [named], async (signal) => connectOnce(address, signal));
+  const named = await list.run('name', 'router name', [address], async () => resolveName(address, reachOf(cli)));
+  const port = await list.run('port', 'router port', [named], async (signal) =>
+    connectOnce(address, reachOf(cli), signal),
+  );
   const reply = await list.run('key', 'router key', [port], async (signal) => {
     const sentAtMs = cli.clock.nowMs();
     const http = await askInfo(cli, address, found?.profile.pins ?? [], signal);
@@ -51,8 +55,10 @@ export async function checkRouter(cli: Cli, list: Checklist): Promise<boolean> {
   return [signIn, info, clock].every((one) => one !== null);
 }
 
-async function resolveName(address: Address | null): Promise<Finding<boolean>> {
+async function resolveName(address: Address | null, reach: Reach): Promise<Finding<boolean>> {
   const host = address?.host ?? '';
+  const proxy = address === null ? null : proxyFor(reach, address);
+  if (proxy !== null) return { text: `${host} is looked up by the proxy ${proxy.shown} (${proxy.from})`, value: true };
   if (isIP(host) !== 0) return { text: `${host} is an address`, value: true };
   try {
     const answers = await lookup(host, { all: true });
@@ -65,27 +71,20 @@ async function resolveName(address: Address | null): Promise<Finding<boolean>> {
   }
 }
 
-async function connectOnce(address: Address | null, signal: AbortSignal): Promise<Finding<boolean>> {
-  const { host, port } = address ?? { host: '', port: 0 };
-  const shown = formatAddress({ host, port });
-  const socket = connect({ host, port, signal, timeout: connectMs });
-  try {
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', reject);
-      socket.once('timeout', () => reject(new Error(`no answer within ${connectMs / 1_000} s`)));
-    });
-    return { text: `${shown} accepts`, value: true };
-  } catch (reason) {
-    const why = reason instanceof Error ? ('code' in reason ? String(reason.code) : reason.message) : '';
-    throw new PamError('PAM_ROUTER_UNREACHABLE', `no connection to ${shown}: ${why}`, { cause: reason });
-  } finally {
-    socket.destroy();
-  }
+async function connectOnce(address: Address | null, reach: Reach, signal: AbortSignal): Promise<Finding<boolean>> {
+  const wanted = address ?? { host: '', port: 0 };
+  const socket = await dialRouter({ address: wanted, reach, withinMs: connectMs, halfOpen: false, signal });
+  socket.destroy();
+  const proxy = proxyFor(reach, wanted);
+  const way = proxy === null ? '' : `, through the proxy ${proxy.shown}`;
+  return { text: `${formatAddress(wanted)} accepts${way}`, value: true };
 }
 
 async function askInfo(cli: Cli, address: Address | null, pins: readonly string[], signal: AbortSignal) {
-  const transport = pinnedTransport(address ?? { host: '', port: 0 }, pins, cli);
+  const transport = pinnedTransport(address ?? { host: '', port: 0 }, pins, {
+    clock: cli.clock,
+    reach: reachOf(cli),
+  });
   try {
     return await transport.send({ method: 'GET', path: '/v1/info', headers: {}, body: null, signal });
   } finally {

@@ -2,6 +2,7 @@ import { getInfo, PamError } from '@sallyport/protocol';
 import type { SigningKey } from '@sallyport/seal';
 import type { Address } from '../api/address.ts';
 import { type PinnedTransport, pinnedTransport } from '../api/pinned-transport.ts';
+import { reachOf } from '../api/reach-of.ts';
 import { clockSkew, createRouterClient, type RouterClient } from '../api/router-client.ts';
 import type { Cli } from '../cli.ts';
 import { jitter } from './signed-in.ts';
@@ -21,10 +22,10 @@ export interface Reached {
 
 /**
  * Opens TLS to a router, compares its key with `pins` (null: keeps the first key seen for the caller to compare), and
- * checks product, protocol and clocks. PAM_ROUTER_UNREACHABLE, PAM_ROUTER_IMPOSTOR, PAM_VERSION_UNSUPPORTED, PAM_CLOCK_SKEW.
+ * checks product, protocol and clocks. PAM_ROUTER_UNREACHABLE, PAM_PROXY_*, PAM_ROUTER_IMPOSTOR, PAM_VERSION_UNSUPPORTED, PAM_CLOCK_SKEW.
  */
 export async function reachRouter(cli: Cli, address: Address, pins: readonly string[] | null): Promise<Reached> {
-  const transport = pinnedTransport(address, pins, cli);
+  const transport = pinnedTransport(address, pins, { clock: cli.clock, reach: reachOf(cli) });
   const base = { transport, clock: cli.clock, signal: cli.signal, jitter };
   const client = createRouterClient(base);
   const before = cli.clock.nowMs();

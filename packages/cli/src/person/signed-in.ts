@@ -21,6 +21,7 @@ import {
   rememberAuditHead,
 } from '../api/heads.ts';
 import { pinnedTransport } from '../api/pinned-transport.ts';
+import { reachOf } from '../api/reach-of.ts';
 import { createRouterClient, type RouterClient, type WatchHeads } from '../api/router-client.ts';
 import type { Transport } from '../api/transport.ts';
 import type { Cli } from '../cli.ts';
@@ -89,7 +90,9 @@ export async function openSignedIn(cli: Cli, transport?: Transport): Promise<Sig
   const person = await unsealPersonKeys(signIn.keys, device.rest);
   const token = signIn.accessToken;
   const client = createRouterClient({
-    transport: transport ?? pinnedTransport(parseAddress(profile.router), profile.pins, cli),
+    transport:
+      transport ??
+      pinnedTransport(parseAddress(profile.router), profile.pins, { clock: cli.clock, reach: reachOf(cli) }),
     clock: cli.clock,
     signal: cli.signal,
     jitter,

@@ -39,7 +39,12 @@ export async function startInBackground(
     const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', ...argv], {
       detached: true,
       stdio: ['ignore', out.fd, out.fd, 'ipc'],
-      env: { ...process.env, SALLYPORT_TUNNEL_LOG: log },
+      // In the environment, not among the arguments: a proxy may have a password.
+      env: {
+        ...process.env,
+        SALLYPORT_TUNNEL_LOG: log,
+        ...(cli.proxy === undefined ? {} : { SALLYPORT_PROXY: cli.proxy }),
+      },
     });
     const listening = await new Promise<Listening>((resolve, reject) => {
       const fail = (error: PamError) => {

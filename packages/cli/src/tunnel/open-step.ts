@@ -1,4 +1,11 @@
-import { type ErrorCode, errorCatalog, type InstanceId, PamError, type RefusedClass } from '@sallyport/protocol';
+import {
+  type ErrorCode,
+  errorCatalog,
+  type InstanceId,
+  isRouterAway,
+  PamError,
+  type RefusedClass,
+} from '@sallyport/protocol';
 
 /**
  * How one accepted connection becomes an open stream: the retry that the client owns (architecture section 4, `open`).
@@ -197,7 +204,7 @@ function failed(state: Opening, attempt: Attempt, error: PamError, nowMs: number
 function routeFailed(state: Opening, error: PamError, nowMs: number): OpeningStep {
   if (errorCatalog[error.code].retry !== 'backoff') return finish(state, { kind: 'fail', error });
   if (error.code !== 'PAM_POOL_NO_READY_INSTANCE') return askLater({ ...state, lastError: error }, error, nowMs);
-  const reached = state.lastError !== null && state.lastError.code !== 'PAM_ROUTER_UNREACHABLE';
+  const reached = state.lastError !== null && !isRouterAway(state.lastError.code);
   const word = reached ? state.lastError : error;
   const emptySinceMs = state.emptySinceMs ?? nowMs;
   const known = { ...state, lastError: word, emptySinceMs };
@@ -266,6 +273,8 @@ const losses: readonly ErrorCode[] = [
   'PAM_STREAM_LOST',
   'PAM_TIMEOUT',
   'PAM_ROUTER_UNREACHABLE',
+  'PAM_PROXY_UNREACHABLE',
+  'PAM_PROXY_REFUSED',
   'PAM_DISPATCH_REFUSED',
 ];
 
@@ -276,7 +285,7 @@ function isLoss(code: ErrorCode): boolean {
 
 /** Tickets that the router forgot, and a router that cannot be reached, are not the instance's doing. */
 function blamesInstance(error: PamError): boolean {
-  if (error.code === 'PAM_ROUTER_UNREACHABLE') return false;
+  if (isRouterAway(error.code)) return false;
   const status = error.detail['status'];
   return error.code !== 'PAM_LEG_FAILED' || status === 'alone' || status === 'lost' || status === 'timeout';
 }

@@ -59,6 +59,7 @@ async function fakeCli() {
     env: {},
     home: folder,
     profileName: undefined,
+    proxy: undefined,
     format: 'table',
     signal,
   } as unknown as Cli;

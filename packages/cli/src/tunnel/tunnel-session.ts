@@ -26,7 +26,14 @@ import {
   sealToBox,
   signRequest,
 } from '@sallyport/seal';
-import { connectLeg, createStreamContext, decodeTicket, openClientStream, type OpenedStream } from '@sallyport/stream';
+import {
+  connectLeg,
+  createStreamContext,
+  decodeTicket,
+  openClientStream,
+  type OpenedStream,
+  type Reach,
+} from '@sallyport/stream';
 import { type Address, parseAddress } from '../api/address.ts';
 import type { SignedIn } from '../person/signed-in.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
@@ -71,10 +78,10 @@ export interface TunnelSession {
 }
 
 export async function startTunnelSession(
-  deps: { readonly clock: Clock; readonly signedIn: SignedIn },
+  deps: { readonly clock: Clock; readonly signedIn: SignedIn; readonly reach: Reach },
   target: TunnelTarget,
 ): Promise<TunnelSession> {
-  const { clock, signedIn } = deps;
+  const { clock, signedIn, reach } = deps;
   const { client, chain, device, log, profile } = signedIn;
   const routerAddress = parseAddress(profile.router);
   const identity = await newSessionIdentity(clock.nowMs());
@@ -138,7 +145,7 @@ export async function startTunnelSession(
         instance: routed.instance,
         probe: routed.probe === true,
         connect: async (answered, signal) => {
-          const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(routed.ticket), signal });
+          const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(routed.ticket), reach, signal });
           told({ kind: 'leg' });
           return openClientStream({
             leg,
