@@ -38,7 +38,7 @@ test('a proxy that leads to another host meets the pin, and that host hears of n
     health: 'none',
     reach: through(proxy.url),
   });
-  onTestFinished(() => instance.stop(0));
+  onTestFinished(() => instance.hurry());
   void instance.gaveUp.then(given.resolve);
   expect(await given.promise).toMatchObject({ code: 'PAM_ROUTER_IMPOSTOR' });
   expect(elsewhere.router.links.length).toBe(before);
