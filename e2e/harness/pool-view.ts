@@ -6,7 +6,7 @@ type PoolRow = ReturnType<typeof gatewayListSchema.parse>['gateways'][number];
 export type InstanceRow = PoolRow['instances'][number];
 
 /** The first gateway as `pam gateway list` shows it now. */
-async function viewPool(installation: Installation): Promise<PoolRow> {
+export async function viewPool(installation: Installation): Promise<PoolRow> {
   const [pool] = gatewayListSchema.parse(await installation.json(['gateway', 'list'])).gateways;
   if (pool === undefined) throw new Error('there is no gateway');
   return pool;

@@ -46,6 +46,9 @@ test.skipIf(isMissing)('hosts see each other under their addresses, and packets 
   const after = runOn(two, client(one.address));
   await after.waitForLine(/connected/);
 
+  one.resetConnections();
+  await after.waitForLine(/error ECONNRESET/);
+
   two.setFaults([{ kind: 'unreachable', direction: 'out', peer: one.address }]);
   await runOn(two, client(one.address)).waitForLine(/error EHOSTUNREACH/);
   // A host's own loopback is its own, and is never touched.

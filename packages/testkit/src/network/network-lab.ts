@@ -16,6 +16,8 @@ export interface LabHost {
   readonly within: Within;
   /** Puts exactly these faults in force, in place of all before; none heals. In force when it returns. */
   setFaults(faults: readonly PacketFault[]): void;
+  /** Resets every TCP connection of the host with another, as a balancer that restarts does; both ends are told. */
+  resetConnections(): void;
 }
 
 /** Hosts on one switch, connected to nothing else: nothing leaves the machine. */
@@ -117,6 +119,9 @@ function hostOf(name: string, namespace: string, address: string): LabHost {
     within: (command, args) => ['nsenter', [...enter, command, ...args]],
     setFaults: (faults) => {
       run('nsenter', [...enter, 'nft', '-f', '-'], rulesetOf(faults));
+    },
+    resetConnections: () => {
+      run('nsenter', [...enter, 'ss', '--kill', '--tcp', 'dst', `${subnet}.0/24`]);
     },
   };
 }
