@@ -29,9 +29,9 @@ import {
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createActorChain } from '../src/api/actor-chain.ts';
 import { logHeadHeader } from '../src/api/heads.ts';
+import { keepHeads } from '../src/api/head-keeper.ts';
 import { createRouterClient } from '../src/api/router-client.ts';
 import type { Transport } from '../src/api/transport.ts';
-import { watchHeads } from '../src/person/signed-in.ts';
 import { openProfileStore, type Profile } from '../src/profile/profile-store.ts';
 import { systemClock } from '../src/time/system-clock.ts';
 import { openTrustLog } from '../src/vault/trust-log.ts';
@@ -132,13 +132,14 @@ async function openPam(served: Served, home?: string) {
     floor: { n: 1, hash: honest.log.hashes[1] ?? '' },
     person: { uid: honest.person.uid, name: 'anna' },
   };
+  const heads = await keepHeads({ store, pins: profile.pins, clock: systemClock });
   const client = createRouterClient({
     transport: transportOf(served),
     clock: systemClock,
     signal,
     jitter: () => 0,
     device: { key: honest.device, accessToken: () => 't'.repeat(43) },
-    watchHeads: await watchHeads(store, profile),
+    watchHeads: heads.watch,
   });
   const { anchor, floor } = profile;
   const log = await openTrustLog({ client, store, clock: systemClock, signal, jitter: () => 0, anchor, floor });

@@ -115,6 +115,7 @@ async function bringUp(cli: Cli, record: string, flags: Flags, timeoutMs: number
   cli.signal.addEventListener('abort', interrupt, { once: true });
   const open = async (name: string) => {
     const session = await openVaultSession({ ...cli, signal: life.signal });
+    session.heads.writeBehind();
     try {
       const found = await findTarget(session, name, { host: flags.targetHost, port: flags.targetPort });
       return {

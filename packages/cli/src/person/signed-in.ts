@@ -7,22 +7,14 @@ import {
   openAtRest,
   sealAtRest,
   type SigningKey,
-  verifyHead,
 } from '@sallyport/seal';
 import { z } from 'zod';
 import { type ActorChain, createActorChain } from '../api/actor-chain.ts';
 import { parseAddress } from '../api/address.ts';
-import {
-  auditHeadHeader,
-  checkAuditHead,
-  compareLogHead,
-  logHeadHeader,
-  parseLogHead,
-  rememberAuditHead,
-} from '../api/heads.ts';
+import { type HeadKeeper, keepHeads } from '../api/head-keeper.ts';
 import { pinnedTransport } from '../api/pinned-transport.ts';
 import { reachOf } from '../api/reach-of.ts';
-import { createRouterClient, type RouterClient, type WatchHeads } from '../api/router-client.ts';
+import { createRouterClient, type RouterClient } from '../api/router-client.ts';
 import type { Transport } from '../api/transport.ts';
 import type { Cli } from '../cli.ts';
 import { currentProfile } from '../profile/home.ts';
@@ -49,6 +41,7 @@ export interface SignedIn {
   readonly client: RouterClient;
   readonly chain: ActorChain;
   readonly log: TrustLog;
+  readonly heads: HeadKeeper;
 }
 
 /** The profile a command works with: asked for, else current, else `default`. */
@@ -89,6 +82,7 @@ export async function openSignedIn(cli: Cli, transport?: Transport): Promise<Sig
   const device = await fromDeviceFile(deviceFile);
   const person = await unsealPersonKeys(signIn.keys, device.rest);
   const token = signIn.accessToken;
+  const heads = await keepHeads({ store, pins: profile.pins, clock: cli.clock });
   const client = createRouterClient({
     transport:
       transport ??
@@ -97,7 +91,7 @@ export async function openSignedIn(cli: Cli, transport?: Transport): Promise<Sig
     signal: cli.signal,
     jitter,
     device: { key: device.key, accessToken: () => token },
-    watchHeads: await watchHeads(store, profile),
+    watchHeads: heads.watch,
   });
   const log = await openTrustLog({
     client,
@@ -110,31 +104,12 @@ export async function openSignedIn(cli: Cli, transport?: Transport): Promise<Sig
   });
   await log.sync();
   const chain = createActorChain({ client, store, device: device.key, clock: cli.clock });
-  return { profile, store, device, person, expiresAtMs: signIn.expiresAtMs, client, chain, log };
+  return { profile, store, device, person, expiresAtMs: signIn.expiresAtMs, client, chain, log, heads };
 }
 
 /** A number in 0..1 from the secret source: good enough for spreading retries, and needs no other source of chance. */
 export function jitter(): number {
   return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) / 0xffff_ffff;
-}
-
-/** Compares what every reply says about the two logs with what was known when the request left, and remembers it. */
-export async function watchHeads(store: ProfileStore, profile: Profile): Promise<WatchHeads> {
-  let known = await store.readMemory();
-  return () => {
-    const before = known;
-    return async (headers) => {
-      const shown = parseLogHead(headers[logHeadHeader]);
-      if (shown !== null) compareLogHead(before.logHead, shown);
-      const jws = headers[auditHeadHeader];
-      if (jws === undefined || jws === '') return;
-      const head = await verifyHead(jws, profile.pins);
-      checkAuditHead(before.auditHeads, head);
-      const latest = known.auditHeads[String(head.start)];
-      if (latest !== undefined && latest.seq >= head.seq) return;
-      known = await store.changeMemory((memory) => rememberAuditHead(memory, head, jws));
-    };
-  };
 }
 
 const keysPurpose = 'sallyport-person-keys';

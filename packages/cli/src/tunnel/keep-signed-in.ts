@@ -55,6 +55,9 @@ function signed(opened: OpenedTunnel): SignedTunnel {
   return {
     session: opened.tunnel,
     signInEndsAtMs: opened.session.expiresAtMs,
-    close: () => opened.session.close(),
+    close: async () => {
+      opened.session.close();
+      await opened.session.heads.flush();
+    },
   };
 }

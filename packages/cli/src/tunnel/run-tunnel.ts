@@ -33,7 +33,8 @@ export interface SignedTunnel {
   readonly session: TunnelSession;
   /** Wall time, Unix milliseconds. */
   readonly signInEndsAtMs: number;
-  close(): void;
+  /** Lets go of the router and writes down what was seen of it. */
+  close(): Promise<void>;
 }
 
 export interface TunnelParts {
@@ -128,7 +129,7 @@ export function runTunnel(cli: Pick<Cli, 'clock' | 'terminal'>, parts: TunnelPar
       const old = current;
       current = next;
       // Its streams run on over sockets of their own; only calls to the router end.
-      old.close();
+      await old.close().catch((reason: unknown) => say('close', reason));
       return { kind: 'ok' };
     } catch (reason) {
       return keptOf(reason);
@@ -229,7 +230,7 @@ export function runTunnel(cli: Pick<Cli, 'clock' | 'terminal'>, parts: TunnelPar
       waiting.clear();
       await within(cli, Promise.allSettled([...running]));
       await within(cli, Promise.allSettled([current.session.end()]));
-      current.close();
+      await current.close();
     },
   };
 }

@@ -1,0 +1,121 @@
+import { PamError } from '@sallyport/protocol';
+import { type RouterHead, verifyHead } from '@sallyport/seal';
+import type { Memory, Profile, ProfileStore } from '../profile/profile-store.ts';
+import type { Clock } from '../time/clock.ts';
+import {
+  auditHeadHeader,
+  checkAuditHead,
+  compareLogHead,
+  logHeadHeader,
+  parseLogHead,
+  rememberAuditHead,
+} from './heads.ts';
+import type { WatchHeads } from './router-client.ts';
+
+/**
+ * Compares what every reply says about the router's two logs with what was known when its request left, and remembers it.
+ *
+ * H1 a reply is never taken before its heads were compared and are known to this process.
+ * H2 nor before they are in the profile, unless `writeBehind` was called: then they are there within a second, or after
+ *    `flush`, and what a kill loses is a second of what one process saw.
+ * H3 heads that could not be written are an error of a reply or of `flush`, and are tried again.
+ */
+export interface HeadKeeper {
+  readonly watch: WatchHeads;
+  /** For a command that lives on (a tunnel): it sees a new head with each connection, and two fsyncs each are too many. */
+  writeBehind(): void;
+  /** Resolves when everything seen is in the profile. */
+  flush(): Promise<void>;
+}
+
+export interface HeadKeeperDeps {
+  readonly store: Pick<ProfileStore, 'readMemory' | 'changeMemory'>;
+  readonly pins: Profile['pins'];
+  readonly clock: Pick<Clock, 'after'>;
+}
+
+const writeWithinMs = 1_000;
+
+interface Seen {
+  readonly head: RouterHead;
+  readonly jws: string;
+}
+
+const withSeen = (memory: Memory, seen: Iterable<Seen>): Memory =>
+  [...seen].reduce((known, { head, jws }) => rememberAuditHead(known, head, jws), memory);
+
+export async function keepHeads(deps: HeadKeeperDeps): Promise<HeadKeeper> {
+  const { store, pins, clock } = deps;
+  let known = await store.readMemory();
+  /** Newest head of each start that is not in the profile yet. */
+  const unwritten = new Map<number, Seen>();
+  let writing: Promise<void> | null = null;
+  let cancelTimer: (() => void) | null = null;
+  let failure: PamError | null = null;
+  let isBehind = false;
+
+  const writeAll = async (): Promise<void> => {
+    while (unwritten.size > 0) {
+      const batch = [...unwritten.values()];
+      unwritten.clear();
+      try {
+        known = withSeen(await store.changeMemory((memory) => withSeen(memory, batch)), unwritten.values());
+      } catch (reason) {
+        for (const seen of batch) if (!unwritten.has(seen.head.start)) unwritten.set(seen.head.start, seen);
+        throw reason;
+      }
+    }
+  };
+  const write = async (): Promise<void> => {
+    writing ??= writeAll().finally(() => {
+      writing = null;
+    });
+    return writing;
+  };
+  const writeSoon = (): void => {
+    cancelTimer ??= clock.after(
+      writeWithinMs,
+      () => {
+        cancelTimer = null;
+        write().catch((reason: unknown) => {
+          failure = PamError.from(reason, 'PAM_INTERNAL', 'what was seen of the logs could not be written');
+        });
+      },
+      { idle: true },
+    );
+  };
+
+  const take = async (before: Memory, headers: Readonly<Record<string, string>>): Promise<void> => {
+    const shown = parseLogHead(headers[logHeadHeader]);
+    if (shown !== null) compareLogHead(before.logHead, shown);
+    const jws = headers[auditHeadHeader];
+    if (jws === undefined || jws === '') return;
+    const head = await verifyHead(jws, pins);
+    checkAuditHead(before.auditHeads, head);
+    const latest = known.auditHeads[String(head.start)];
+    if (latest !== undefined && latest.seq >= head.seq) return;
+    known = rememberAuditHead(known, head, jws);
+    unwritten.set(head.start, { head, jws });
+    if (!isBehind) return write();
+    writeSoon();
+    if (failure === null) return;
+    const error = failure;
+    failure = null;
+    throw error;
+  };
+
+  return {
+    watch: () => {
+      const before = known;
+      return async (headers) => take(before, headers);
+    },
+    writeBehind: () => {
+      isBehind = true;
+    },
+    flush: async () => {
+      cancelTimer?.();
+      cancelTimer = null;
+      await write();
+    },
+  };
+}
