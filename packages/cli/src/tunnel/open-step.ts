@@ -109,8 +109,11 @@ export function stepOpening(state: Opening, event: OpeningEvent, nowMs: number):
   }
   if (event.kind === 'tick') return tick(state, nowMs);
   const attempt = state.attempts.find((one) => one.id === event.id);
-  if (attempt === undefined)
-    return { state, effects: event.kind === 'opened' ? [{ kind: 'abandon', id: event.id }] : [] };
+  if (attempt === undefined) {
+    // One that was given up and opened all the same is reset; an id that was never given out is nobody's.
+    const isLate = event.kind === 'opened' && event.id < state.nextId;
+    return { state, effects: isLate ? [{ kind: 'abandon', id: event.id }] : [] };
+  }
   switch (event.kind) {
     case 'routed':
       return {
