@@ -36,6 +36,8 @@ export const gatewayListSchema = z.strictObject({
           last_heartbeat: maybeTime,
           streams: z.int().min(0),
           max_streams: z.int().min(1).nullable(),
+          drain_by: z.enum(['operator', 'gateway', 'surplus']).nullable(),
+          drain_deadline: maybeTime,
         }),
       ),
     }),
