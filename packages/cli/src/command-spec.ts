@@ -211,6 +211,10 @@ export const groups: readonly GroupSpec[] = [
           { flag: '--stdio', about: 'one connection on standard input and output' },
           { flag: '--pid-file <file>', about: 'write the process id to a file; removed at the end' },
           { flag: '--timeout <seconds>', about: 'give up when the tunnel is not up by then (default 30)' },
+          {
+            flag: '--on-drain <command>',
+            about: 'run a command, once, when an instance that carries connections of this tunnel drains',
+          },
           { flag: '--background-child', about: 'the process that --background leaves behind', hidden: true },
           { flag: '--exit-with-stdin', about: 'end when standard input closes', hidden: true },
         ],

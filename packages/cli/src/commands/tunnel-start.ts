@@ -22,6 +22,7 @@ import { newTunnelId, openTunnelRegistry, type TunnelEntry, type TunnelRegistry 
 import { keepSignedIn } from '../tunnel/keep-signed-in.ts';
 import { type RunningTunnel, runTunnel } from '../tunnel/run-tunnel.ts';
 import { createStateWriter } from '../tunnel/state-writer.ts';
+import { tellDrain } from '../tunnel/tell-drain.ts';
 import { startTunnelSession } from '../tunnel/tunnel-session.ts';
 import { openProfile } from '../person/signed-in.ts';
 import { openVaultSession } from '../vault/open-session.ts';
@@ -37,6 +38,7 @@ const flagsSchema = z.object({
   stdio: z.boolean().default(false),
   pidFile: z.string().optional(),
   timeout: z.string().default('30'),
+  onDrain: z.string().min(1).max(4_096).optional(),
   backgroundChild: z.boolean().default(false),
   exitWithStdin: z.boolean().default(false),
 });
@@ -76,10 +78,10 @@ async function carryOn(
   asked: number | null,
   timeoutMs: number,
 ): Promise<number | undefined> {
-  const up = await withProgress(cli, 'opening the tunnel', async () => bringUp(cli, record, flags, timeoutMs));
+  const id = newTunnelId();
+  const up = await withProgress(cli, 'opening the tunnel', async () => bringUp(cli, id, record, flags, timeoutMs));
   const { found, tunnel, states } = up;
   const registry = openTunnelRegistry(up.folder);
-  const id = newTunnelId();
   let server: Awaited<ReturnType<typeof listen>> | null = null;
   try {
     if (mode !== 'stdio') {
@@ -105,7 +107,7 @@ async function carryOn(
  * Everything up to the listener. Calls to the router have a life of their own: the end of the session is told to the
  * router after Ctrl-C.
  */
-async function bringUp(cli: Cli, record: string, flags: Flags, timeoutMs: number) {
+async function bringUp(cli: Cli, id: string, record: string, flags: Flags, timeoutMs: number) {
   const life = new AbortController();
   const late = Promise.withResolvers<never>();
   const cancel = cli.clock.after(timeoutMs, () =>
@@ -131,7 +133,8 @@ async function bringUp(cli: Cli, record: string, flags: Flags, timeoutMs: number
   const work = async () => {
     const first = await open(record);
     const states = createStateWriter();
-    const tunnel = runTunnel(cli, await keepSignedIn(cli, first, open, states.changed));
+    const parts = await keepSignedIn(cli, first, open, states.changed);
+    const tunnel = runTunnel(cli, parts, (news) => tellDrain(cli, { id, onDrain: flags.onDrain }, news));
     return { found: first.found, tunnel, folder: first.session.store.folder, states };
   };
   try {
@@ -238,6 +241,7 @@ async function goToBackground(cli: Cli, record: string, flags: Flags, timeoutMs:
     ...(flags.targetHost === undefined ? [] : [`--target-host=${flags.targetHost}`]),
     ...(flags.targetPort === undefined ? [] : [`--target-port=${flags.targetPort}`]),
     ...(flags.pidFile === undefined ? [] : [`--pid-file=${flags.pidFile}`]),
+    ...(flags.onDrain === undefined ? [] : [`--on-drain=${flags.onDrain}`]),
   ];
   const { listening, log } = await startInBackground(cli, folder, argv, timeoutMs + 2_000);
   const entry = (await list()).find((one) => one.id === listening.id);

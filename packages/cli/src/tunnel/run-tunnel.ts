@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { PamError } from '@sallyport/protocol';
+import type { OpenedStream } from '@sallyport/stream';
 import type { Cli } from '../cli.ts';
 import { plain } from '../terminal/terminal.ts';
+import { createDrainNotes, type DrainNews } from './drain-notes.ts';
 import { failed, type FailureLine, failureLogLimits, newFailureLog, remind } from './failure-log.ts';
 import type { TunnelState } from './registry.ts';
 import {
@@ -50,8 +52,13 @@ export interface TunnelParts {
 }
 
 /** Does what `stepTunnelLife` decides, for one tunnel. */
-export function runTunnel(cli: Pick<Cli, 'clock' | 'terminal'>, parts: TunnelParts): RunningTunnel {
+export function runTunnel(
+  cli: Pick<Cli, 'clock' | 'terminal'>,
+  parts: TunnelParts,
+  onDrain: (news: DrainNews) => void,
+): RunningTunnel {
   const { clock } = cli;
+  const drains = createDrainNotes(clock.monotonicMs, onDrain);
   const all = new AbortController();
   const running = new Set<Promise<void>>();
   const ended = Promise.withResolvers<PamError>();
@@ -170,14 +177,21 @@ export function runTunnel(cli: Pick<Cli, 'clock' | 'terminal'>, parts: TunnelPar
     try {
       const { opened } = await current.session.open(own.signal);
       opening.removeEventListener('abort', leave);
-      const outcome = await opened.splice(local, own.signal);
-      return outcome.error;
+      return await splice(opened, local, own.signal);
     } catch (reason) {
       return PamError.from(reason, 'PAM_INTERNAL', reason instanceof Error ? reason.message : 'the stream failed');
     } finally {
       all.signal.removeEventListener('abort', stop);
       opening.removeEventListener('abort', leave);
     }
+  };
+
+  const splice = async (opened: OpenedStream, local: Duplex, signal: AbortSignal): Promise<PamError | null> => {
+    const { instance } = opened;
+    drains.opened(instance);
+    const { error } = await opened.splice(local, signal, undefined, (notice) => drains.noticed(instance, notice));
+    drains.ended(instance);
+    return error;
   };
 
   const carryAccepted = (id: number): void => {
@@ -201,6 +215,7 @@ export function runTunnel(cli: Pick<Cli, 'clock' | 'terminal'>, parts: TunnelPar
     if (error.code === 'PAM_INTERRUPTED') return;
     say(`connection from ${from}`, error);
     if (error.code === 'PAM_NOT_SIGNED_IN') send({ kind: 'signed-out' });
+    if (error.code === 'PAM_SESSION_KILLED') send({ kind: 'killed' });
   };
   const refuse = (id: number): void => {
     const socket = waiting.get(id);

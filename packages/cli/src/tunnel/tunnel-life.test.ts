@@ -181,3 +181,20 @@ test('whatever happens, it never ends by itself, does one thing at a time, and a
     }),
   );
 });
+
+test('a killed stream asks the router at once; a killed session ends the tunnel and refuses what waits', () => {
+  const killed = new PamError('PAM_SESSION_KILLED', 'the session was ended by anna: audit');
+  const stream = play([
+    [1_000, { kind: 'killed' }],
+    [1_001, { kind: 'killed' }],
+    [1_010, { kind: 'touched', result: ok }],
+    [1_020, connection(1)],
+  ]);
+  expect(stream.said).toEqual(['touch', 'carry 1']);
+  const session = play([
+    [1_000, { kind: 'killed' }],
+    [1_010, { kind: 'touched', result: { kind: 'ended', error: killed } }],
+    [1_020, connection(1)],
+  ]);
+  expect(session.said).toEqual(['touch', 'end', 'refuse 1']);
+});

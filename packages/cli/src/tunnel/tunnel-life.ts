@@ -51,6 +51,8 @@ export type TunnelLifeEvent =
   | { readonly kind: 'connection'; readonly id: number }
   /** A stream was refused because the sign-in is over. */
   | { readonly kind: 'signed-out' }
+  /** Somebody ended a stream: the router is asked at once whether it was the whole session. */
+  | { readonly kind: 'killed' }
   | { readonly kind: 'touched'; readonly result: Kept }
   /** The profile was read: whether it has a sign-in that is not the one in use. */
   | { readonly kind: 'looked'; readonly found: boolean }
@@ -134,6 +136,8 @@ function apply(state: TunnelLife, event: TunnelLifeEvent, now: TunnelNow): Tunne
       return connection(state, event.id, now);
     case 'signed-out':
       return state.phase.kind === 'signed-out' ? stay(state) : look(state);
+    case 'killed':
+      return next({ ...state, nextAtMs: now.monotonicMs }, now);
     case 'looked':
       return looked({ ...state, busy: null }, event.found, now);
     case 'touched':

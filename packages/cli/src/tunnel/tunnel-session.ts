@@ -214,10 +214,13 @@ export async function startTunnelSession(
     touch: async () => {
       const own = session;
       try {
-        const { ended } = await client.call(touchSession, { params: { id: own }, body: {} });
+        const { ended, words } = await client.call(touchSession, { params: { id: own }, body: {} });
         if (ended === 'signed-out') return { kind: 'signed-out' };
         if (ended === 'stopped' || ended === 'not-allowed') {
           return { kind: 'ended', error: new PamError('PAM_SESSION_ENDED', `the router ended the session: ${ended}`) };
+        }
+        if (ended === 'killed') {
+          return { kind: 'ended', error: new PamError('PAM_SESSION_KILLED', `the session was ended ${words}`) };
         }
         if (ended !== null) await replace(own);
         return { kind: 'ok' };
