@@ -9,6 +9,7 @@ import { createApiServer } from './http/api-server.ts';
 import { auditRoutes } from './http/audit-routes.ts';
 import type { Binding } from './http/call.ts';
 import { gatewayRoutes } from './http/gateway-routes.ts';
+import { createPacedAccept } from './http/paced-accept.ts';
 import { identityRoutes } from './http/identity-routes.ts';
 import { leavingRoutes } from './http/leaving-routes.ts';
 import type { Brakes, RouterParts } from './http/router-parts.ts';
@@ -284,6 +285,14 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
   links.attach(api.https);
   links.use({ pool, sessions });
 
+  const accept = createPacedAccept({
+    clock,
+    perSecond: timing.acceptsPerSecond,
+    burst: timing.acceptsPerSecond,
+    isKnown: links.isKnown,
+    letIn: (socket) => api.https.emit('connection', socket),
+    log: log.warn,
+  });
   // The HTTP server does not know its sockets (it never listened): they are ended by hand.
   const sockets = new Set<Socket>();
   await pool.start();
@@ -296,7 +305,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
       onTls: (socket) => {
         sockets.add(socket);
         socket.once('close', () => sockets.delete(socket));
-        api.https.emit('connection', socket);
+        accept.offer(socket);
       },
       onEchoed: (ticket) => echo.echoed(ticket),
       onParked: (ticket, leg) => sessions.parks.parked(ticket, leg),

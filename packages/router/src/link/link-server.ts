@@ -63,6 +63,8 @@ export interface LinkServer {
   changed(items: readonly ItemUid[], app: ApplicationUid | null): void;
   gatewayRemoved(gateway: GatewayUid): void;
   count(): number;
+  /** Was an instance admitted from this address since this router started? */
+  isKnown(address: string): boolean;
   /** Links without a verified hello. */
   strangers(): number;
   /** Tells everybody and cuts all. */
@@ -70,12 +72,17 @@ export interface LinkServer {
 }
 
 const strangers = { inAll: 512, perAddress: 64 } as const;
+const rememberedAddresses = 10_000;
 const dispatchTimeoutMs = 8_000;
 const revokedLegsMs = 1_000;
 
+/** On top of it comes the instance's own jitter. */
+const busyRetrySeconds = 5;
+
 function refuseUpgrade(socket: Duplex, status: string): void {
   socket.on('error', () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+  const later = status.startsWith('503') ? `retry-after: ${busyRetrySeconds}\r\n` : '';
+  socket.end(`HTTP/1.1 ${status}\r\n${later}connection: close\r\ncontent-length: 0\r\n\r\n`);
 }
 
 export function createLinkServer(deps: LinkServerDeps): LinkServer {
@@ -89,6 +96,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
   });
   const links = new Map<string, Link>();
   const byInstance = new Map<InstanceId, Link>();
+  const known = new Set<string>();
   let services: LinkServices | null = null;
   let nextId = 1;
 
@@ -142,6 +150,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     link.become({ gateway: uid, instance, app: gateway.app });
     if (answer.intent.kind !== 'serve') link.intend(wanted(answer.intent));
     byInstance.set(instance, link);
+    remember(link.address);
     const wraps = await deps.vault.listWraps({ recipients: [gateway.boxKeyId], app: gateway.app });
     const toEnd = await sessions.rejoin({
       gateway: uid,
@@ -161,6 +170,14 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     if (head === null) throw new PamError('PAM_ROUTER_NOT_CLAIMED', 'this router has no owner yet');
     const { membership, maxInstances, admitted, beatMs, suspectMs } = answer;
     return { membership, maxInstances, admitted, beatMs, suspectMs, head, wraps: wraps.slice(0, 300) };
+  }
+
+  /** Those at whose door a flood would stand between us and our instances; the oldest goes when there are too many. */
+  function remember(address: string): void {
+    known.delete(address);
+    known.add(address);
+    const [oldest] = known.size > rememberedAddresses ? known : [];
+    if (oldest !== undefined) known.delete(oldest);
   }
 
   function closed(link: Link, echoTicket: string): void {
@@ -338,6 +355,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       }
     },
     count: () => byInstance.size,
+    isKnown: (address) => known.has(address),
     strangers: () => [...links.values()].filter((link) => link.member() === null).length,
     close: () => {
       for (const link of [...links.values()])

@@ -14,4 +14,4 @@ export type { PoolChange, PoolRows } from './pool-rows.ts';
 export { createPoolService, type PoolEffects, type PoolService } from './pool-service.ts';
 export type { PoolStore } from './pool-store.ts';
 export { noReadyInstance } from './route.ts';
-export { defaultTiming, type PoolTiming, poolTiming } from './timing.ts';
+export { defaultTiming, type PoolTiming, poolTiming, timeFlag } from './timing.ts';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { alertKinds, PamError } from '@sallyport/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
-import { defaultTiming, type PoolTiming } from '../pool/index.ts';
+import { defaultTiming, type PoolTiming, timeFlag } from '../pool/index.ts';
 import type { WatchPlace } from '../watch/index.ts';
 import { logFormats, logLevels } from './router-log.ts';
 
@@ -36,18 +36,8 @@ function metricsPlace(text: string): WatchPlace {
 }
 
 const defaultPort = 7_443;
-/** Timing constants of the pool an operator may set; the others follow from them or are measured. */
-const settable = [
-  'beatMs',
-  'suspectMs',
-  'cutMs',
-  'reserveMs',
-  'graceMs',
-  'unwantedMs',
-  'hedgeMs',
-  'promoteMs',
-] as const;
-const meanings: Record<(typeof settable)[number], string> = {
+/** Every time of the pool, with its line in the help; those of work leases come when something holds one. */
+const meanings = {
   beatMs: 'beat of a control link',
   suspectMs: 'silence that makes an instance suspect',
   cutMs: 'silence that cuts a control link',
@@ -56,7 +46,17 @@ const meanings: Record<(typeof settable)[number], string> = {
   unwantedMs: 'time the slot of a lost link is kept while nobody waits',
   hedgeMs: 'time an instance has to answer a dispatch before another is asked',
   promoteMs: 'time a promoted standby has to acknowledge',
-};
+  beatsPerSecond: 'beats this router takes in a second; with more links each beats less often',
+  acceptsPerSecond: 'TLS handshakes let in a second, and at once after a quiet time',
+  rttMs: 'round trip the other times are checked against',
+  lagMs: 'delay of a busy program the other times are checked against',
+  dialMs: 'dial and handshake the other times are checked against',
+  redialSpreadMs: 'time within which an instance that lost its link dials again, as checked',
+  detachMs: 'time a stream without its carrier is kept, as checked',
+  tickMs: 'how often this router looks who is silent',
+  pauseMs: 'a longer gap between two looks is a pause of this router, and no silence',
+} as const satisfies Partial<Record<keyof PoolTiming, string>>;
+const settable = Object.keys(meanings) as (keyof typeof meanings)[];
 
 function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -113,8 +113,9 @@ export function addStartFlags(command: Command): Command {
         .default('info'),
     );
   for (const name of settable) {
-    const text = `${meanings[name]}, ms (default: ${defaultTiming[name]})`;
-    command.addOption(option(`--${kebab(name)} <ms>`, text).argParser(wholeNumber(1, 3_600_000)));
+    const unit = name.endsWith('Ms') ? 'ms' : 'n';
+    const text = `${meanings[name]}${unit === 'ms' ? ', ms' : ''} (default: ${defaultTiming[name]})`;
+    command.addOption(option(`${timeFlag(name)} <${unit}>`, text).argParser(wholeNumber(1, 3_600_000)));
   }
   return command.addOption(new Option('--exit-with-stdin').hideHelp());
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createCleanup, runChild, startChild, tempDir } from '@sallyport/testkit';
 import { afterAll, expect, test } from 'vitest';
 import { createApiClient, dpopHeaders } from '../support/api-client.ts';
+import { defaultTiming, timeFlag } from '../../src/pool/index.ts';
 import { claim, installation, off, type Operator } from '../support/operator.ts';
 
 const cleanup = createCleanup();
@@ -97,8 +98,23 @@ test('a taken port is told with the flag; a bad setting by its name, wherever it
   });
   expect(await run(['start', '--data-dir', dataDir, '--beat-ms', '900'])).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('3 × beat'),
+    stderr: expect.stringContaining('3 × beat + rtt + lag ≤ suspect (--beat-ms 900, --rtt-ms 100'),
   });
+  expect(await run(['start', '--data-dir', dataDir], { SALLYPORT_HEDGE_MS: '120' })).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('rtt + lag ≤ hedge'),
+  });
+});
+
+test('docs/failover.md has a row for every time, with its flag and its default', async () => {
+  const page = readFileSync(join(import.meta.dirname, '../../../../docs/failover.md'), 'utf8');
+  const { stdout } = await run(['start', '--help']);
+  const ofLeases = new Set(['leaseMs', 'fenceMs', 'renewalMs', 'quiesceMs', 'effectMs']);
+  for (const [name, value] of Object.entries(defaultTiming)) {
+    const row = page.split('\n').find((line) => line.startsWith(`| \`${timeFlag(name)}\` |`));
+    expect([name, row?.split('|')[2]?.trim()]).toEqual([name, value.toLocaleString('en')]);
+    expect([name, stdout.includes(`${timeFlag(name)} `)]).toEqual([name, !ofLeases.has(name)]);
+  }
 });
 
 test('help names every flag with its variable, the version is told, nothing else is understood', async () => {

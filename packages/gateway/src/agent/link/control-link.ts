@@ -36,6 +36,11 @@ export interface ControlLink {
   cut(error: PamError): void;
 }
 
+/** Seconds that a router which is full or starting asks for; anything else of the header is no wish of it. */
+function retryAfter(header: string | undefined): { retryAfterMs?: number } {
+  return header !== undefined && /^\d{1,3}$/.test(header) ? { retryAfterMs: Number(header) * 1_000 } : {};
+}
+
 const upgradeWithinMs = 10_000;
 
 function textOf(data: RawData): string {
@@ -132,6 +137,7 @@ async function opened(
   ws.once('unexpected-response', (_request, response) =>
     reject(
       new PamError('PAM_ROUTER_UNREACHABLE', `${where} answered HTTP ${response.statusCode ?? 0} to the control link`, {
+        detail: retryAfter(response.headers['retry-after']),
         remedy: 'Check that the address is that of the Sallyport router and that it is not older than this program.',
       }),
     ),

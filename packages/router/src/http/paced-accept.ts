@@ -1,0 +1,75 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../clock.ts';
+import { type AcceptEvent, newAcceptQueue, stepAccept } from './accept-queue.ts';
+
+export interface PacedAcceptDeps {
+  readonly clock: Pick<Clock, 'monotonicMs' | 'after'>;
+  /** Handshakes a second, and how many at once after a quiet time. */
+  readonly perSecond: number;
+  readonly burst: number;
+  /** Was an instance admitted from this address? */
+  readonly isKnown: (address: string) => boolean;
+  /** Starts the handshake. */
+  readonly letIn: (socket: Socket) => void;
+  readonly log: (message: string, fields: Record<string, number>) => void;
+}
+
+/** Refusals are logged at most this often. */
+const logEveryMs = 10_000;
+
+/** Sockets that the relay took for TLS, handed to the HTTP server at a bounded rate (accept-queue.ts). */
+export function createPacedAccept(deps: PacedAcceptDeps): { offer(socket: Socket): void } {
+  const { clock } = deps;
+  const queue = newAcceptQueue(deps.perSecond, deps.burst, clock.monotonicMs());
+  const sockets = new Map<number, Socket>();
+  let lastId = 0;
+  let refused = 0;
+  let loggedAtMs = Number.NEGATIVE_INFINITY;
+  let isWaking = false;
+
+  function take(id: number): Socket | undefined {
+    const socket = sockets.get(id);
+    sockets.delete(id);
+    return socket;
+  }
+  function noteRefusal(): void {
+    refused += 1;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - loggedAtMs < logEveryMs) return;
+    loggedAtMs = nowMs;
+    deps.log('more connections than this router accepts: some were closed', { closed: refused, waiting: sockets.size });
+  }
+  function feed(event: AcceptEvent): void {
+    const step = stepAccept(queue, event, clock.monotonicMs());
+    for (const id of step.letIn) {
+      const socket = take(id);
+      if (socket !== undefined) deps.letIn(socket);
+    }
+    for (const id of step.refused) {
+      take(id)?.destroy();
+      noteRefusal();
+    }
+    if (step.wakeInMs === null || isWaking) return;
+    isWaking = true;
+    clock.after(step.wakeInMs, () => {
+      isWaking = false;
+      feed({ kind: 'tick' });
+    });
+  }
+
+  return {
+    offer: (socket) => {
+      lastId += 1;
+      const id = lastId;
+      sockets.set(id, socket);
+      socket.once('close', () => {
+        if (take(id) !== undefined) feed({ kind: 'gone', id });
+      });
+      feed({ kind: 'came', id, known: deps.isKnown(plainAddress(socket)) });
+    },
+  };
+}
+
+function plainAddress(socket: Socket): string {
+  return (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+}
