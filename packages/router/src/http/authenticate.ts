@@ -8,7 +8,7 @@ import { type Caller, headerOf } from './call.ts';
 
 export interface AuthenticateDeps {
   readonly identity: IdentityStore;
-  readonly trust: TrustLog;
+  readonly trust: Pick<TrustLog, 'state'>;
   readonly clock: Clock;
   /** Proofs of signed-in devices, and of anybody: apart, so that strangers cannot fill the first. */
   readonly seen: ReplayCache;
