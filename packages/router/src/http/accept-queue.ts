@@ -43,7 +43,7 @@ export function stepAccept(queue: AcceptQueue, event: AcceptEvent, nowMs: number
   queue.tokens = Math.min(queue.burst, queue.tokens + Math.max(0, earned));
   queue.atMs = nowMs;
   if (event.kind === 'came') (event.known ? queue.known : queue.others).set(event.id, nowMs);
-  else if (event.kind === 'gone') queue.known.delete(event.id) || queue.others.delete(event.id);
+  else if (event.kind === 'gone') for (const waiting of [queue.known, queue.others]) waiting.delete(event.id);
   const refused = [...takeLate(queue.known, nowMs), ...takeLate(queue.others, nowMs)];
   const letIn: number[] = [];
   for (let next = take(queue); next !== null; next = take(queue)) letIn.push(next);

@@ -215,7 +215,9 @@ test("streams' ends are taken from their signed events, once, and a session's en
   expect(listed.sessions.find((each) => each.session === session)).toMatchObject({ openStreams: 1 });
   await anna.must('POST', `/v1/sessions/${session}/end`, { reason: 'client-closed' });
   await expect.poll(() => instance.ended.flatMap((each) => each.streams)).toContain(stream);
-  expect(await anna.must('POST', `/v1/sessions/${session}/touch`, {})).toEqual({ ended: 'client-closed' });
+  expect(await anna.must('POST', `/v1/sessions/${session}/touch`, {})).toMatchObject({
+    ended: 'client-closed',
+  });
   expect(errorOf((await route(session)).answer).code).toBe('PAM_SESSION_ENDED');
 });
 
