@@ -65,7 +65,9 @@ function limitsOf({ gateway, instances }: WatchedPool, members: readonly Instanc
   const waiting = instances.filter((each) => each.state === 'standby' && !isAway(each)).length;
   const detail = { maximum: gateway.maxInstances, members: members.length, standbys: waiting };
   const of = { gateway: gateway.uid, instance: null, detail };
-  if (members.length > gateway.maxInstances) {
+  // One that drains and lets its replacement in before it left is no surplus.
+  const replaced = members.filter(({ drain }) => drain?.replace === true).length;
+  if (members.length - replaced > gateway.maxInstances) {
     const summary = `gateway ${gateway.uid} is over its limit: ${members.length} members, maximum ${gateway.maxInstances}`;
     return [{ kind: 'gateway-over-limit', summary, ...of }];
   }

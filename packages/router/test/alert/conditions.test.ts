@@ -11,6 +11,7 @@ function instance(state: InstanceView['state'], health: InstanceView['health'] =
     health,
     reason: '',
     streams: 0,
+    drain: state === 'draining' ? { by: 'operator' as const, deadlineAtMs: 0, replace: true } : null,
     deviceName: 'secret-host',
     ipAddress: '',
   };
@@ -38,6 +39,11 @@ test('standbys wait at a full pool; absent ones do not count, nor does a pool wi
 
 test('more members than the maximum is over the limit, whatever waits', () => {
   expect(kinds([instance('ready'), instance('ready'), instance('standby')], 1)).toEqual(['gateway-over-limit']);
+});
+
+test('a member that drains while its replacement is in already is no surplus', () => {
+  expect(kinds([instance('draining'), instance('ready')], 1)).toEqual([]);
+  expect(kinds([instance('draining'), instance('ready'), instance('ready')], 1)).toEqual(['gateway-over-limit']);
 });
 
 test('no condition holds the name of a host', () => {
