@@ -5,6 +5,7 @@ import {
   createCleanup,
   freePort,
   readMetrics,
+  runChild,
   startHttpTarget,
   startWebhookReceiver,
   tempDir,
@@ -13,7 +14,8 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { curl } from './harness/curl.ts';
 import { type Installation, newInstallation } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
-import { patience, until } from './harness/until.ts';
+import { cleanEnvironment, shimOf, startProgram } from './harness/programs.ts';
+import { longMs, patience, until } from './harness/until.ts';
 
 vi.setConfig(patience);
 
@@ -86,4 +88,34 @@ test('figures and alerts hold no title, host, login or name of a person', async 
   const said = figures + JSON.stringify(receiver.posts);
   for (const canary of [...canaries, 'anna', String(target.port)]) expect(said).not.toContain(canary);
   expect(installation.router.child.stderr()).not.toContain('secret-path');
+});
+
+test('pam gateway list --watch tells each change, goes on while the router is away, and ends on Ctrl-C with 130', async () => {
+  const env = { SALLYPORT_HOME: installation.home };
+  const args = ['gateway', 'list', '--watch', '--interval', '1', '--format', 'json'];
+  const watching = startProgram(cleanup.later, 'pam', args, { env });
+  const looks = (): readonly Readonly<Record<string, unknown>>[] =>
+    watching
+      .stdout()
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  await until('a first look', () => looks().length > 0);
+  const four = installation.startInstance('four', config);
+  const id = await four.id();
+  await until('the newcomer', () => JSON.stringify(looks().map(({ changes }) => changes)).includes(id));
+  await installation.router.kill('SIGKILL');
+  const away = await until('the router is away', () => looks().find(({ router }) => router === 'away'));
+  expect(away).toMatchObject({ error: { code: 'PAM_ROUTER_UNREACHABLE' }, gateways: [{ gateway_name: gatewayName }] });
+  await installation.restartRouter('SIGKILL');
+  await until('the router is back', () => looks().at(-1)?.['router'] === 'ok');
+  watching.kill('SIGINT');
+  expect((await watching.exited).code).toBe(130);
+  expect(watching.stderr()).toBe('');
+
+  const cut = await runChild('/bin/sh', ['-c', `${process.execPath} ${shimOf('pam')} ${args.join(' ')} | head -n 1`], {
+    env: { ...cleanEnvironment, ...env },
+    withinMs: longMs,
+  });
+  expect([cut.code, cut.stdout.split('\n').length, cut.stderr]).toEqual([0, 2, '']);
 });

@@ -293,11 +293,13 @@ export const groups: readonly GroupSpec[] = [
       {
         name: 'list',
         about: 'every gateway, one line for a pool',
-        more: 'Status: ONLINE, ONLINE (n/m), DEGRADED (n/m, k suspect), n/m over limit, OFFLINE, NEVER CONNECTED. With -f and the router down: the list last seen, status UNKNOWN, its age, exit code 69.',
+        more: 'Status: ONLINE, ONLINE (n/m), DEGRADED (n/m, k suspect), n/m over limit, OFFLINE, NEVER CONNECTED. With -f and the router down: the list last seen, status UNKNOWN, its age, exit code 69. With --watch --format json: one JSON document a line for each look, with its changes.',
         flags: [
           { flag: '-v, --verbose', about: 'host, OS and times, and a row for each instance' },
           { flag: '--online', about: 'only those with a connected instance, and a count' },
           { flag: '-f, --force', about: 'when the router is down show the list last seen' },
+          { flag: '--watch', about: 'go on looking until Ctrl-C; says what changed, and when the router is away' },
+          { flag: '--interval <seconds>', about: 'time between two looks (default 2)' },
         ],
         shows: true,
         load: async () => import('./commands/gateway-list.ts'),

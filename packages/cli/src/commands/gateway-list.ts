@@ -2,6 +2,7 @@ import { errorCatalog, isRouterAway, PamError } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Cli, Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
+import { isUp } from '../gateway/gateway-changes.ts';
 import {
   type GatewayJson,
   gatewayJson,
@@ -20,12 +21,18 @@ const flagsSchema = z.object({
   verbose: z.boolean().default(false),
   online: z.boolean().default(false),
   force: z.boolean().default(false),
+  watch: z.boolean().default(false),
+  interval: z.coerce.number('a number of seconds').min(1, 'at least 1').max(3_600, 'at most 3600').optional(),
 });
+/** Between two looks. */
+const usualIntervalSeconds = 2;
 type Flags = z.infer<typeof flagsSchema>;
 
-/** `pam gateway list`. Without the router: an error (69); with `-f` the list last seen, status UNKNOWN, and 69 all the same. */
+/** `pam gateway list`, once or with `--watch`. Without the router: an error (69); with `-f` the list last seen, status UNKNOWN, and 69 all the same. */
 export const run: Run = async (cli, _args, rawFlags) => {
   const flags = readFlags(flagsSchema, rawFlags);
+  if (flags.watch) return startWatching(cli, flags);
+  if (flags.interval !== undefined) throw new PamError('PAM_USAGE', '--interval needs --watch');
   let gateways: readonly NamedGateway[];
   try {
     const session = await openVaultSession(cli);
@@ -37,7 +44,6 @@ export const run: Run = async (cli, _args, rawFlags) => {
     if (!down || !flags.force) throw reason;
     return showLast(cli, flags, reason);
   }
-  const isUp = (gateway: NamedGateway) => !['offline', 'never_connected'].includes(gatewayStatus(gateway.view));
   const shown = flags.online ? gateways.filter(isUp) : gateways;
   const counts = {
     online: gateways.filter(isUp).length,
@@ -60,6 +66,13 @@ export const run: Run = async (cli, _args, rawFlags) => {
   for (const gateway of shown) warnOverLimit(cli, gateway);
   return undefined;
 };
+
+async function startWatching(cli: Cli, flags: Flags): Promise<number> {
+  if (flags.force) throw new PamError('PAM_USAGE', '--watch goes on by itself while the router is down: leave out -f');
+  const { watchGateways } = await import('../gateway/watch-gateways.ts');
+  const everyMs = 1_000 * (flags.interval ?? usualIntervalSeconds);
+  return watchGateways(cli, { verbose: flags.verbose, online: flags.online, everyMs });
+}
 
 function tellNext(cli: Cli): void {
   cli.terminal.err(

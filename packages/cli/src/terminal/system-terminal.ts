@@ -10,6 +10,7 @@ export function systemTerminal(): Terminal {
   return {
     interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
     animated: process.stderr.isTTY === true,
+    screenRows: () => (process.stdout.isTTY ? Math.max(5, process.stdout.rows) : null),
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     ask: async (message) => {

@@ -8,6 +8,8 @@ export interface Terminal {
   readonly interactive: boolean;
   /** Standard error is a terminal: a spinner may be drawn. */
   readonly animated: boolean;
+  /** Lines of the terminal that standard output is; null when it is none. Read anew each time: windows change. */
+  screenRows(): number | null;
   out(text: string): void;
   err(text: string): void;
   /** Shows what is typed. PAM_INTERRUPTED on Ctrl-C. */
