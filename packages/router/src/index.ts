@@ -16,6 +16,8 @@ export interface StartOptions {
   readonly databaseUrl?: string;
   /** Nowhere by default. */
   readonly metricsListen?: { readonly host: string; readonly port: number };
+  /** Addresses and CIDRs of balancers that speak the PROXY protocol; none by default. */
+  readonly balancers?: readonly string[];
   readonly timing?: Partial<PoolTiming>;
   /** Silent by default. */
   readonly log?: { readonly level: LogLevel; readonly format: LogFormat; readonly write: (line: string) => void };
@@ -33,6 +35,7 @@ export function startRouter(options: StartOptions): Promise<RunningRouter> {
     databaseUrl: options.databaseUrl ?? null,
     alerts: null,
     metricsListen: options.metricsListen ?? null,
+    balancers: options.balancers ?? [],
     timing: options.timing ?? {},
     log: createRouterLog(log.level, log.format, log.write),
     onFatal:

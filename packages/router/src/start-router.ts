@@ -23,7 +23,7 @@ import { createSetupDesk, type SetupDesk } from './program/setup-desk.ts';
 import { startAlerts } from './program/start-alerts.ts';
 import type { RouterLog } from './program/router-log.ts';
 import { writeStateFile } from './program/state-file.ts';
-import { startRelay } from './relay/index.ts';
+import { createClientAddresses, startRelay } from './relay/index.ts';
 import { createSessionService } from './session/index.ts';
 import { openStore } from './store/index.ts';
 import { systemClock } from './system-clock.ts';
@@ -45,6 +45,8 @@ export interface RouterSettings {
   readonly alerts: { readonly endpoint: AlertEndpoint; readonly times: AlertTimes } | null;
   /** Where /livez, /readyz and /metrics are served, over plain HTTP; null = nowhere. */
   readonly metricsListen: WatchPlace | null;
+  /** Addresses and CIDRs of balancers that speak the PROXY protocol. */
+  readonly balancers: readonly string[];
   readonly timing: Partial<PoolTiming>;
   readonly log: RouterLog;
   /** The router cannot go on: acknowledged state is on disk. Called at most once. */
@@ -184,7 +186,9 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
       return head;
     },
   });
+  const addresses = createClientAddresses();
   const links = createLinkServer({
+    addressOf: addresses.of,
     clock,
     trust,
     vault: store.vault,
@@ -268,6 +272,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     ...auditRoutes(parts),
   ];
   const api = await createApiServer({
+    addressOf: addresses.of,
     identity: store.identity,
     trust,
     clock,
@@ -300,9 +305,11 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
   const relay = await startRelay({
     host: settings.listen,
     port: settings.port,
+    balancers: settings.balancers,
     log: (level, message, fields) => log[level](message, fields),
     events: {
-      onTls: (socket) => {
+      onTls: (socket, from) => {
+        if (from !== null) addresses.note(socket, from);
         sockets.add(socket);
         socket.once('close', () => sockets.delete(socket));
         accept.offer(socket);

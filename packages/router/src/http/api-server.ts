@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:https';
+import type { Socket } from 'node:net';
 import { PamError, type Right, toWireError, errorCatalog } from '@sallyport/protocol';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -16,6 +17,8 @@ import { type Binding, type Caller, type CallerCall, checked, type PublicCall } 
  *    with the request's id, its cause only in the log.
  */
 export interface ApiDeps extends AuthenticateDeps {
+  /** The client's address, also behind a balancer. */
+  readonly addressOf: (socket: Socket) => string;
   readonly trust: TrustLog;
   readonly audit: AuditTrail;
   readonly bindings: readonly Binding[];
@@ -62,11 +65,6 @@ function withoutEvent(body: unknown): unknown {
   if (typeof body !== 'object' || body === null) return body;
   const { event: _event, ...rest } = body as Record<string, unknown>;
   return rest;
-}
-
-/** `::ffff:10.0.0.1` is shown and counted as `10.0.0.1`. */
-function addressOf(request: FastifyRequest): string {
-  return (request.raw.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
 }
 
 export async function createApiServer(deps: ApiDeps): Promise<ApiServer> {
@@ -172,7 +170,7 @@ function serve(app: FastifyInstance, deps: ApiDeps, binding: Binding): void {
     const base = {
       query: checked(route.query, { ...(request.query as object) }, 'query') as never,
       body: checked(route.body, raw, 'body') as never,
-      address: addressOf(request),
+      address: deps.addressOf(request.raw.socket),
       param: <S extends z.ZodType>(name: string, schema: S): z.output<S> =>
         checked(schema, checked(paramSchema, Reflect.get(request.params as object, name), name), name),
     };

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import {
   type ApplicationUid,
@@ -29,6 +30,8 @@ import { type Link, linkClose, openLink } from './link.ts';
 import type { AcceptEvents } from './stream-events.ts';
 
 export interface LinkServerDeps {
+  /** The client's address, also behind a balancer. */
+  readonly addressOf: (socket: Socket) => string;
   readonly clock: Clock;
   readonly trust: TrustLog;
   readonly vault: VaultStore;
@@ -253,7 +256,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
   function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     if (request.url?.split('?')[0] !== '/v1/link') return refuseUpgrade(socket, '404 Not Found');
     if (services === null) return refuseUpgrade(socket, '503 Service Unavailable');
-    const address = (request.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
+    const address = deps.addressOf(request.socket);
     if (tooManyStrangers(address)) return refuseUpgrade(socket, '503 Service Unavailable');
     socket.on('error', () => socket.destroy());
     wss.handleUpgrade(request, socket, head, (ws) => {

@@ -2,7 +2,12 @@ import { readFileSync } from 'node:fs';
 import { alertKinds, PamError } from '@sallyport/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
+<<<<<<< HEAD
 import { defaultTiming, type PoolTiming, timeFlag } from '../pool/index.ts';
+=======
+import { readBalancers } from '../relay/index.ts';
+import { defaultTiming, type PoolTiming } from '../pool/index.ts';
+>>>>>>> 11ebf9b (router/relay: take clients' addresses from listed balancers)
 import type { WatchPlace } from '../watch/index.ts';
 import { logFormats, logLevels } from './router-log.ts';
 
@@ -33,6 +38,16 @@ function metricsPlace(text: string): WatchPlace {
     return { host: (given[1] ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port };
   }
   throw new InvalidArgumentError('It must be PORT (on 127.0.0.1) or HOST:PORT, with an IPv6 address in brackets.');
+}
+
+function balancers(text: string): readonly string[] {
+  const networks = text.split(/[\s,]+/).filter((network) => network !== '');
+  try {
+    readBalancers(networks);
+    return networks;
+  } catch (reason) {
+    throw new InvalidArgumentError(reason instanceof PamError ? `${reason.message}. ${reason.remedy}` : String(reason));
+  }
 }
 
 const defaultPort = 7_443;
@@ -77,6 +92,12 @@ export function addStartFlags(command: Command): Command {
     )
     .addOption(
       option('--public-name <host:port>', 'address under which people and gateways reach it').argParser(hostPort),
+    )
+    .addOption(
+      option(
+        '--proxy-protocol-from <cidrs>',
+        'addresses of balancers, separated by commas: their connections must begin with a PROXY header (v1 or v2), all others must not',
+      ).argParser(balancers),
     )
     .addOption(
       option(
@@ -165,6 +186,7 @@ const startSchema = z.object({
   listen: z.string().min(1).max(255),
   port: z.int(),
   publicName: z.string().optional(),
+  proxyProtocolFrom: z.array(z.string().max(64)).max(256).optional(),
   metricsListen: z.object({ host: z.string(), port: z.int() }).optional(),
   alertUrl: z.string().optional(),
   alertSecretFile: z.string().optional(),

@@ -47,6 +47,7 @@ export async function runStart(command: Command): Promise<number> {
     databaseUrl: settings.databaseUrl ?? null,
     alerts,
     metricsListen: settings.metricsListen ?? null,
+    balancers: settings.proxyProtocolFrom ?? [],
     timing: settings.timing,
     log,
     onFatal: fatal,

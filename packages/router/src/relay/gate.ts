@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
 import { decodePreamble, type LegRole, preambleBytes, toBase64url } from '@sallyport/protocol';
+import type { Balancers } from './balancers.ts';
 import type { DescriptorBudget } from './descriptor-budget.ts';
 import type { RelayLimits } from './relay-messages.ts';
+import { looksLikeProxyHeader, readProxyHeader } from './proxy-header.ts';
 import { UndecidedSockets } from './undecided-sockets.ts';
 import { type RelaySocket, takeOver } from './relay-socket.ts';
 
@@ -16,30 +18,44 @@ export interface ArrivedLeg {
 
 export interface GateEvents {
   /** The first byte said TLS. Reading has been stopped; `early` is all that was read. */
-  tls(socket: Socket, early: Uint8Array): void;
+  tls(socket: Socket, early: Uint8Array, from: string | null): void;
   leg(leg: ArrivedLeg): void;
+  /** A balancer without its header, or a header of somebody who is none. */
+  badHeader(address: string, why: BadHeader): void;
 }
+
+/** Why a connection was closed over its PROXY header. */
+export type BadHeader = 'no-header' | 'malformed' | 'too-long' | 'not-listed';
 
 const httpAnswer = 'This port speaks TLS: use https://\n';
 const httpReply = `HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: ${httpAnswer.length}\r\nConnection: close\r\n\r\n${httpAnswer}`;
 
 /**
  * Tells what an accepted socket is by its first bytes: 0x16 is TLS, `SPRT` a leg, anything else is closed (somebody who
- * speaks HTTP gets one line). Whoever has not said it in 2 s, or is one too many, is closed.
+ * speaks HTTP gets one line). Whoever has not said it in 2 s, or is one too many, is closed. A balancer says first where
+ * the connection comes from, and must; nobody else may.
  */
 export class Gate {
   readonly #undecided: UndecidedSockets<Socket>;
   readonly #limits: RelayLimits;
   readonly #events: GateEvents;
   readonly #nowMs: () => number;
+  readonly #balancers: Balancers;
   #dropped = 0;
 
-  constructor(limits: RelayLimits, budget: DescriptorBudget, events: GateEvents, nowMs: () => number) {
+  constructor(
+    limits: RelayLimits,
+    budget: DescriptorBudget,
+    events: GateEvents,
+    nowMs: () => number,
+    balancers: Balancers,
+  ) {
     const most = budget.undecided;
     this.#undecided = new UndecidedSockets({ most, perAddress: Math.min(most, limits.undecidedPerAddress) });
     this.#limits = limits;
     this.#events = events;
     this.#nowMs = nowMs;
+    this.#balancers = balancers;
   }
 
   get undecided(): number {
@@ -55,21 +71,36 @@ export class Gate {
   accept(accepted: Socket): void {
     const link = takeOver(accepted);
     const { socket } = link;
+    const peer = socket.remoteAddress ?? '';
     let have: Uint8Array = new Uint8Array(0);
+    let expectsHeader = this.#balancers.has(peer);
+    let from: string | null = null;
     const onEnd = (): void => {
       socket.destroy();
     };
     link.onBytes = (bytes) => {
       have = Buffer.concat([have, bytes]);
+      if (expectsHeader) {
+        const header = readProxyHeader(have);
+        if (header.kind === 'incomplete') return true;
+        if (header.kind === 'refused') return this.#turnAway(socket, peer, header.why);
+        expectsHeader = false;
+        from = header.address;
+        if (from !== null) this.#undecided.move(socket, from);
+        have = have.subarray(header.length);
+      }
       const opening = decodePreamble(have);
       if (opening.kind === 'incomplete') return true;
       this.#undecided.remove(socket);
       socket.off('end', onEnd);
       if (opening.kind === 'tls') {
-        this.#events.tls(socket, have);
+        this.#events.tls(socket, have, from);
         return false;
       }
-      if (opening.kind === 'refused') return refuse(link, have);
+      if (opening.kind === 'refused') {
+        if (looksLikeProxyHeader(have)) return this.#turnAway(socket, peer, 'not-listed');
+        return refuse(link, have);
+      }
       const early = have.subarray(preambleBytes);
       this.#events.leg({ link, role: opening.role, ticket: toBase64url(opening.ticket), early });
       return true;
@@ -77,12 +108,19 @@ export class Gate {
     socket.on('error', () => socket.destroy());
     socket.on('end', onEnd);
     socket.on('close', () => this.#undecided.remove(socket));
-    this.#drop(this.#undecided.add(socket, socket.remoteAddress ?? '', this.#nowMs()));
+    this.#drop(this.#undecided.add(socket, peer, this.#nowMs()));
     link.read();
   }
 
   sweep(): void {
     for (const socket of this.#undecided.takeOlder(this.#nowMs() - this.#limits.preambleWithinMs)) this.#drop(socket);
+  }
+
+  #turnAway(socket: Socket, peer: string, why: BadHeader): boolean {
+    this.#undecided.remove(socket);
+    socket.destroy();
+    this.#events.badHeader(peer, why);
+    return false;
   }
 
   #drop(socket: Socket | null): void {

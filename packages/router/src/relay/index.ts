@@ -1,3 +1,5 @@
+export { readBalancers } from './balancers.ts';
+export { createClientAddresses } from './client-addresses.ts';
 export type { MatchEnd, RelayLimits, RelayTotals } from './relay-messages.ts';
 export type { Relay, RelayEvents } from './start-relay.ts';
 export { startRelay } from './start-relay.ts';

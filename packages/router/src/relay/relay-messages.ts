@@ -16,7 +16,12 @@ export interface ExpectedTicket {
 }
 
 export type ToRelay =
-  | { readonly kind: 'start'; readonly limits: RelayLimits }
+  | {
+      readonly kind: 'start';
+      readonly limits: RelayLimits;
+      /** Addresses and CIDRs whose connections begin with a PROXY header. */
+      readonly balancers: readonly string[];
+    }
   | { readonly kind: 'expect'; readonly id: number; readonly tickets: readonly ExpectedTicket[] }
   | { readonly kind: 'bind'; readonly leg: number; readonly ticket: string }
   | { readonly kind: 'forget'; readonly match: string }
@@ -55,7 +60,7 @@ export type FromRelay =
   | { readonly kind: 'listening'; readonly legs: number; readonly descriptors: number }
   | { readonly kind: 'expected'; readonly id: number }
   | { readonly kind: 'counted'; readonly id: number; readonly totals: RelayTotals }
-  | { readonly kind: 'tls'; readonly early: Uint8Array }
+  | { readonly kind: 'tls'; readonly early: Uint8Array; readonly from: string | null }
   | { readonly kind: 'matched'; readonly match: string; readonly client: string; readonly instance: string }
   | { readonly kind: 'bytes'; readonly matches: readonly ({ readonly match: string } & MatchBytes)[] }
   | ({ readonly kind: 'ended'; readonly match: string; readonly why: MatchEnd } & MatchBytes)

@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
+import { readBalancers } from './balancers.ts';
 import { divideDescriptors, readDescriptorLimit } from './descriptor-budget.ts';
 import type { FromRelay, RelayLimits, ToRelay } from './relay-messages.ts';
 import { RelayServer } from './relay-server.ts';
@@ -22,14 +23,15 @@ relayClock.every(sweepEveryMs, () => {
   if (process.ppid !== parent) process.exit(0);
 });
 process.on('message', (message: ToRelay, handle: unknown) => {
-  if (message.kind === 'start') start(message.limits, handle);
+  if (message.kind === 'start') start(message.limits, message.balancers, handle);
 });
 
-function start(limits: RelayLimits, handle: unknown): void {
+function start(limits: RelayLimits, balancers: readonly string[], handle: unknown): void {
   const budget = divideDescriptors(readDescriptorLimit(), limits.undecidedSockets);
   const relay = new RelayServer({
     limits,
     budget,
+    balancers: readBalancers(balancers),
     nowMs: relayClock.nowMs,
     jitter: relayClock.jitter,
     after: relayClock.after,

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import { type LegRole, type LegStatus, legLimits, legStatus } from '@sallyport/protocol';
+import type { Balancers } from './balancers.ts';
 import type { DescriptorBudget } from './descriptor-budget.ts';
-import { type ArrivedLeg, Gate } from './gate.ts';
+import { type ArrivedLeg, type BadHeader, Gate } from './gate.ts';
 import { LegSplice } from './leg-splice.ts';
 import type { FromRelay, RelayLimits, RelayTotals, ToRelay } from './relay-messages.ts';
 import { RelayTally } from './relay-tally.ts';
@@ -12,6 +13,7 @@ import type { RelaySocket } from './relay-socket.ts';
 export interface RelayServerDeps {
   readonly limits: RelayLimits;
   readonly budget: DescriptorBudget;
+  readonly balancers: Balancers;
   readonly nowMs: () => number;
   readonly jitter: () => number;
   readonly after: (ms: number, run: () => void) => () => void;
@@ -32,6 +34,7 @@ interface Leg {
 
 const busyRetryMs = 1_000;
 const lingerMs = 1_000;
+const badHeaderEveryMs = 60_000;
 
 /**
  * The relay's sockets: executes what the table decides. One per relay process; every stranger's misbehaviour costs its
@@ -45,16 +48,18 @@ export class RelayServer {
   readonly #splices = new Map<string, LegSplice>();
   readonly #told = new Map<string, number>();
   readonly #tally = new RelayTally();
+  readonly #badHeaders = new Map<BadHeader, { readonly count: number; readonly saidAtMs: number }>();
   #lastLeg = 0;
   #handovers = 0;
 
   constructor(deps: RelayServerDeps) {
     this.#deps = deps;
     const events = {
-      tls: (socket: Socket, early: Uint8Array) => this.#handOver(socket, early),
+      tls: (socket: Socket, early: Uint8Array, from: string | null) => this.#handOver(socket, early, from),
       leg: (leg: ArrivedLeg) => this.#admit(leg),
+      badHeader: (address: string, why: BadHeader) => this.#sayBadHeader(address, why),
     };
-    this.#gate = new Gate(deps.limits, deps.budget, events, deps.nowMs);
+    this.#gate = new Gate(deps.limits, deps.budget, events, deps.nowMs, deps.balancers);
   }
 
   accept(socket: Socket): void {
@@ -112,14 +117,26 @@ export class RelayServer {
     };
   }
 
-  #handOver(socket: Socket, early: Uint8Array): void {
+  /** One line a minute for each reason: whoever sets up a balancer wrongly gets it at once, an attacker no more. */
+  #sayBadHeader(address: string, why: BadHeader): void {
+    const nowMs = this.#deps.nowMs();
+    const count = (this.#badHeaders.get(why)?.count ?? 0) + 1;
+    const saidAtMs = this.#badHeaders.get(why)?.saidAtMs ?? Number.NEGATIVE_INFINITY;
+    const isDue = nowMs - saidAtMs >= badHeaderEveryMs;
+    this.#badHeaders.set(why, isDue ? { count: 0, saidAtMs: nowMs } : { count, saidAtMs });
+    if (!isDue) return;
+    const message = 'connections closed over their PROXY header; see --proxy-protocol-from';
+    this.#deps.tell({ kind: 'log', level: 'warn', message, fields: { address, why, count } });
+  }
+
+  #handOver(socket: Socket, early: Uint8Array, from: string | null): void {
     if (this.#handovers >= this.#deps.budget.handovers) {
       this.#tally.droppedHandovers++;
       socket.destroy();
       return;
     }
     this.#handovers++;
-    this.#deps.tell({ kind: 'tls', early }, socket, () => this.#handovers--);
+    this.#deps.tell({ kind: 'tls', early, from }, socket, () => this.#handovers--);
   }
 
   #admit({ link, role, ticket, early }: ArrivedLeg): void {

@@ -22,8 +22,12 @@ type RelayLog = (
 
 /** What main hears. Bytes are of the carrier (ciphertext), up is client → instance. */
 export interface RelayEvents {
-  /** A TLS client; nothing of it was lost. Do `httpsServer.emit('connection', socket)`. */
-  onTls(socket: Socket): void;
+  /**
+   * A TLS client; nothing of it was lost. Do `httpsServer.emit('connection', socket)`.
+   *
+   * @param from - its address as a balancer told it; null when it is the socket's own.
+   */
+  onTls(socket: Socket, from: string | null): void;
   onMatched?(match: string, tickets: { readonly client: string; readonly instance: string }): void;
   /** Totals so far of a match that moved, about every 5 s. */
   onBytes?(match: string, bytes: MatchBytes): void;
@@ -45,6 +49,8 @@ export interface RelayOptions {
   readonly log: RelayLog;
   readonly events: RelayEvents;
   readonly limits?: Partial<RelayLimits>;
+  /** Addresses and CIDRs of balancers: their connections must begin with a PROXY header, all others must not. */
+  readonly balancers?: readonly string[];
   /** The forked module; by default the one beside this file, or beside the bundle. */
   readonly entry?: URL;
   readonly execArgv?: readonly string[];
@@ -145,7 +151,8 @@ class RelayParent implements Relay {
       this.#onExit(child, `${signal ?? code}`);
     });
     const limits = { ...usualLimits, ...this.#options.limits };
-    child.send({ kind: 'start', limits } satisfies ToRelay, this.#listening.handle);
+    const balancers = this.#options.balancers ?? [];
+    child.send({ kind: 'start', limits, balancers } satisfies ToRelay, this.#listening.handle);
     return promise;
   }
 
@@ -210,7 +217,7 @@ class RelayParent implements Relay {
       case 'counted':
         return this.#asked.get(message.id)?.(message.totals);
       case 'tls':
-        return this.#onTls(message.early, handle);
+        return this.#onTls(message.early, message.from, handle);
       case 'matched':
         this.#matches.set(message.match, { bytesUp: 0, bytesDown: 0 });
         return events.onMatched?.(message.match, { client: message.client, instance: message.instance });
@@ -240,12 +247,12 @@ class RelayParent implements Relay {
     }
   }
 
-  #onTls(early: Uint8Array, handle: unknown): void {
+  #onTls(early: Uint8Array, from: string | null, handle: unknown): void {
     // The peer may have gone while its socket was on the way.
     if (!(handle instanceof Socket)) return;
     handle.on('error', () => handle.destroy());
     handle.unshift(early);
-    this.#options.events.onTls(handle);
+    this.#options.events.onTls(handle, from);
   }
 
   #onExit(child: ChildProcess, how: string): void {

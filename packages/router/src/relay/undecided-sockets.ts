@@ -30,6 +30,15 @@ export class UndecidedSockets<Key> {
     return oldest.value;
   }
 
+  /** It is of another address than it seemed: counted there from now on. */
+  move(key: Key, address: string): void {
+    const entry = this.#sockets.get(key);
+    if (entry === undefined) return;
+    this.#leave(key, entry.address);
+    this.#sockets.set(key, { ...entry, address });
+    this.#byAddress.set(address, (this.#byAddress.get(address) ?? new Set()).add(key));
+  }
+
   #greediest(): ReadonlySet<Key> | null {
     let most: ReadonlySet<Key> | null = null;
     for (const keys of this.#byAddress.values()) {
@@ -42,9 +51,13 @@ export class UndecidedSockets<Key> {
     const entry = this.#sockets.get(key);
     if (entry === undefined) return;
     this.#sockets.delete(key);
-    const ofAddress = this.#byAddress.get(entry.address);
+    this.#leave(key, entry.address);
+  }
+
+  #leave(key: Key, address: string): void {
+    const ofAddress = this.#byAddress.get(address);
     ofAddress?.delete(key);
-    if (ofAddress?.size === 0) this.#byAddress.delete(entry.address);
+    if (ofAddress?.size === 0) this.#byAddress.delete(address);
   }
 
   /** Takes out those that came at `sinceMs` or before. */
