@@ -2,12 +2,8 @@ import { readFileSync } from 'node:fs';
 import { alertKinds, PamError } from '@sallyport/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
-<<<<<<< HEAD
 import { defaultTiming, type PoolTiming, timeFlag } from '../pool/index.ts';
-=======
 import { readBalancers } from '../relay/index.ts';
-import { defaultTiming, type PoolTiming } from '../pool/index.ts';
->>>>>>> 11ebf9b (router/relay: take clients' addresses from listed balancers)
 import type { WatchPlace } from '../watch/index.ts';
 import { logFormats, logLevels } from './router-log.ts';
 
