@@ -93,6 +93,13 @@ test('it leaves once, and only after nothing runs or the deadline is over; nothi
   );
 });
 
+test('a timer that fires a fraction early is set again: the deadline is not missed', () => {
+  const drained = stepDrain(newDrainState(), drainTold(1, 1_000), 0.4).state;
+  const early = stepDrain(drained, { kind: 'tick' }, 1_000.3);
+  expect(early.effects).toEqual([{ kind: 'wake', atMs: 1_000.4 }]);
+  expect(stepDrain(early.state, { kind: 'tick' }, 1_000.4).effects[0]).toEqual({ kind: 'reset', reason: 'drained' });
+});
+
 test('a drain takes nothing new for good, whatever is told afterwards', () => {
   fc.assert(
     fc.property(anyEvents, (events) => {

@@ -136,7 +136,10 @@ function report(state: DrainState, nowMs: number): DrainEffect {
 }
 
 function tick(state: DrainState, nowMs: number): DrainStep {
-  if (state.phase === 'draining' && nowMs >= state.untilMs) {
+  if (state.phase === 'open') return { state, effects: nothing };
+  // Timers count whole milliseconds and may be a fraction early.
+  if (nowMs < state.untilMs) return { state, effects: [{ kind: 'wake', atMs: state.untilMs }] };
+  if (state.phase === 'draining') {
     const untilMs = nowMs + drainTimes.endingMs;
     return {
       state: { ...state, phase: 'ending', untilMs },
@@ -146,8 +149,5 @@ function tick(state: DrainState, nowMs: number): DrainStep {
       ],
     };
   }
-  if (state.phase === 'ending' && nowMs >= state.untilMs) {
-    return { state: { ...state, phase: 'over' }, effects: [{ kind: 'leave', reason: 'drained' }] };
-  }
-  return { state, effects: nothing };
+  return { state: { ...state, phase: 'over' }, effects: [{ kind: 'leave', reason: 'drained' }] };
 }
