@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readMetrics, type Scrape } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createInstallation, newSessionId } from './lab/installation.ts';
@@ -87,4 +88,12 @@ test('a link that is away is said with its time and its code, without the addres
   const figures = await scrape(instance);
   expect(figures.value('sallyport_instance_link_up')).toBe(0);
   expect(figures.value('sallyport_instance_link_losses_total')).toBe(1);
+});
+
+test('every figure of an instance is explained in the operations page, and none is explained that is not there', async () => {
+  const page = readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
+  const { types } = await scrape(lab.instance);
+  const explained = new Set(page.match(/`sallyport_instance_\w+/g)?.map((name) => name.slice(1)));
+  const there = [...types.keys()].filter((name) => name.startsWith('sallyport_instance_'));
+  expect([...explained].toSorted()).toEqual(there.toSorted());
 });

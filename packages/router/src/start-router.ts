@@ -296,6 +296,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     burst: timing.acceptsPerSecond,
     isKnown: links.isKnown,
     letIn: (socket) => api.https.emit('connection', socket),
+    closed: watch.figures.refusedAccept,
     log: log.warn,
   });
   // The HTTP server does not know its sockets (it never listened): they are ended by hand.

@@ -11,6 +11,8 @@ export interface PacedAcceptDeps {
   readonly isKnown: (address: string) => boolean;
   /** Starts the handshake. */
   readonly letIn: (socket: Socket) => void;
+  /** Each socket that was closed for want of a turn. */
+  readonly closed?: () => void;
   readonly log: (message: string, fields: Record<string, number>) => void;
 }
 
@@ -34,6 +36,7 @@ export function createPacedAccept(deps: PacedAcceptDeps): { offer(socket: Socket
   }
   function noteRefusal(): void {
     refused += 1;
+    deps.closed?.();
     const nowMs = clock.monotonicMs();
     if (nowMs - loggedAtMs < logEveryMs) return;
     loggedAtMs = nowMs;

@@ -9,6 +9,8 @@ import { isReplaced } from './pool-rows.ts';
 export interface PoolView {
   readonly gateway: GatewayRow;
   readonly instances: readonly InstanceView[];
+  /** Pairs of instance and target that are passed over now (ejections.ts). */
+  readonly ejectedPairs: number;
 }
 
 export function viewPool(pool: Pool): PoolView {
@@ -24,6 +26,7 @@ export function viewPool(pool: Pool): PoolView {
         viewMember(member, standbyReason(room, pool.ring.length, ahead, member.row.intent)),
       ),
     ],
+    ejectedPairs: pool.ring.reduce((sum, { row }) => sum + countPairsOf(pool.ejections, row.instance), 0),
   };
 }
 

@@ -44,6 +44,7 @@ export interface RouterFigures {
   unanswered(): void;
   braked(what: string): void;
   handshake(isDone: boolean): void;
+  refusedAccept(): void;
   event(kind: string, body: EventBody): void;
   alertSent(outcome: 'delivered' | 'failed' | 'dropped'): void;
   text(now: FiguresNow): string;
@@ -56,10 +57,11 @@ function poolFigures(metrics: Maker): (pools: FiguresNow['pools']) => void {
   const members = metrics.gauge('sallyport_pool_members', 'Instances of a gateway by state', ['gateway', 'state']);
   const maximum = metrics.gauge('sallyport_pool_maximum_instances', 'Most slots of a gateway', of);
   const slots = metrics.gauge('sallyport_pool_slots', 'Slots held, by any state', of);
+  const ejected = metrics.gauge('sallyport_pool_ejected_pairs', 'Pairs of instance and target passed over', of);
   const streams = metrics.gauge('sallyport_pool_streams', 'Streams that run on a gateway', of);
   return (pools) => {
-    for (const each of [members, maximum, slots, streams]) each.clear();
-    for (const { gateway, instances } of pools) {
+    for (const each of [members, maximum, slots, ejected, streams]) each.clear();
+    for (const { gateway, instances, ejectedPairs } of pools) {
       const uid: GatewayUid = gateway.uid;
       const count = new Map<string, number>(memberStates.map((state) => [state, 0]));
       for (const { state, health } of instances) {
@@ -69,6 +71,7 @@ function poolFigures(metrics: Maker): (pools: FiguresNow['pools']) => void {
       for (const state of memberStates) members.set(count.get(state) ?? 0, [uid, state]);
       maximum.set(gateway.maxInstances, [uid]);
       slots.set(instances.filter(({ state }) => state !== 'standby').length, [uid]);
+      ejected.set(ejectedPairs, [uid]);
       const running = instances.reduce((sum, each) => sum + each.streams, 0);
       streams.set(running, [uid]);
     }
@@ -185,6 +188,7 @@ export function createRouterFigures(): RouterFigures {
   );
   const brakes = metrics.counter('sallyport_brakes_total', 'Requests refused by a brake', ['brake']);
   const handshakes = metrics.counter('sallyport_tls_handshakes_total', 'TLS handshakes', ['outcome']);
+  const refusedAccepts = metrics.counter('sallyport_accept_refused_total', 'Connections closed for want of a turn');
   const hellos = metrics.counter('sallyport_hellos_total', 'Instances that said hello, by outcome', ['outcome']);
   const events = metrics.counter('sallyport_events_total', "Events of the audit log that are the router's own", [
     'kind',
@@ -206,6 +210,7 @@ export function createRouterFigures(): RouterFigures {
     },
     unanswered: () => unanswered.add(),
     braked: (what) => brakes.add([what]),
+    refusedAccept: () => refusedAccepts.add(),
     handshake: (isDone) => handshakes.add([isDone ? 'done' : 'failed']),
     event: (kind, body) => {
       events.add([kind]);

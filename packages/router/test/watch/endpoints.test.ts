@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { readMetrics, type Scrape } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -109,4 +110,14 @@ test('the port that people and instances reach serves none of it', async () => {
   for (const path of ['/metrics', '/livez', '/readyz']) {
     expect((await anna.call('GET', path)).status).toBe(404);
   }
+});
+
+test('every figure is explained in the operations page, and none is explained that is not there', async () => {
+  const page = readFileSync(new URL('../../../../docs/operations.md', import.meta.url), 'utf8');
+  const { types } = await scrape();
+  const explained = new Set(page.match(/`sallyport_(?!instance_)\w+/g)?.map((name) => name.slice(1)));
+  explained.add('sallyport_build_info');
+  expect([...explained].toSorted()).toEqual(
+    [...types.keys()].filter((name) => name.startsWith('sallyport_')).toSorted(),
+  );
 });
