@@ -18,6 +18,8 @@ export interface LabHost {
   setFaults(faults: readonly PacketFault[]): void;
   /** Resets every TCP connection of the host with another, as a balancer that restarts does; both ends are told. */
   resetConnections(): void;
+  /** Processes that run there now. */
+  pids(): readonly number[];
 }
 
 /** Hosts on one switch, connected to nothing else: nothing leaves the machine. */
@@ -120,6 +122,7 @@ function hostOf(name: string, namespace: string, address: string): LabHost {
     setFaults: (faults) => {
       run('nsenter', [...enter, 'nft', '-f', '-'], rulesetOf(faults));
     },
+    pids: () => run('ip', ['netns', 'pids', namespace]).split('\n').filter(Boolean).map(Number),
     resetConnections: () => {
       run('nsenter', [...enter, 'ss', '--kill', '--tcp', 'dst', `${subnet}.0/24`]);
     },

@@ -1,10 +1,11 @@
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { PamError } from '@sallyport/protocol';
+import type { Within } from '../process/child.ts';
 import { freePort } from '../process/free-port.ts';
 
 const run = promisify(execFile);
@@ -54,12 +55,18 @@ async function binaries(): Promise<string | null> {
   return newest === undefined ? null : join(debianRoot, String(newest), 'bin');
 }
 
+/** Another machine for it. */
+export interface PostgresPlace {
+  readonly address: string;
+  readonly within: Within;
+}
+
 /**
  * Starts a private PostgreSQL; about 1.5 s. It ends with `stop`, or with this process.
  *
  * @throws PAM_CONFIG_INVALID saying why there is none; ask `whyNoPostgres` first to skip.
  */
-export async function startPostgres(): Promise<PostgresServer> {
+export async function startPostgres(place?: PostgresPlace): Promise<PostgresServer> {
   const bin = await binaries();
   const why = await whyNoPostgres();
   if (bin === null || why !== null) throw new PamError('PAM_CONFIG_INVALID', why ?? 'there is no PostgreSQL');
@@ -80,9 +87,11 @@ export async function startPostgres(): Promise<PostgresServer> {
   const init = ['-D', data, '-U', 'postgres', ...auth, '-E', 'UTF8', '--no-locale', '--no-sync'];
   await run(...command('initdb', init));
 
+  const host = place?.address ?? '127.0.0.1';
+  await appendFile(join(data, 'pg_hba.conf'), 'host all all all scram-sha-256\n');
   const port = await freePort();
   const settings = [
-    `listen_addresses=127.0.0.1`,
+    `listen_addresses=${host}`,
     `port=${port}`,
     `unix_socket_directories=${folder}`,
     'fsync=off', // a test's server never loses power; kill -9 of its clients loses nothing either way
@@ -93,10 +102,12 @@ export async function startPostgres(): Promise<PostgresServer> {
   // pid file (runuser does not pass SIGINT on) and removes the folder.
   const [program, args] = command('postgres', ['-D', data, ...settings]);
   const script = '"$@" & cat > /dev/null; kill -INT $(head -1 "$0/data/postmaster.pid"); wait; rm -rf "$0"';
-  const guard = spawn('sh', ['-c', script, folder, program, ...args], {
+  const shell = ['-c', script, folder, program, ...args];
+  const [shellCommand, argv] = place?.within('sh', shell) ?? ['sh', shell];
+  const guard = spawn(shellCommand, argv, {
     stdio: ['pipe', 'ignore', 'ignore'],
   });
-  const url = `postgres://postgres:test-only@127.0.0.1:${port}/postgres`;
+  const url = `postgres://postgres:test-only@${host}:${port}/postgres`;
   const psql = async (database: string, sql: string): Promise<string> => {
     const { stdout } = await run(join(bin, 'psql'), [
       '-h',
@@ -115,7 +126,7 @@ export async function startPostgres(): Promise<PostgresServer> {
     ]);
     return stdout.trim();
   };
-  await ready(join(bin, 'pg_isready'), port, guard);
+  await ready([join(bin, 'pg_isready'), '-q', '-h', folder, '-p', String(port), '-t', '1'], guard);
 
   let stopped: Promise<void> | null = null;
   return {
@@ -140,10 +151,10 @@ export async function startPostgres(): Promise<PostgresServer> {
   };
 }
 
-async function ready(isReady: string, port: number, guard: ReturnType<typeof spawn>): Promise<void> {
+async function ready([isReady = '', ...args]: readonly string[], guard: ReturnType<typeof spawn>): Promise<void> {
   const deadline = performance.now() + 30_000;
   for (;;) {
-    const up = await run(isReady, ['-q', '-h', '127.0.0.1', '-p', String(port), '-t', '1']).then(
+    const up = await run(isReady, args).then(
       () => true,
       () => false,
     );
