@@ -24,6 +24,8 @@ export interface ConnectProxyOptions {
   /** Speaks TLS with this certificate. */
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly listen?: string;
+  /** Told of every place that is asked for. */
+  readonly onAsked?: (place: string) => void;
 }
 
 /** A real HTTP proxy that knows CONNECT alone: RFC 9110, section 9.3.6. */
@@ -61,6 +63,7 @@ export async function startConnectProxy(later: Later, options: ConnectProxyOptio
       client.pause();
       const head = have.toString('latin1', 0, end);
       requests.push(head);
+      options.onAsked?.(placeOf(head));
       answer(client, head, have.subarray(end + 4));
     };
     client.on('data', onData);
@@ -149,12 +152,16 @@ export async function startConnectProxy(later: Later, options: ConnectProxyOptio
     port,
     url: `${options.tls === undefined ? 'http' : 'https'}://${login}${host}:${port}`,
     requests: () => [...requests],
-    asked: () => requests.map((head) => /^CONNECT (\S+)/.exec(head)?.[1] ?? ''),
+    asked: () => requests.map(placeOf),
     openCount: () => sockets.size,
     behave: (next) => {
       manner = next;
     },
   };
+}
+
+function placeOf(head: string): string {
+  return /^CONNECT (\S+)/.exec(head)?.[1] ?? '';
 }
 
 function keep(sockets: Set<Socket>, socket: Socket): void {
