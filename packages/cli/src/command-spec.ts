@@ -360,6 +360,28 @@ export const groups: readonly GroupSpec[] = [
         load: async () => import('./commands/gateway-drain.ts'),
       },
       {
+        name: 'rekey',
+        about: 'replace the keys of a gateway whose configuration was stolen; asks first',
+        more: 'The old configuration is refused at once: its instances are cut off, their streams reset, its one-time tokens void. Prints the new configuration once, and lists the credentials that were readable and are to be changed. The application’s own keys are not replaced.',
+        flags: [
+          gateway,
+          {
+            flag: '-c, --config-init <format>',
+            about: 'form of the new configuration (default b64)',
+            choices: ['json', 'b64', 'k8s'],
+          },
+          { flag: '-o, --output <file>', about: 'write it to a new file (0600) instead of standard output' },
+          {
+            flag: '--router <host:port>',
+            about: 'how the gateway reaches the router (default: as this profile does)',
+            repeat: true,
+          },
+          yes,
+        ],
+        shows: true,
+        load: async () => import('./commands/gateway-rekey.ts'),
+      },
+      {
         name: 'remove',
         about: 'remove a gateway; asks first',
         more: 'Refused, with a list, while PAM configurations name it.',

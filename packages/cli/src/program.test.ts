@@ -27,7 +27,7 @@ test('every command of this issue is there', () => {
     ...['setup', 'quickstart', 'login', 'logout', 'whoami', 'recover', 'ssh-config'],
     ...['tunnel start', 'tunnel list', 'tunnel stop', 'tunnel edit', 'tunnel diagnose'],
     ...['gateway new', 'gateway list', 'gateway info', 'gateway edit', 'gateway set-max-instances'],
-    ...['gateway cordon', 'gateway uncordon', 'gateway drain', 'gateway remove'],
+    ...['gateway cordon', 'gateway uncordon', 'gateway drain', 'gateway rekey', 'gateway remove'],
     ...['app new', 'app list', 'app remove'],
     ...['config new', 'config list', 'config edit', 'config remove'],
     ...['record new', 'record get', 'record list', 'record edit', 'record remove', 'record history'],
@@ -67,7 +67,7 @@ test('one letter means one thing in every command', () => {
       if (option.short === undefined) continue;
       const wanted =
         option.short === '-c'
-          ? nameOf(command) === 'pam gateway new'
+          ? ['pam gateway new', 'pam gateway rekey'].includes(nameOf(command))
             ? '--config-init'
             : '--config'
           : meanings[option.short];

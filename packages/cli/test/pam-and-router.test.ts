@@ -177,6 +177,29 @@ test('tunnel diagnose says step by step where it ends, and its exit code is that
   expect(away.code).toBe(errorCatalog.PAM_ROUTER_UNREACHABLE.exit);
 });
 
+test('gateway rekey prints a new configuration, voids the old one, and lists what was readable', async () => {
+  refused(await pam(['gateway', 'rekey', '-g', 'dc1']), 'PAM_USAGE');
+  const file = join(folder, 'dc1-new.conf');
+  const rekeyed = await json(['gateway', 'rekey', '-g', 'dc1', '--yes', '-o', file]);
+  expect(rekeyed).toMatchObject({
+    ...{ gateway_name: 'dc1', instances_cut: 0, output: file },
+    to_rotate: [{ title: 'root', login: 'root', usable_on: ['10.0.0.5:22'] }],
+  });
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  const config = (text: string) =>
+    JSON.parse(Buffer.from(text, 'base64').toString()) as { gateway: string; floor: { n: number }; signKey: object };
+  const [before, after] = ['dc1.conf', 'dc1-new.conf'].map((name) => config(readFileSync(join(folder, name), 'utf8')));
+  expect(after?.gateway).toBe(before?.gateway);
+  expect(after?.signKey).not.toEqual(before?.signKey);
+  expect(after?.floor.n).toBeGreaterThan(before?.floor.n ?? 0);
+  const { entries } = (await json(['trust', 'log'])) as { entries: { n: number; kind: string }[] };
+  expect(entries.find((entry) => entry.n === after?.floor.n)?.kind).toBe('gateway-rekeyed');
+  const printed = await pam(['gateway', 'rekey', '-g', 'dc1', '--yes', '-c', 'json']);
+  expect(JSON.parse(printed.stdout)).toMatchObject({ gateway: after?.gateway });
+  expect(printed.stderr).toMatch(/Change these at their targets[\s\S]*root/);
+  refused(await pam(['gateway', 'rekey', '-g', 'dc1', '--yes', '-o', file]), 'PAM_CONFLICT');
+});
+
 test('what others depend on is not removed, nothing is removed unasked, and names are not guessed', async () => {
   refused(await pam(['gateway', 'remove', '-g', 'dc1', '--yes']), 'PAM_IN_USE');
   refused(await pam(['config', 'remove', 'net', '--yes']), 'PAM_IN_USE');

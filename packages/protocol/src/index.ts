@@ -62,6 +62,7 @@ export {
   readLog,
   redeemToken,
   removeApplication,
+  rekeyGateway,
   removeGateway,
   removeItem,
   setMaxInstances,

@@ -1,8 +1,9 @@
-import { encodeJoinConfig, formatToken, type JoinConfig, toKubernetesSecret } from '@sallyport/seal';
+import { formatToken } from '@sallyport/seal';
 import { z } from 'zod';
 import { parseAddress } from '../api/address.ts';
 import type { Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
+import { configFormats, configText } from '../gateway/config-text.ts';
 import { makeGateway } from '../gateway/create-gateway.ts';
 import { gatewayRouters, maxInstancesBounds, readWhole } from '../gateway/gateway-flags.ts';
 import { refuseExisting, writeNew } from '../profile/file-store.ts';
@@ -15,7 +16,7 @@ const flagsSchema = z.object({
   name: z.string().min(1).max(256),
   application: z.string(),
   maxInstances: z.string().default('1'),
-  configInit: z.enum(['json', 'b64', 'k8s']).optional(),
+  configInit: z.enum(configFormats).optional(),
   tokenExpiresInMin: z.string().default('60'),
   output: z.string().optional(),
   router: z.array(z.string()).optional(),
@@ -84,27 +85,4 @@ function next(kind: 'config' | 'token', output: string | undefined, minutes: num
   const line =
     output === undefined ? 'GATEWAY_CONFIG=… pam-gateway start' : `pam-gateway start --config-file ${output}`;
   return `Whoever holds the configuration is the pool: keep it secret. On each host of the pool: ${line}\n`;
-}
-
-function configText(config: JoinConfig, format: 'json' | 'b64' | 'k8s', name: string): string {
-  switch (format) {
-    case 'json':
-      return JSON.stringify(config, null, 2);
-    case 'b64':
-      return encodeJoinConfig(config);
-    case 'k8s':
-      return toKubernetesSecret(config, kubernetesName(name));
-    default:
-      return format satisfies never;
-  }
-}
-
-/** A name Kubernetes takes (RFC 1123 label), from a title. */
-function kubernetesName(title: string): string {
-  const name = title
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replaceAll(/^-+|-+$/g, '')
-    .slice(0, 50);
-  return `sallyport-${name === '' ? 'gateway' : name}`;
 }

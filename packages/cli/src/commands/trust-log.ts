@@ -60,6 +60,7 @@ function about(body: LogEntryBody): string {
     case 'gateway':
       return `${body.gateway} of ${body.app}`;
     case 'gateway-removed':
+    case 'gateway-rekeyed':
       return body.gateway;
     case 'device-removed':
       return body.device;

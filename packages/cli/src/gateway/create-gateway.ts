@@ -6,7 +6,15 @@ import {
   type KeyWrap,
   PamError,
 } from '@sallyport/protocol';
-import { exportPrivate, type JoinConfig, newBoxKey, newSigningKey, newToken, wrapKey } from '@sallyport/seal';
+import {
+  type BoxKey,
+  exportPrivate,
+  type JoinConfig,
+  newBoxKey,
+  newSigningKey,
+  newToken,
+  wrapKey,
+} from '@sallyport/seal';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import type { VaultSession } from '../vault/open-session.ts';
 import { freshUid } from '../vault/vault.ts';
@@ -17,6 +25,21 @@ export interface NewGateway {
   readonly config: JoinConfig;
   /** 43 characters; null when none was asked for. */
   readonly token: string | null;
+}
+
+/** Every key of the application that this person holds, all generations, wrapped for a pool. */
+export async function wrapsForPool(
+  session: Pick<VaultSession, 'vault' | 'device'>,
+  clock: Clock,
+  app: ApplicationUid,
+  boxKey: BoxKey,
+): Promise<KeyWrap[]> {
+  const wraps: KeyWrap[] = [];
+  for (const { part, gen, key } of await session.vault.allKeys(app)) {
+    const wrap = await wrapKey({ app, part, gen }, key, boxKey.publicJwk, session.device.key, nowSeconds(clock));
+    wraps.push({ app, part, gen, recipient: boxKey.id, wrap });
+  }
+  return wraps;
 }
 
 /**
@@ -49,11 +72,7 @@ export async function makeGateway(
     { uid: item, app: want.app, type: 'gateway', facts: { title: want.title } },
     { facts, gen: current.gen },
   );
-  const wraps: KeyWrap[] = [];
-  for (const { part, gen, key } of await vault.allKeys(want.app)) {
-    const wrap = await wrapKey({ app: want.app, part, gen }, key, boxKey.publicJwk, device.key, nowSeconds(clock));
-    wraps.push({ app: want.app, part, gen, recipient: boxKey.id, wrap });
-  }
+  const wraps = await wrapsForPool(session, clock, want.app, boxKey);
   const keys = { signKey: await exportPrivate(signKey), boxKey: await exportPrivate(boxKey) };
   const token = want.tokenMinutes === null ? null : await newToken();
   return log.append(

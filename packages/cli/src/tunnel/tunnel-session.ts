@@ -88,6 +88,11 @@ export async function startTunnelSession(
   const context = createStreamContext(identity);
   const deviceId: DeviceId = deviceIdSchema.parse(device.key.id);
 
+  /** A tunnel runs for hours: what the log says of the pool's keys may be newer than its start. */
+  const catchUp = async (): Promise<void> => {
+    const shown = client.shownLogHead();
+    if (shown !== null && shown.n > log.state().head.n) await log.atLeast(shown);
+  };
   const begin = async (): Promise<SessionId> => {
     const session = sessionIdSchema.parse(freshUid());
     const body = { session, gateway: target.gateway, resource: target.resource, workload: 'tunnel' as const };
@@ -140,6 +145,7 @@ export async function startTunnelSession(
     async (stream: StreamId, not: readonly InstanceId[]): Promise<Routed> => {
       const routed = await client.call(routeStream, { params: { id: own }, body: { stream, request, not: [...not] } });
       told({ kind: 'dispatched', instance: routed.instance });
+      await catchUp();
       const address: Address = routed.address === undefined ? routerAddress : parseAddress(routed.address);
       return {
         instance: routed.instance,
@@ -216,6 +222,7 @@ export async function startTunnelSession(
       try {
         const { ended, words } = await client.call(touchSession, { params: { id: own }, body: {} });
         if (ended === 'signed-out') return { kind: 'signed-out' };
+        await catchUp();
         if (ended === 'stopped' || ended === 'not-allowed') {
           return { kind: 'ended', error: new PamError('PAM_SESSION_ENDED', `the router ended the session: ${ended}`) };
         }

@@ -271,6 +271,22 @@ export const setMaxInstances = defineRoute({
   bodyLimitBytes: 32_768,
 });
 
+/**
+ * New pool keys (log entry `gateway-rekeyed`) and wraps of the application's keys for them. The old keys are refused
+ * at once: links are cut, streams of the old instances end, one-time tokens are void, wraps for the old key are gone.
+ */
+export const rekeyGateway = defineRoute({
+  method: 'POST',
+  path: '/v1/gateways/:uid/rekey',
+  access: 'device',
+  right: 'gateways',
+  audited: true,
+  query: empty,
+  body: z.strictObject({ entry: jwsSchema, wraps: z.array(keyWrapSchema).min(1).max(300), event: jwsSchema }),
+  reply: z.strictObject({ head: headSchema, cut: z.int().min(0) }),
+  bodyLimitBytes: 262_144,
+});
+
 /** Removes a gateway (log entry `gateway-removed`); PAM_IN_USE while configurations name it. */
 export const removeGateway = defineRoute({
   method: 'DELETE',

@@ -8,11 +8,12 @@ import {
   listGateways,
   PamError,
   redeemToken,
+  rekeyGateway,
   removeGateway,
   setMaxInstances,
 } from '@sallyport/protocol';
 import { entryOfKind } from '../identity/index.ts';
-import { checkNewGateway } from '../vault/index.ts';
+import { checkNewGateway, checkRekeyedGateway } from '../vault/index.ts';
 import { type Binding, bindCaller, bindPublic } from './call.ts';
 import type { LinkNews, RouterParts } from './router-parts.ts';
 
@@ -106,6 +107,35 @@ function manageRoutes(parts: RouterParts, news: LinkNews): Binding[] {
       const drained = set.drained.map((instance) => ({ instance, streams: streams.get(instance) ?? 0 }));
       for (const { instance } of drained) audit.later('instance.draining', { gateway, instance, by: 'surplus' });
       return { before: set.before, maxInstances, admitted: set.admitted, drained };
+    }),
+    bindCaller(rekeyGateway, async (call) => {
+      const gateway = call.param('uid', gatewayUidSchema);
+      const { entry, wraps } = call.body;
+      if (entryOfKind(entry, 'gateway-rekeyed').gateway !== gateway) {
+        throw new PamError('PAM_BAD_REQUEST', 'the entry is for another gateway');
+      }
+      const event = await call.signed('gateway.rekeyed', { gateway });
+      const { head, rekeyed } = await trust.append([entry], async (append, next) => {
+        checkRekeyedGateway({ gateway, wraps }, next);
+        const nowMs = clock.nowMs();
+        const before = trust.state().gateways.get(gateway)?.boxKeyId ?? '';
+        const [to, pooled, , , moved] = await store.together(
+          (t) =>
+            [
+              t.trust.appendEntries({ ...append, nowMs }),
+              t.pool.rekeyGateway({ uid: gateway, nowMs }),
+              t.vault.dropWraps({ recipient: before }),
+              t.vault.putWraps({ wraps }),
+              t.audit.appendEvents(audit.note(event)),
+            ] as const,
+        );
+        audit.moved(moved);
+        return { head: to, rekeyed: pooled };
+      });
+      news.gatewayRekeyed(gateway);
+      pool.gatewayRekeyed(rekeyed.snapshot);
+      news.changed([], null);
+      return { head, cut: rekeyed.gone.length };
     }),
     bindCaller(removeGateway, async (call) => {
       const gateway = call.param('uid', gatewayUidSchema);

@@ -24,6 +24,8 @@ export interface LinkNews {
   changed(items: readonly ItemUid[], app: ApplicationUid | null): void;
   /** Everything of this gateway is to end. */
   gatewayRemoved(gateway: GatewayUid): void;
+  /** Its pool keys were replaced: whoever is linked under the old ones ends, and so do their streams. */
+  gatewayRekeyed(gateway: GatewayUid): void;
 }
 
 /** Brings the newest setup secret (printed by another process) into the store; answers its hash while it is alive. */

@@ -20,7 +20,8 @@ import {
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { AuditTrail, EventBody } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
-import type { Intent, PoolEffects, PoolService } from '../pool/index.ts';
+import { type Intent, keysReplaced, type PoolEffects, type PoolService } from '../pool/index.ts';
+import type { LogGateway } from '@sallyport/seal';
 import type { SessionLinks, SessionService, Unwanted } from '../session/index.ts';
 import type { TrustLog } from '../trust/index.ts';
 import type { VaultStore } from '../vault/index.ts';
@@ -65,6 +66,7 @@ export interface LinkServer {
   readonly forPool: PoolEffects;
   changed(items: readonly ItemUid[], app: ApplicationUid | null): void;
   gatewayRemoved(gateway: GatewayUid): void;
+  gatewayRekeyed(gateway: GatewayUid): void;
   count(): number;
   /** Was an instance admitted from this address since this router started? */
   isKnown(address: string): boolean;
@@ -143,12 +145,14 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       nowMs: clock.nowMs(),
     });
     await deps.echo.wait(ticket);
+    checkStillThePool(link, gateway);
     const join = { gateway: uid, instance, noStandby: params.noStandby, host: params.host };
     const answer = await pool.hello(
       link.id,
       { ...join, version: params.version, address: link.address },
       params.maxStreams ?? null,
     );
+    checkStillThePool(link, gateway);
     deps.acceptEvents.know(instance, publicJwk);
     link.become({ gateway: uid, instance, app: gateway.app });
     if (answer.intent.kind !== 'serve') link.intend(wanted(answer.intent));
@@ -182,6 +186,31 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     const [oldest] = known.size > rememberedAddresses ? known : [];
     if (oldest !== undefined) known.delete(oldest);
   }
+
+  /** The keys may have been replaced since the hello was checked: who came under the old ones goes at once. */
+  function checkStillThePool(link: Link, was: LogGateway): void {
+    if (trust.state().gateways.get(was.uid)?.signKeyId === was.signKeyId) return;
+    const error = keysReplaced(was.uid);
+    clock.after(0, () => link.cut(linkClose.refused, error));
+    throw error;
+  }
+
+  /** Everything that runs on this gateway's instances ends: they are told, and their legs are cut. */
+  function endGateway(gateway: GatewayUid, then: (instance: InstanceId) => void): void {
+    for (const [instance, link] of byInstance) {
+      if (link.member()?.gateway !== gateway) continue;
+      link.peer.notify('stream.end', { streams: [], reason: 'stopped' });
+      clock.after(revokedLegsMs, () => {
+        services?.sessions.cutLegs(instance);
+        then(instance);
+      });
+    }
+  }
+  const lose = (instance: InstanceId): void => {
+    void services?.sessions.lose(instance).catch((error: unknown) => {
+      deps.log('error', 'streams of a lost instance could not be recorded', { instance, error: String(error) });
+    });
+  };
 
   function closed(link: Link, echoTicket: string): void {
     deps.echo.forget(echoTicket);
@@ -303,9 +332,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     },
     lost: (gateway, instance) => {
       note('instance.lost', { gateway, instance });
-      void services?.sessions.lose(instance).catch((error: unknown) => {
-        deps.log('error', 'streams of a lost instance could not be recorded', { instance, error: String(error) });
-      });
+      lose(instance);
     },
     duplicate: (instance, keptLink, refusedLink) => {
       const kept = links.get(keptLink)?.address ?? 'gone';
@@ -350,13 +377,8 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
         link.peer.notify('vault.changed', { head, items: [...mine] });
       }
     },
-    gatewayRemoved: (gateway) => {
-      for (const [instance, link] of byInstance) {
-        if (link.member()?.gateway !== gateway) continue;
-        link.peer.notify('stream.end', { streams: [], reason: 'stopped' });
-        clock.after(revokedLegsMs, () => services?.sessions.cutLegs(instance));
-      }
-    },
+    gatewayRemoved: (gateway) => endGateway(gateway, () => undefined),
+    gatewayRekeyed: (gateway) => endGateway(gateway, lose),
     count: () => byInstance.size,
     isKnown: (address) => known.has(address),
     strangers: () => [...links.values()].filter((link) => link.member() === null).length,

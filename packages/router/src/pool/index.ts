@@ -11,7 +11,7 @@ export {
 export { intentSchema } from './intent.ts';
 export type { GatewayRow, Intent, MemberRow, PoolSnapshot } from './member.ts';
 export type { PoolChange, PoolRows } from './pool-rows.ts';
-export { createPoolService, type PoolEffects, type PoolService } from './pool-service.ts';
+export { createPoolService, keysReplaced, type PoolEffects, type PoolService } from './pool-service.ts';
 export type { PoolStore } from './pool-store.ts';
 export { noReadyInstance } from './route.ts';
 export { defaultTiming, type PoolTiming, poolTiming, timeFlag } from './timing.ts';

@@ -117,6 +117,8 @@ export interface PoolService {
   adopt(snapshot: PoolSnapshot): void;
   gatewayCreated(gateway: GatewayUid): Promise<void>;
   gatewayRemoved(gateway: GatewayUid): void;
+  /** New pool keys: hellos under way are refused, links cut; `snapshot` is the pool without its members. */
+  gatewayRekeyed(snapshot: PoolSnapshot): void;
   list(): readonly PoolView[];
   view(gateway: GatewayUid): PoolView | null;
 }
@@ -327,6 +329,14 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
       }
       feed({ kind: 'removed', gateway });
     },
+    gatewayRekeyed: (snapshot) => {
+      const { uid } = snapshot.gateway;
+      for (const [link, waiting] of hellos) if (waiting.join.gateway === uid) refuse(link, keysReplaced(uid));
+      for (const member of state.pools.get(uid)?.members.values() ?? []) {
+        if (member.link !== null) effects.cut(member.link.id, keysReplaced(uid));
+      }
+      feed({ kind: 'snapshot', snapshot });
+    },
     list: () => [...state.pools.values()].map(viewPool),
     view: (gateway) => {
       const pool = state.pools.get(gateway);
@@ -353,6 +363,13 @@ function runOp(store: PoolStore, gateway: GatewayUid, op: StoreOp, nowMs: number
 
 function gatewayGone(gateway: GatewayUid): PamError {
   return new PamError('PAM_GATEWAY_REMOVED', `there is no gateway ${gateway}`);
+}
+
+export function keysReplaced(gateway: GatewayUid): PamError {
+  return new PamError('PAM_GATEWAY_REMOVED', 'the keys of this gateway were replaced', {
+    detail: { why: 'keys', gateway },
+    remedy: 'Start the instance with the configuration that pam gateway rekey printed.',
+  });
 }
 
 function cutError(why: CutReason): PamError {

@@ -54,6 +54,11 @@ export interface PoolStore {
   }): Promise<void>;
   /** All members gone(revoked), tokens dropped; answers those who were in. PAM_NOT_FOUND. PAM_IN_USE is the vault's (removeItem). */
   removeGateway(input: { readonly uid: GatewayUid; readonly nowMs: number }): Promise<readonly InstanceId[]>;
+  /** New pool keys: all members gone(revoked), tokens dropped, the gateway stays. Answers those who were in. PAM_NOT_FOUND. */
+  rekeyGateway(input: {
+    readonly uid: GatewayUid;
+    readonly nowMs: number;
+  }): Promise<{ readonly gone: readonly InstanceId[]; readonly snapshot: PoolSnapshot }>;
   readPools(input: Record<never, never>): Promise<readonly PoolSnapshot[]>;
   readPool(input: { readonly gateway: GatewayUid }): Promise<PoolSnapshot | null>;
   /** A proved hello: slot, standby or refusal; a row that exists keeps seq and epoch. */

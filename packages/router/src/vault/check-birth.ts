@@ -32,6 +32,17 @@ export async function checkNewApplication(
   checkWraps(what.wraps, what.app, 1, recipients);
 }
 
+/** Wraps of a gateway's new keys, against the log as it will stand after its entry. */
+export function checkRekeyedGateway(
+  what: { readonly gateway: GatewayUid; readonly wraps: readonly KeyWrap[] },
+  next: LogState,
+): void {
+  const entry = next.gateways.get(what.gateway);
+  const gen = entry === undefined ? undefined : next.apps.get(entry.app)?.currentGen;
+  if (entry === undefined || gen === undefined) throw refuse('the log entry does not name this gateway');
+  checkWraps(what.wraps, entry.app, gen, [entry.boxKeyId]);
+}
+
 /** Item and wraps of a new gateway, against the log as it will stand after its entry. */
 export function checkNewGateway(
   what: {

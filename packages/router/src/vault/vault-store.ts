@@ -64,6 +64,8 @@ export interface VaultStore {
   removeItem(input: { readonly uid: ItemUid | ApplicationUid; readonly nowMs: number }): Promise<void>;
   /** Stores wraps; one for the same (app, part, gen, recipient) is replaced. */
   putWraps(input: { readonly wraps: readonly KeyWrap[] }): Promise<void>;
+  /** Forgets every wrap for this recipient: its key is in other hands. */
+  dropWraps(input: { readonly recipient: string }): Promise<void>;
   /** Wraps for these recipients (thumbprints of box keys), newest generation first. */
   listWraps(input: {
     readonly recipients: readonly string[];

@@ -558,6 +558,36 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       expect(await codeOf(store.pool.removeGateway({ uid: gateway, nowMs }))).toBe('PAM_NOT_FOUND');
     });
 
+    on('a rekeyed gateway keeps its name and maximum, and loses members and tokens', async () => {
+      const store = await withGateway(2);
+      await store.pool.admit(join('a'));
+      await store.pool.admit(join('b'));
+      const { gone, snapshot } = await store.pool.rekeyGateway({ uid: gateway, nowMs });
+      expect(gone).toEqual(['a', 'b'].map(instanceId));
+      expect(snapshot).toMatchObject({ gateway: { uid: gateway, maxInstances: 2 }, members: [] });
+      expect(await store.pool.readPool({ gateway })).toEqual(snapshot);
+      expect(await store.pool.redeemToken({ lookup: 'lookup', redeemer: 'a', nowMs })).toEqual({ kind: 'unknown' });
+      expect((await store.pool.admit(join('c')))?.outcome).toMatchObject({ kind: 'slot' });
+      expect(await codeOf(store.pool.rekeyGateway({ uid: 'Unknown0000000000000000' as never, nowMs }))).toBe(
+        'PAM_NOT_FOUND',
+      );
+    });
+
+    on('forgets the wraps of one recipient and of nobody else', async () => {
+      const store = await withGateway(1);
+      const wrap = { app: 'App0000000000000000000' as never, part: 'facts', gen: 1, wrap: 'w'.repeat(32) } as const;
+      const [old, kept] = ['o'.repeat(43), 'k'.repeat(43)];
+      await store.vault.putWraps({
+        wraps: [
+          { ...wrap, recipient: old },
+          { ...wrap, recipient: kept },
+        ],
+      });
+      await store.vault.dropWraps({ recipient: old });
+      const left = await store.vault.listWraps({ recipients: [old, kept] });
+      expect(left.map((each) => each.recipient)).toEqual([kept]);
+    });
+
     on('gives a token to one redeemer, until it acknowledges', async () => {
       const store = await withGateway(1);
       const redeem = (redeemer: string, at = nowMs) =>

@@ -52,6 +52,8 @@ const kinds = {
     signKey: publicJwkSchema,
     boxKey: publicJwkSchema,
   },
+  /** New pool keys: from here on the old ones sign and open nothing. */
+  'gateway-rekeyed': { gateway: gatewayUidSchema, signKey: publicJwkSchema, boxKey: publicJwkSchema },
   'gateway-removed': { gateway: gatewayUidSchema },
   'device-removed': { device: deviceIdSchema },
   'app-removed': { app: applicationUidSchema },
@@ -72,6 +74,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
   z.strictObject({ ...envelope, kind: z.literal('application'), ...kinds.application }),
   z.strictObject({ ...envelope, kind: z.literal('generation'), ...kinds.generation }),
   z.strictObject({ ...envelope, kind: z.literal('gateway'), ...kinds.gateway }),
+  z.strictObject({ ...envelope, kind: z.literal('gateway-rekeyed'), ...kinds['gateway-rekeyed'] }),
   z.strictObject({ ...envelope, kind: z.literal('gateway-removed'), ...kinds['gateway-removed'] }),
   z.strictObject({ ...envelope, kind: z.literal('device-removed'), ...kinds['device-removed'] }),
   z.strictObject({ ...envelope, kind: z.literal('app-removed'), ...kinds['app-removed'] }),

@@ -284,3 +284,41 @@ test('garbage, cut and mutated entries never throw anything but PamError', async
     { numRuns: 300 },
   );
 });
+
+const rekeyBody = async (gateway = pool.uid): Promise<Extract<LogEntryBody, { kind: 'gateway-rekeyed' }>> => ({
+  kind: 'gateway-rekeyed',
+  gateway,
+  signKey: (await newSigningKey()).publicJwk,
+  boxKey: (await newBoxKey()).publicJwk,
+});
+
+test('a rekey replaces both keys of a pool, and keeps its name and application', async () => {
+  const body = await rekeyBody();
+  const after = (await fold(body)).gateways.get(pool.uid);
+  expect(after).toMatchObject({ uid: pool.uid, app, removed: false, signKey: body.signKey, boxKey: body.boxKey });
+  expect(after?.signKeyId).not.toBe(pool.signKey.id);
+  expect(after?.boxKeyId).not.toBe(pool.boxKey.id);
+});
+
+test('old pool keys never come back: neither by a second rekey, nor for another gateway', async () => {
+  const [old, fresh] = [await rekeyBody(), await rekeyBody()];
+  const rekeyed = await fold(old);
+  const again = async (body: LogEntryBody) => foldLog(rekeyed, [await signEntry(rekeyed, body, device, now)]);
+  const before = { signKey: pool.signKey.publicJwk, boxKey: pool.boxKey.publicJwk };
+  for (const keys of [before, { ...fresh, signKey: before.signKey }, { ...fresh, boxKey: before.boxKey }, old]) {
+    const body = { ...fresh, ...keys, kind: 'gateway-rekeyed', gateway: honest.otherPool.uid } as const;
+    expect(await refusedWith(() => again(body))).toBe('PAM_TRUST_ENTRY_INVALID key');
+    expect(await refusedWith(() => again({ ...body, gateway: pool.uid }))).toBe('PAM_TRUST_ENTRY_INVALID key');
+  }
+});
+
+test('who may not manage gateways rekeys none, the holder of the pool keys least of all, and nobody one that is gone', async () => {
+  expect(await refusedWith(async () => fold(await rekeyBody(), pool.signKey))).toBe('PAM_TRUST_ENTRY_INVALID signer');
+  expect(await refusedWith(async () => fold(await rekeyBody(), stranger))).toBe('PAM_TRUST_ENTRY_INVALID signer');
+  expect(await refusedWith(async () => fold(await rekeyBody(gatewayUidSchema.parse(freshUid()))))).toBe(
+    'PAM_TRUST_ENTRY_INVALID order',
+  );
+  const removed = await fold({ kind: 'gateway-removed', gateway: pool.uid });
+  const late = await signEntry(removed, await rekeyBody(), device, now);
+  expect(await refusedWith(() => foldLog(removed, [late]))).toBe('PAM_TRUST_ENTRY_INVALID order');
+});

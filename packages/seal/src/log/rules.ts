@@ -128,6 +128,22 @@ export async function ruleOn(draft: LogDraft, entry: LogEntry, kid: string): Pro
         },
       };
     }
+    case 'gateway-rekeyed': {
+      const signer = signedWith('gateways');
+      const gateway = draft.gateways.get(entry.gateway);
+      if (gateway === undefined || gateway.removed) throw refuse('order', 'names a gateway that is not there');
+      const signKeyId = await thumbprint(entry.signKey);
+      const boxKeyId = await thumbprint(entry.boxKey);
+      unlessFresh(signKeyId, boxKeyId);
+      const { signKey, boxKey } = entry;
+      return {
+        signer,
+        apply: (to) => {
+          to.keys.add(signKeyId).add(boxKeyId);
+          to.gateways.set(gateway.uid, { ...gateway, signKey, signKeyId, boxKey, boxKeyId });
+        },
+      };
+    }
     case 'gateway-removed': {
       const signer = signedWith('gateways');
       const gateway = draft.gateways.get(entry.gateway);

@@ -89,10 +89,19 @@ function shortened(shown: number, known: number): PamError {
 
 function checkGateway(log: LogState, settings: TrustSettings): void {
   const gateway = log.gateways.get(settings.gateway);
-  const refuse = (why: string, message: string): PamError =>
-    new PamError('PAM_GATEWAY_REMOVED', message, { detail: { why, gateway: settings.gateway } });
+  const refuse = (why: string, message: string, remedy?: string): PamError =>
+    new PamError('PAM_GATEWAY_REMOVED', message, {
+      detail: { why, gateway: settings.gateway },
+      ...(remedy === undefined ? {} : { remedy }),
+    });
   if (gateway === undefined) throw refuse('unknown', 'the trust log does not name this gateway');
   if (gateway.removed) throw refuse('removed', 'this gateway was removed');
-  if (gateway.signKeyId !== settings.poolKeyId) throw refuse('keys', 'the keys of this gateway were replaced');
+  if (gateway.signKeyId !== settings.poolKeyId) {
+    throw refuse(
+      'keys',
+      'the keys of this gateway were replaced: this configuration is void',
+      'Start the instance with the configuration that pam gateway rekey printed.',
+    );
+  }
   if (gateway.app !== settings.app) throw refuse('app', 'this gateway belongs to another application');
 }

@@ -229,6 +229,18 @@ export const poolActs: ActsOf<PoolStore> = {
     return members.map((member) => member.instance);
   },
 
+  *rekeyGateway(q, input) {
+    const gateway = yield* lockGateway(q, input.uid);
+    if (gateway === undefined) throw new PamError('PAM_NOT_FOUND', `there is no gateway ${input.uid}`);
+    const members = yield* readMembers(q, input.uid);
+    const change = decideRevocation(rowsOf(gateway, members), input.nowMs);
+    yield* writeChange(q, gateway, change);
+    yield* run(q.db.deleteFrom('token').where('gateway', '=', input.uid));
+    yield* run(q.db.updateTable('gateway').set({ modified_ms: input.nowMs }).where('uid', '=', input.uid));
+    const snapshot = snapshotOf({ ...gateway, modified_ms: input.nowMs }, members, change);
+    return { gone: members.map((member) => member.instance), snapshot };
+  },
+
   *readPools(q) {
     const gateways = yield* all(q.db.selectFrom('gateway').selectAll().where('removed_ms', 'is', null).orderBy('uid'));
     const pools: PoolSnapshot[] = [];

@@ -288,6 +288,10 @@ export const vaultActs: ActsOf<VaultStore> = {
     }
   },
 
+  *dropWraps(q, input) {
+    yield* run(q.db.deleteFrom('key_wrap').where('recipient', '=', input.recipient));
+  },
+
   *listWraps(q, input) {
     if (input.recipients.length === 0) return [];
     let query = q.db
