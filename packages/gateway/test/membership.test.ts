@@ -252,3 +252,16 @@ test('a gateway removed while the instance runs ends it with that', async () => 
   (await linked).notify('vault.changed', { head: router.installation.head(), items: [] });
   expect((await instance.gaveUp).code).toBe('PAM_GATEWAY_REMOVED');
 });
+
+test('an instance that is told of a twin says so, and keeps its link and its place', async () => {
+  const router = await startRouter();
+  const linked = router.nextLink();
+  const { said, log, instance } = await join1(router);
+  const link = await linked;
+  await said('ready');
+  link.notify('link.duplicate', { from: '10.0.0.9', atMs: 1 });
+  const line = await said('another process uses this identity; it was refused and this one goes on');
+  expect(line).toMatchObject({ level: 'warn', fields: { instance: instance.id, from: '10.0.0.9' } });
+  expect(instance.health()).toMatchObject({ ready: true, membership: 'slot' });
+  expect(log.some((each) => each.message.startsWith('link lost'))).toBe(false);
+});

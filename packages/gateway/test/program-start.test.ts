@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PamError } from '@sallyport/protocol';
 import { decodeJoinConfig } from '@sallyport/seal';
@@ -101,4 +101,38 @@ test('a second signal ends it at once, whatever the first still waits for', asyn
   await child.waitForLine(/"msg":"stopping"/);
   child.kill('SIGTERM');
   expect(await child.exited).toEqual({ code: 130, signal: null });
+});
+
+test('a process whose identity another live one has goes on by itself as a new instance, and says what it was', async () => {
+  const { router } = lab;
+  const ids: string[] = [];
+  router.script.refuseHello = new PamError('PAM_INSTANCE_DUPLICATE', 'another live process is this instance');
+  const child = lab.start();
+  for (let n = 0; n < 2; n++) {
+    const link = await router.nextLink();
+    ids.push((await link.hello).instance);
+  }
+  router.script.refuseHello = null;
+  const taken = await child.waitForLine(/"was":"([\w-]{22})".*going on as a new instance/);
+  const line = await child.waitForLine(/"instance":"([\w-]{22})".*"msg":"ready"/);
+  expect(ids).toEqual([taken[1], taken[1]]);
+  expect(line[1]).not.toBe(taken[1]);
+  // Nothing was said to the router in the older one's name.
+  expect(router.byes).toEqual([]);
+  expect(await child.stop()).toEqual({ code: 0, signal: null });
+});
+
+test('two processes on copies of one state folder are two members: no identity is kept on disk', async () => {
+  const { router } = lab;
+  const folder = join(lab.home, 'first');
+  const first = lab.start(['--state-dir', folder]);
+  const [, one] = await first.waitForLine(/"instance":"([\w-]{22})".*"msg":"ready"/);
+  await first.stop();
+  const copy = join(lab.home, 'copy');
+  await cp(folder, copy, { recursive: true });
+  const [second, third] = [lab.start(['--state-dir', folder]), lab.start(['--state-dir', copy])];
+  const [, two] = await second.waitForLine(/"instance":"([\w-]{22})".*"msg":"ready"/);
+  const [, three] = await third.waitForLine(/"instance":"([\w-]{22})".*"msg":"ready"/);
+  expect(new Set([one, two, three]).size).toBe(3);
+  expect(router.links.length).toBeGreaterThanOrEqual(3);
 });

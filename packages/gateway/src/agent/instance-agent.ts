@@ -90,6 +90,14 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
   });
 
   const handlers = (link: ControlLink): Omit<LinkHandlers<'instance'>, 'link.challenge' | 'link.membership'> => ({
+    'link.duplicate': async ({ from }) => {
+      log.warn('another process uses this identity; it was refused and this one goes on', {
+        instance: deps.identity.id,
+        from,
+        remedy: 'Do not clone a running machine: start a fresh instance there.',
+      });
+      return {};
+    },
     'vault.changed': async ({ head }) => {
       if (head.n <= trust.log().head.n) return {};
       await trust.catchUp(readLogOver(link)).catch((error: PamError) => link.cut(error));

@@ -21,6 +21,7 @@ import { readAllStdin, writeLine } from './system-stdio.ts';
 
 const defaultDrainSeconds = 300;
 const redialMaxMs = 10_000;
+const identityLastsMs = 60_000;
 
 type ProgramLog = ReturnType<typeof createProgramLog>;
 
@@ -104,20 +105,20 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
       stateDir: folder.path,
       ...(reach.proxy === null ? {} : { proxy: reach.proxy.shown }),
     });
-    const instance = await startInstance({
-      config,
-      stateDir: folder.path,
-      version,
-      runtime: systemRuntime,
-      log,
-      reach,
-      noStandby: settings.isOn('no-standby'),
-      maxStreams,
-      health: settings.isOn('listen-none') ? 'none' : (healthPort ?? 'socket'),
-      ...(metricsPlace === null ? {} : { metricsListen: metricsPlace }),
-    });
-    for (const { host, port } of instance.listens) log.info('health and metrics served', { host, port });
-    return await runUntilStopped(instance, signals, drainMs, log);
+    const begin = () =>
+      startInstance({
+        config,
+        stateDir: folder.path,
+        version,
+        runtime: systemRuntime,
+        log,
+        reach,
+        noStandby: settings.isOn('no-standby'),
+        maxStreams,
+        health: settings.isOn('listen-none') ? 'none' : (healthPort ?? 'socket'),
+        ...(metricsPlace === null ? {} : { metricsListen: metricsPlace }),
+      });
+    return await runAsOneOfItsKind(begin, signals, drainMs, log);
   } catch (reason) {
     if (signals.stopping.aborted) return signals.exitCode();
     throw reason;
@@ -127,18 +128,47 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
   }
 }
 
+/**
+ * Runs an instance, and a new one in its place when the router knows another live process under its identity: a machine
+ * that was cloned while it ran. What ran here ends, since it belongs to the older process; keys are made afresh. An
+ * identity that was taken anew lasts a minute at least, so that nobody makes this program change it all the time.
+ */
+async function runAsOneOfItsKind(
+  begin: () => Promise<RunningInstance>,
+  signals: ReturnType<typeof openStopSignals>,
+  drainMs: number,
+  log: ProgramLog,
+): Promise<number> {
+  let changedAtMs = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    const instance = await begin();
+    for (const { host, port } of instance.listens) log.info('health and metrics served', { host, port });
+    const end = await runUntilStopped(instance, signals, drainMs, log);
+    if (!(end instanceof PamError)) return end;
+    if (end.code !== 'PAM_INSTANCE_DUPLICATE') throw end;
+    log.warn('another live process has this identity: going on as a new instance', {
+      was: instance.id,
+      remedy: end.remedy,
+    });
+    const lastedMs = systemRuntime.monotonicMs() - changedAtMs;
+    await pause(Math.max(0, identityLastsMs - lastedMs), signals.stopping);
+    changedAtMs = systemRuntime.monotonicMs();
+  }
+}
+
+/** Answers the exit code, or why the instance gave up. */
 async function runUntilStopped(
   instance: RunningInstance,
   signals: ReturnType<typeof openStopSignals>,
   drainMs: number,
   log: ProgramLog,
-): Promise<number> {
+): Promise<number | PamError> {
   const left = instance.left.then(() => 'drained');
   const why = await Promise.race([instance.gaveUp, signals.stopped, left]);
   if (why instanceof PamError) {
     instance.hurry();
     await left;
-    throw why;
+    return why;
   }
   if (why !== 'drained') {
     log.info('stopping', { why, streams: instance.health().streams });

@@ -383,7 +383,7 @@ export const errorCatalog = {
     exit: 4,
     retry: 'never',
     meaning: 'Another live process uses the same instance identity.',
-    remedy: 'Do not copy a state folder between machines; give each instance its own --state-dir.',
+    remedy: 'Do not clone running machines, and give each instance its own --state-dir.',
   },
   PAM_POOL_FULL: {
     http: 409,

@@ -170,6 +170,12 @@ const changedParams = z.strictObject({ head: headSchema, items: z.array(itemUidS
 
 const noResult = z.strictObject({});
 
+/**
+ * router → instance: another process said hello with this instance's identity while this one answers; it was refused.
+ * `from`: where it came from. News only: the instance that is told keeps its place and its streams.
+ */
+const duplicateParams = z.strictObject({ from: z.string().max(64), atMs: z.int() });
+
 /** Methods by direction: `request` is answered, `notification` is not. */
 export const linkMethods = {
   'link.challenge': { from: 'router', kind: 'notification', params: challengeParams, result: noResult },
@@ -177,6 +183,7 @@ export const linkMethods = {
   'link.membership': { from: 'router', kind: 'request', params: membershipParams, result: noResult },
   'link.intent': { from: 'router', kind: 'notification', params: intentParams, result: noResult },
   'link.drain': { from: 'instance', kind: 'request', params: drainParams, result: noResult },
+  'link.duplicate': { from: 'router', kind: 'notification', params: duplicateParams, result: noResult },
   'link.bye': { from: 'instance', kind: 'request', params: byeParams, result: noResult },
   'log.read': { from: 'instance', kind: 'request', params: logParams, result: logResult },
   'vault.changed': { from: 'router', kind: 'notification', params: changedParams, result: noResult },

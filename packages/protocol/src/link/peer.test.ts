@@ -18,6 +18,7 @@ const instanceHandlers: LinkHandlers<'instance'> = {
   'link.challenge': async () => ({}),
   'link.membership': async () => ({}),
   'link.intent': async () => ({}),
+  'link.duplicate': async () => ({}),
   'vault.changed': async () => ({}),
   'stream.dispatch': refused,
   'stream.forget': async () => ({}),

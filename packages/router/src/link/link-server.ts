@@ -337,6 +337,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     duplicate: (instance, keptLink, refusedLink) => {
       const kept = links.get(keptLink)?.address ?? 'gone';
       const refused = links.get(refusedLink)?.address ?? 'gone';
+      links.get(keptLink)?.peer.notify('link.duplicate', { from: refused, atMs: clock.nowMs() });
       note('instance.duplicate', { instance, kept, refused });
       deps.log('warn', 'two processes use one instance identity', { instance, kept, refused });
     },

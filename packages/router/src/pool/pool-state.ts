@@ -79,6 +79,8 @@ export interface Member {
   warmth: number;
   /** Wall time of the last proved beat. */
   heartbeatAtMs: number;
+  /** Another process said hello with its identity while it answered: from where, and when last (wall time). */
+  rival: { readonly from: string; readonly atMs: number } | null;
 }
 
 /** A control link whose admission is committed in the store; before that it is a `Joining` (F5). */

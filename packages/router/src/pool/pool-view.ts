@@ -43,6 +43,10 @@ function slotReason(pool: Pool, member: Member): string {
   if (member.health === 'suspect') return 'its beats are late';
   const ejected = countPairsOf(pool.ejections, member.row.instance);
   if (ejected > 0) return `cannot reach ${ejected} target${ejected === 1 ? '' : 's'} that others reach`;
+  if (member.rival !== null) {
+    const { from, atMs } = member.rival;
+    return `another process used its identity, from ${from} at ${new Date(atMs).toISOString()}`;
+  }
   return '';
 }
 

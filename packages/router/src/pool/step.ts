@@ -118,15 +118,16 @@ function beat(state: RouterPools, event: PoolEvent & { kind: 'beat' }): readonly
       warmUp(member);
     }
   }
-  return link.pool.joining.size === 0 ? none : answerChallenge(link);
+  return link.pool.joining.size === 0 ? none : answerChallenge(link, member, event.wallMs);
 }
 
 /** The old link proved a round trip after the newcomer came: two processes have one identity. */
-function answerChallenge(link: Link): readonly PoolEffect[] {
+function answerChallenge(link: Link, member: Member, wallMs: number): readonly PoolEffect[] {
   const effects: PoolEffect[] = [];
   for (const joining of link.pool.joining.values()) {
     if (joining.stage !== 'challenging' || joining.hello.instance !== link.instance) continue;
     link.pool.joining.delete(joining.hello.link);
+    member.rival = { from: joining.hello.address, atMs: wallMs };
     effects.push({ kind: 'refuse', link: joining.hello.link, instance: link.instance, kept: link.id });
   }
   return effects;
@@ -408,6 +409,7 @@ function newMember(state: RouterPools, row: MemberRow): Member {
     openings: 0,
     warmth: slowStart.first,
     heartbeatAtMs: row.connectedAtMs,
+    rival: null,
   };
   goAbsent(state, member, state.judgeMs + state.timing.reserveMs);
   return member;

@@ -181,6 +181,11 @@ test('refuses a second process with the identity of a living one, and reports bo
   service.beat('a', { seq: 1, heard: 1 });
   expect(await codeOf(copy)).toContain('PAM_INSTANCE_DUPLICATE');
   expect(events).toEqual(['duplicate a a copy']);
+  const [kept] = service.view(gateway)?.instances ?? [];
+  expect(kept).toMatchObject({
+    state: 'ready',
+    reason: expect.stringMatching(/^another process used its identity, from/),
+  });
 });
 
 test('sets the maximum at once, fills what became free, and says what it was', async () => {

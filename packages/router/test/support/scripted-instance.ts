@@ -31,6 +31,7 @@ export interface ScriptedInstance {
   readonly intents: LinkParams<'link.intent'>['intent'][];
   readonly changes: LinkParams<'vault.changed'>[];
   readonly parkTickets: string[];
+  readonly twins: LinkParams<'link.duplicate'>[];
   /** How it answers dispatches; accepts by default. */
   answer: (params: LinkParams<'stream.dispatch'>) => Promise<LinkResult<'stream.dispatch'>>;
   hello(changes?: Partial<LinkParams<'link.hello'>>): Promise<LinkResult<'link.hello'>>;
@@ -65,6 +66,7 @@ export async function scriptedInstance(
   const intents: ScriptedInstance['intents'] = [];
   const changes: ScriptedInstance['changes'] = [];
   const parkTickets: string[] = [];
+  const twins: ScriptedInstance['twins'] = [];
   let challenged: (params: LinkParams<'link.challenge'>) => void = () => undefined;
   const challengeCame = new Promise<LinkParams<'link.challenge'>>((resolve) => {
     challenged = resolve;
@@ -86,6 +88,10 @@ export async function scriptedInstance(
     },
     'link.intent': async ({ intent }) => {
       intents.push(intent);
+      return {};
+    },
+    'link.duplicate': async (params) => {
+      twins.push(params);
       return {};
     },
     'vault.changed': async (params) => {
@@ -163,6 +169,7 @@ export async function scriptedInstance(
     intents,
     changes,
     parkTickets,
+    twins,
     answer: async () => ({ kind: 'accepted' }),
     echo,
     hello: async (given = {}) => {

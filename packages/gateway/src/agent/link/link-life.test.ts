@@ -309,3 +309,35 @@ test('whatever happens in whatever order: never two links, never without a way o
     { numRuns: 400 },
   );
 });
+
+const twin = new PamError('PAM_INSTANCE_DUPLICATE', 'another live process');
+/** A hello that the router refuses with this. */
+const refuseHello = (it: ReturnType<typeof play>, error: PamError): readonly LinkEffect[] => {
+  it.send({ kind: 'connected', link: it.link() });
+  it.send({ kind: 'challenged', link: it.link() });
+  return it.lose(error);
+};
+
+test('refused once as a duplicate it waits until a ghost of its own cannot answer any more; refused twice it gives up', () => {
+  const it = play();
+  it.send({ kind: 'start' });
+  expect(refuseHello(it, twin).some((effect) => effect.kind === 'give-up')).toBe(false);
+  expect((linkWakeAtMs(it.state()) ?? 0) - it.now()).toBeGreaterThanOrEqual(linkTimes.ghostMs);
+  it.wake();
+  expect(refuseHello(it, twin)).toContainEqual({ kind: 'give-up', error: twin });
+  expect(it.state().phase.kind).toBe('stopped');
+});
+
+test('an admission, or the loss of an admitted link to a newcomer, is no second refusal', () => {
+  const it = play();
+  it.send({ kind: 'start' });
+  refuseHello(it, twin);
+  it.wake();
+  it.admit();
+  it.lose(twin);
+  it.wake();
+  expect(refuseHello(it, twin).some((effect) => effect.kind === 'give-up')).toBe(false);
+  it.wake();
+  it.admit();
+  expect(it.state().phase.kind).toBe('admitted');
+});

@@ -11,6 +11,8 @@ import { type ErrorCode, type MembershipView, PamError } from '@sallyport/protoc
  * L3 no pong for twice S cuts the link; time in which this process did not run is not counted.
  * L4 events of a link that was replaced change nothing.
  * L5 a refusal that no waiting cures ends the program; once admitted, only the removal of the gateway or its keys does.
+ * L6 a router that says twice in a row that another live process has this identity is believed, and the link gives up:
+ *    the program begins anew as another instance (`start-command.ts`). Once may be our own ghost.
  *
  * @see architecture section 4, table of times
  */
@@ -27,6 +29,11 @@ export const linkTimes = {
   settledAfterMs: 1_000,
   /** A timer later than this was held up by a pause of this process. */
   pauseMs: 250,
+  /**
+   * After the first refusal of our identity: a link of our own that the router still takes for alive can have answered
+   * with bytes that were under way when it was cut. By now it cannot any more.
+   */
+  ghostMs: 2_500,
 } as const;
 
 export interface LinkSettings {
@@ -60,6 +67,8 @@ export interface LinkState {
   readonly failures: number;
   /** Admitted once, with a verified trust log: from then on streams may run here. */
   readonly everSettled: boolean;
+  /** Hellos refused as duplicates since the last admission. */
+  readonly duplicates: number;
   /** The slot this instance believes to hold, kept over a loss of the link. */
   readonly held: { readonly seq: number; readonly epoch: number } | null;
   /** What was said since the last admission, it included, so that nothing is said twice. */
@@ -122,7 +131,16 @@ const finalAtStart: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 export function newLinkState(): LinkState {
-  return { phase: { kind: 'idle' }, link: 0, router: 0, failures: 0, everSettled: false, held: null, said: [] };
+  return {
+    phase: { kind: 'idle' },
+    link: 0,
+    router: 0,
+    failures: 0,
+    everSettled: false,
+    duplicates: 0,
+    held: null,
+    said: [],
+  };
 }
 
 /** When the runner has to send the next `tick`; null while nothing is due. */
@@ -172,11 +190,15 @@ function fail(
   now: LinkNow,
 ): LinkStep {
   const cut: LinkEffect = { kind: 'cut', link: state.link, why };
-  const isFinal = finalCodes.has(error.code) || (!state.everSettled && finalAtStart.has(error.code));
+  const isRefused = error.code === 'PAM_INSTANCE_DUPLICATE' && state.phase.kind === 'proving';
+  const duplicates = state.duplicates + (isRefused ? 1 : 0);
+  const isTwin = isRefused && duplicates >= 2;
+  const isFinal = isTwin || finalCodes.has(error.code) || (!state.everSettled && finalAtStart.has(error.code));
   if (isFinal) return { state: { ...state, phase: { kind: 'stopped' } }, effects: [cut, { kind: 'give-up', error }] };
   const settled =
     state.phase.kind === 'admitted' && now.nowMs - state.phase.sinceMs >= linkTimes.settledAfterMs ? 0 : state.failures;
   const failures = settled + 1;
+  const delayMs = redialDelayMs(failures, state.held !== null, error, now.random);
   const spoken =
     state.phase.kind === 'admitted'
       ? say(state, 'lost', { kind: 'lost', error })
@@ -187,8 +209,9 @@ function fail(
     state: {
       ...spoken.state,
       failures,
+      duplicates,
       router: (state.router + 1) % settings.routers,
-      phase: { kind: 'waiting', untilMs: now.nowMs + redialDelayMs(failures, state.held !== null, error, now.random) },
+      phase: { kind: 'waiting', untilMs: now.nowMs + delayMs + (isRefused ? linkTimes.ghostMs : 0) },
     },
     effects: [cut, ...spoken.effects],
   };
@@ -199,7 +222,10 @@ function admit(state: LinkState, membership: MembershipView, promoted: boolean):
   const key = membership.kind === 'slot' ? `slot ${membership.seq} ${membership.epoch}` : membership.reason;
   const what: LinkSaying = membership.kind === 'slot' ? { ...membership, promoted } : membership;
   const isNews = state.said.length !== 1 || state.said[0] !== key;
-  return { state: { ...state, held: slot, said: [key] }, effects: isNews ? [{ kind: 'say', what }] : [] };
+  return {
+    state: { ...state, held: slot, duplicates: 0, said: [key] },
+    effects: isNews ? [{ kind: 'say', what }] : [],
+  };
 }
 
 /** Moves what is due later by a pause of this process (L3). */

@@ -178,6 +178,7 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
         return {};
       },
       'link.intent': async (params, signal) => (await rest)['link.intent'](params, signal),
+      'link.duplicate': async (params, signal) => (await rest)['link.duplicate'](params, signal),
       'vault.changed': async (params, signal) => (await rest)['vault.changed'](params, signal),
       'stream.dispatch': async (params, signal) => (await rest)['stream.dispatch'](params, signal),
       'stream.forget': async (params, signal) => (await rest)['stream.forget'](params, signal),
