@@ -24,6 +24,8 @@ const causes: readonly (readonly [cause: string, code: ErrorCode, exit: number])
   ['the right to connect is missing', 'PAM_NOT_ALLOWED', 5],
   ['the gateway is gone or has new keys', 'PAM_GATEWAY_REMOVED', 4],
   ['the router is away', 'PAM_ROUTER_UNREACHABLE', 69],
+  ['the proxy is away', 'PAM_PROXY_UNREACHABLE', 69],
+  ['the proxy refuses', 'PAM_PROXY_REFUSED', 69],
   ['the router does not hold the pinned key', 'PAM_ROUTER_IMPOSTOR', 5],
   ['the trust log is another one', 'PAM_TRUST_FORKED', 5],
   ['the trust log is withheld', 'PAM_TRUST_BEHIND', 5],
@@ -40,24 +42,28 @@ const cleanup = createCleanup();
 afterEach(() => cleanup.run());
 
 /** A tunnel all of whose streams fail with `error`, on a real listener, with a clock that the test moves. */
-async function failingTunnel(error: PamError) {
+async function failingTunnel(reason: PamError) {
   const clock = createFakeClock();
   const printed: string[] = [];
+  const fail = async (): Promise<never> => {
+    throw reason;
+  };
   const session: TunnelSession = {
-    open: () => Promise.reject(error),
-    attempt: () => Promise.reject(error),
+    open: fail,
+    attempt: fail,
     touch: async () => ({ kind: 'ok' }),
     end: async () => undefined,
   };
   const tunnel = runTunnel(
     { clock, terminal: { err: (text: string) => void printed.push(text) } as never },
     {
-      first: { session, signInEndsAtMs: clock.nowMs() + 43_200_000, close: () => undefined },
+      first: { session, signInEndsAtMs: clock.nowMs() + 43_200_000, close: async () => undefined },
       looks: async () => false,
-      renew: () => Promise.reject(error),
+      renew: fail,
       changed: () => undefined,
       jitter: () => 0.5,
     },
+    () => undefined,
   );
   const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, tunnel.accept);
   server.listen(0, '127.0.0.1');

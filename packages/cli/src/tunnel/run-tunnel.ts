@@ -267,6 +267,8 @@ function keptOf(reason: unknown): Kept {
     case 'PAM_DEVICE_UNKNOWN':
       return { kind: 'signed-out' };
     case 'PAM_ROUTER_UNREACHABLE':
+    case 'PAM_PROXY_UNREACHABLE':
+    case 'PAM_PROXY_REFUSED':
     case 'PAM_TIMEOUT':
     case 'PAM_STORE_AWAY':
     case 'PAM_RATE_LIMITED':
