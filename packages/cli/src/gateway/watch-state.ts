@@ -90,7 +90,8 @@ export function watchText(state: WatchState, nowMs: number, options: WatchOption
 }
 
 function statusLine({ away, gateways, seenAtMs }: WatchState, nowMs: number): string {
-  if (away === null) return `${timeCell(nowMs)}  ${gateways?.length ?? 0} gateways`;
+  const count = gateways?.length ?? 0;
+  if (away === null) return `${timeCell(nowMs)}  ${count} gateway${count === 1 ? '' : 's'}`;
   const shown = gateways === null ? 'nothing is known yet' : `what is shown is ${ageText(nowMs - seenAtMs)} old`;
   const since = ageText(nowMs - away.sinceMs);
   return `${timeCell(nowMs)}  the router is away since ${since}, ${shown}: ${plain(away.error.message)}`;

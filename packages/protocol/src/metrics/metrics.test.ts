@@ -26,6 +26,8 @@ test('a metric has never more series than its bound, and loses no count', () => 
       (values, most) => {
         const metrics = createMetrics(most);
         const counter = metrics.counter('sallyport_test_total', 'A test', ['who']);
+        const gauge = metrics.gauge('sallyport_test', 'A test', ['who']);
+        for (const value of new Set(values)) gauge.set(1, [value]);
         const times = metrics.histogram('sallyport_test_seconds', 'A test', [1], ['who']);
         for (const value of values) {
           counter.add([value]);
@@ -37,6 +39,9 @@ test('a metric has never more series than its bound, and loses no count', () => 
           expect(of.length).toBeLessThanOrEqual(most);
           expect(of.reduce((sum, sample) => sum + sample.value, 0)).toBe(values.length);
         }
+        const of = samples.filter((sample) => sample.name === 'sallyport_test');
+        expect(of.length).toBeLessThanOrEqual(most);
+        expect(of.reduce((sum, sample) => sum + sample.value, 0)).toBe(new Set(values).size);
       },
     ),
   );

@@ -28,6 +28,7 @@ export interface Counter {
   total(total: number, values?: readonly string[]): void;
 }
 export interface Gauge {
+  /** Under `other` (V1) the values of all who are meant are added: a gauge of many labels is cleared before it is set. */
   set(value: number, values?: readonly string[]): void;
   /** Forgets all series: those set again are what there is now. */
   clear(): void;
@@ -46,6 +47,8 @@ const labelName = /^[a-z][a-z0-9_]{0,31}$/;
 
 interface Series<T> {
   readonly labels: string;
+  /** It stands for all that came after the bound. */
+  readonly isOther: boolean;
   value: T;
 }
 interface Family<T> {
@@ -60,7 +63,8 @@ function escapeValue(value: string): string {
 
 function family<T>(names: readonly string[], mostSeries: number, fresh: () => T): Family<T> {
   const series = new Map<string, Series<T>>();
-  const make = (values: readonly string[]): Series<T> => ({
+  const make = (values: readonly string[], isOther: boolean): Series<T> => ({
+    isOther,
     labels: names.map((name, i) => `${name}="${escapeValue(values[i] ?? '')}"`).join(','),
     value: fresh(),
   });
@@ -72,7 +76,7 @@ function family<T>(names: readonly string[], mostSeries: number, fresh: () => T)
       const isFull = series.size >= mostSeries - 1;
       const shown = isFull ? names.map(() => 'other') : values;
       const place = isFull ? shown.join('\n') : key;
-      const made = series.get(place) ?? make(shown);
+      const made = series.get(place) ?? make(shown, isFull);
       series.set(place, made);
       return made;
     },
@@ -123,7 +127,11 @@ export function createMetrics(mostSeries = usualMostSeries): Metrics {
     },
     gauge: (name, help, labels = []) => {
       const of = plain(name, help, 'gauge', labels);
-      return { set: (value, values = []) => void (of.of(values).value = value), clear: of.clear };
+      const set: Gauge['set'] = (value, values = []) => {
+        const series = of.of(values);
+        series.value = series.isOther ? series.value + value : value;
+      };
+      return { set, clear: of.clear };
     },
     histogram: (name, help, bounds, labels = []) => {
       const of = family(labels, mostSeries, () => ({ counts: bounds.map(() => 0), count: 0, sum: 0 }));

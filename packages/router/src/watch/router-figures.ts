@@ -18,6 +18,8 @@ const storeBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 /** Seconds; around a round trip, the hedge time (0.4 s) and the deadline (8 s). */
 const dispatchBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.5, 1, 2, 4, 8];
 const apiBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+/** Further ones are added up under `other`. */
+const mostGateways = 1_000;
 const memberStates = ['ready', 'suspect', 'absent', 'draining', 'cordoned', 'standby'] as const;
 
 /** What is read from the router's parts at each scrape. */
@@ -164,7 +166,7 @@ function outcomeOf(reason: unknown): 'placed' | ErrorCode {
 }
 
 export function createRouterFigures(): RouterFigures {
-  const metrics = createMetrics();
+  const metrics = createMetrics(mostGateways * memberStates.length);
   metrics.gauge('sallyport_build_info', 'What runs', ['version', 'node']).set(1, [productVersion, process.version]);
   const read = nowFigures(metrics);
   const store = metrics.histogram('sallyport_store_seconds', 'Transactions', storeBounds, ['kind']);
