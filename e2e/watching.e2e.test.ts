@@ -36,7 +36,7 @@ beforeAll(async () => {
   writeFileSync(secretFile, 'a secret shared with the receiver\n');
   installation = await newInstallation(cleanup.later, [
     ...['--metrics-listen', String(metricsPort), '--alert-url', receiver.url, '--alert-secret-file', secretFile],
-    ...['--alert-grace', '2', '--alert-on', 'gateway-offline'],
+    ...['--grace-ms', '1000', '--alert-grace', '2', '--alert-on', 'gateway-offline'],
   ]);
   await installation.pam(['app', 'new', appName]);
   config = await installation.newGateway(gatewayName, appName, 2);

@@ -3,10 +3,10 @@ import { type AlertKind, type AlertMessage, alertSeverities } from '@sallyport/p
 import type { Clock } from '../clock.ts';
 import { type Condition, keyOf, type Telling } from './alert.ts';
 import { type AlertKeeper, type AlertMemory, readAlertMemory } from './alert-memory.ts';
-import { conditionsOf, subjectsOf, type WatchedPool } from './conditions.ts';
+import { conditionsOf, isThere, type WatchedPool } from './conditions.ts';
 import { postWebhook } from './post-webhook.ts';
 import { signMessage } from './sign-message.ts';
-import { type AlertRules, firingIn, newAlertState, stepAlerts } from './step-alerts.ts';
+import { type AlertRules, firingIn, type Look, newAlertState, stepAlerts } from './step-alerts.ts';
 import { newOutbox, type OutboxEvent, stepOutbox } from './step-outbox.ts';
 
 /** The operator's endpoint. The URL of many services is itself a secret: it is shown and logged nowhere. */
@@ -54,8 +54,12 @@ export function createAlertService(deps: AlertServiceDeps): AlertService {
   function look(): void {
     const pools = deps.pools();
     const conditions = [...conditionsOf(pools), ...deps.attention()].filter(({ kind }) => endpoint.kinds.has(kind));
-    const nowMs = clock.nowMs();
-    const seen = { conditions, subjects: subjectsOf(pools), monotonicMs: clock.monotonicMs(), nowMs };
+    const seen: Look = {
+      conditions,
+      isThere: (condition) => isThere(pools, condition),
+      monotonicMs: clock.monotonicMs(),
+      nowMs: clock.nowMs(),
+    };
     const { state, tell } = stepAlerts(alerts, seen, rules);
     alerts = state;
     for (const each of tell) {

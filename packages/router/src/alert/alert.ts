@@ -15,11 +15,6 @@ export function keyOf(of: Pick<Condition, 'kind' | 'gateway' | 'instance' | 'det
   return [of.kind, of.gateway, of.instance, why].filter((part) => part !== null).join(':');
 }
 
-/** Names what a condition is about, to tell `cleared` from `gone`. */
-export function subjectOf(of: Pick<Condition, 'gateway' | 'instance'>): string {
-  return `${of.gateway ?? ''}/${of.instance ?? ''}`;
-}
-
 /** An alert that was told. Times are wall times, Unix milliseconds. */
 export interface Firing {
   readonly condition: Condition;

@@ -1,5 +1,5 @@
 import type { GatewayUid, InstanceId, InstanceView } from '@sallyport/protocol';
-import { type Condition, subjectOf } from './alert.ts';
+import type { Condition } from './alert.ts';
 
 /** A pool as lists show it. */
 export interface WatchedPool {
@@ -25,14 +25,11 @@ export function conditionsOf(pools: readonly WatchedPool[]): readonly Condition[
   });
 }
 
-/** `subjectOf` everything there is. */
-export function subjectsOf(pools: readonly WatchedPool[]): ReadonlySet<string> {
-  return new Set(
-    pools.flatMap(({ gateway, instances }) => [
-      subjectOf({ gateway: gateway.uid, instance: null }),
-      ...instances.map(({ instanceId }) => subjectOf({ gateway: gateway.uid, instance: instanceId as InstanceId })),
-    ]),
-  );
+/** Is what this condition is about still there? */
+export function isThere(pools: readonly WatchedPool[], { gateway, instance }: Condition): boolean {
+  if (gateway === null) return true;
+  const pool = pools.find((each) => each.gateway.uid === gateway);
+  return pool !== undefined && (instance === null || pool.instances.some(({ instanceId }) => instanceId === instance));
 }
 
 function offlineOf({ gateway }: WatchedPool, members: readonly InstanceView[]): Condition | null {

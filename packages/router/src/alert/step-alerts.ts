@@ -1,5 +1,5 @@
 import type { AlertKind } from '@sallyport/protocol';
-import { type Condition, type Firing, keyOf, subjectOf, type Telling } from './alert.ts';
+import { type Condition, type Firing, keyOf, type Telling } from './alert.ts';
 
 /**
  * Alerts, as one synchronous step over what holds at each look.
@@ -47,8 +47,8 @@ export interface AlertState {
 /** One look at everything. */
 export interface Look {
   readonly conditions: readonly Condition[];
-  /** `subjectOf` everything there is. */
-  readonly subjects: ReadonlySet<string>;
+  /** Is what a condition was about still there? Asked only when one is over. */
+  readonly isThere: (condition: Condition) => boolean;
   readonly monotonicMs: number;
   readonly nowMs: number;
 }
@@ -129,7 +129,8 @@ function holds(known: Tracked, condition: Condition, look: Look, runningMs: numb
     }
     case 'firing': {
       const isDue = rules.repeatMs > 0 && look.nowMs - known.alert.toldAtMs >= rules.repeatMs;
-      const alert = { ...known.alert, condition, toldAtMs: isDue ? look.nowMs : known.alert.toldAtMs };
+      // As it was told: counts that change at each look are no reason to write the memory anew.
+      const alert = isDue ? { ...known.alert, condition, toldAtMs: look.nowMs } : known.alert;
       return { next: { ...known, alert, clearSinceMs: null }, tell: isDue ? telling(alert, 'still-firing') : null };
     }
     default:
@@ -146,7 +147,7 @@ function away(known: Tracked, look: Look, runningMs: number, rules: AlertRules):
   const again = Math.max(0, recent(known.fires, look.nowMs).length - 1);
   const holdMs = Math.min(rules.mostHoldMs, rules.holdMs * 2 ** again);
   if (runningMs - clearSinceMs < holdMs) return { next: { ...known, clearSinceMs }, tell: null };
-  const resolution = look.subjects.has(subjectOf(known.alert.condition)) ? 'cleared' : 'gone';
+  const resolution = look.isThere(known.alert.condition) ? 'cleared' : 'gone';
   const resolved: Telling = { ...telling(known.alert, 'resolved'), resolvedAtMs: look.nowMs, resolution };
   return { next: { phase: 'quiet', fires: known.fires }, tell: resolved };
 }

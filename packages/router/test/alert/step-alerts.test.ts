@@ -1,7 +1,7 @@
 import { alertKinds, type AlertKind, type GatewayUid } from '@sallyport/protocol';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Condition, keyOf, subjectOf, type Telling } from '../../src/alert/alert.ts';
+import { type Condition, keyOf, type Telling } from '../../src/alert/alert.ts';
 import { type AlertRules, firingIn, newAlertState, stepAlerts } from '../../src/alert/step-alerts.ts';
 
 const graceMs = Object.fromEntries(alertKinds.map((kind) => [kind, 5_000])) as Record<AlertKind, number>;
@@ -21,7 +21,8 @@ const offline = (n: number): Condition => ({
   summary: 'gone',
   detail: {},
 });
-const subjects = new Set([subjectOf(offline(0))]);
+/** Only the first gateway still is. */
+const isThere = ({ gateway }: Condition): boolean => gateway === 'g0';
 
 /** Looks at these conditions, each `ms` after the one before; answers everything told, with the number of its look. */
 function run(
@@ -34,7 +35,7 @@ function run(
   looks.forEach(({ ms, on }, look) => {
     monotonicMs += ms;
     nowMs += ms;
-    const step = stepAlerts(state, { conditions: on.map(offline), subjects, monotonicMs, nowMs }, rules);
+    const step = stepAlerts(state, { conditions: on.map(offline), isThere, monotonicMs, nowMs }, rules);
     state = step.state;
     told.push(...step.tell.map((each) => ({ ...each, look })));
   });
@@ -125,4 +126,14 @@ test('an alert about something that is not there any more is resolved as gone, n
     ['firing', null],
     ['resolved', 'gone'],
   ]);
+});
+
+test('what is remembered changes only when something is told, however the counts of a condition change', () => {
+  const state = run(often(20, [0])).state;
+  const counted = stepAlerts(
+    state,
+    { conditions: [{ ...offline(0), detail: { absent: 7 } }], isThere, monotonicMs: 21_000, nowMs: 1_000_000_021_000 },
+    rules,
+  );
+  expect(firingIn(counted.state)).toEqual(firingIn(state));
 });
