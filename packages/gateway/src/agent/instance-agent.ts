@@ -190,7 +190,12 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
       case 'unreachable':
         why = what.error.message;
         code = what.error.code;
-        log.warn('router not reachable, trying until it answers', spoken(what.error));
+        log.warn(
+          what.error.code === 'PAM_INSTANCE_DUPLICATE'
+            ? 'the router knows another live process by this identity; asking it once more'
+            : 'router not reachable, trying until it answers',
+          spoken(what.error),
+        );
         return;
       case 'lost':
         code = what.error.code;

@@ -1,0 +1,116 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { PamError } from '@sallyport/protocol';
+import { createCleanup, createFakeClock, settle } from '@sallyport/testkit';
+import { afterEach, expect, test } from 'vitest';
+import type { TunnelState } from './registry.ts';
+import { runTunnel, type SignedTunnel } from './run-tunnel.ts';
+import type { TunnelSession } from './tunnel-session.ts';
+
+const hourMs = 3_600_000;
+const cleanup = createCleanup();
+afterEach(() => cleanup.run());
+
+/** A tunnel over a router that notes what it is asked, on a real listener, with a clock that the test moves. */
+async function tunnelOf(router: { answer: 'ok' | 'away' }) {
+  const clock = createFakeClock();
+  const calls: string[] = [];
+  const printed: string[] = [];
+  const states: TunnelState[] = [];
+  let signInFile = false;
+  const sessionOf = (name: string): TunnelSession => {
+    const call = async (what: string): Promise<void> => {
+      calls.push(`${name} ${what}`);
+      if (router.answer === 'away') throw new PamError('PAM_ROUTER_UNREACHABLE', 'no connection');
+    };
+    const fail = async (): Promise<never> => {
+      await call('open');
+      throw new PamError('PAM_TARGET_REFUSED', 'refused');
+    };
+    const touch = async () => {
+      await call('touch');
+      return { kind: 'ok' as const };
+    };
+    return { open: fail, attempt: fail, touch, end: async () => undefined };
+  };
+  const signed = (name: string): SignedTunnel => ({
+    session: sessionOf(name),
+    signInEndsAtMs: clock.nowMs() + 12 * hourMs,
+    close: async () => void calls.push(`${name} close`),
+  });
+  const tunnel = runTunnel(
+    { clock, terminal: { err: (text: string) => void printed.push(text) } as never },
+    {
+      first: signed('first'),
+      looks: async () => signInFile,
+      renew: async () => {
+        signInFile = false;
+        return signed('second');
+      },
+      changed: (state) => states.push(state),
+      jitter: () => 0.5,
+    },
+    () => undefined,
+  );
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, tunnel.accept);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanup.later(async () => {
+    server.close();
+    await tunnel.stop();
+  });
+  const { port } = server.address() as AddressInfo;
+  const connectOnce = async (): Promise<void> => {
+    const socket = connect(port, '127.0.0.1');
+    await new Promise<void>((resolve) => {
+      socket.once('error', () => resolve());
+      socket.once('close', () => resolve());
+      socket.resume();
+    });
+  };
+  const signIn = () => {
+    signInFile = true;
+  };
+  return { clock, calls, printed, states, connectOnce, signIn };
+}
+
+test('after a night’s sleep the router is asked before the first stream is opened', async () => {
+  const it = await tunnelOf({ answer: 'ok' });
+  it.clock.jumpWall(8 * hourMs);
+  await it.connectOnce();
+  expect(it.calls).toEqual(['first touch', 'first open']);
+});
+
+test('twelve hours later connections are refused without a call, and after a sign-in they are carried again', async () => {
+  const it = await tunnelOf({ answer: 'ok' });
+  it.clock.jumpWall(12 * hourMs + 1);
+  await it.connectOnce();
+  await it.connectOnce();
+  expect(it.calls.filter((call) => call.includes('open'))).toEqual([]);
+  expect(it.states.at(-1)?.kind).toBe('signed-out');
+  it.signIn();
+  await it.clock.advance(2_000);
+  await settle();
+  expect(it.states.at(-1)?.kind).toBe('ready');
+  await it.connectOnce();
+  expect(it.calls.at(-1)).toBe('second open');
+  expect(it.calls).toContain('first close');
+  expect(it.printed.filter((line) => line.includes('sign'))).toMatchObject([
+    expect.stringContaining('signed out'),
+    expect.stringContaining('PAM_NOT_SIGNED_IN'),
+    expect.stringContaining('signed in again'),
+  ]);
+});
+
+test('a router that is away for an hour is asked a few hundred times, and is said once', async () => {
+  const router: { answer: 'ok' | 'away' } = { answer: 'away' };
+  const it = await tunnelOf(router);
+  for (let minute = 0; minute < 60; minute++) await it.clock.advance(60_000);
+  const asked = it.calls.filter((call) => call.endsWith('touch')).length;
+  expect(asked).toBeGreaterThan(100);
+  expect(asked).toBeLessThan(300);
+  expect(it.printed.filter((line) => line.includes('cannot be reached'))).toHaveLength(1);
+  router.answer = 'ok';
+  await it.clock.advance(60_000);
+  expect(it.states.at(-1)?.kind).toBe('ready');
+});
