@@ -1,6 +1,9 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createCleanup, requireTarget, startHttpTarget } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { curl } from './harness/curl.ts';
+import { cutOffOptions } from './harness/cut-off.ts';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
 import { member, members } from './harness/json.ts';
@@ -22,12 +25,16 @@ beforeAll(async () => {
   installation = await newInstallation(cleanup.later, ['--suspect-ms', '3000', '--cut-ms', '7000']);
   const config = await withPool(installation);
   await newMachine(installation, 'web1', target);
-  instances = ['one', 'two', 'three'].map((name) => installation.startInstance(name, config));
+  flag = join(installation.folder, 'cut-off');
+  const cutOff = { env: { NODE_OPTIONS: cutOffOptions(target.port, flag) } };
+  instances = ['one', 'two'].map((name) => installation.startInstance(name, config));
+  instances.push(installation.startInstance('three', config, cutOff));
   await Promise.all(instances.map((instance) => instance.id()));
   tunnel = await installation.openTunnel('web1');
 });
 afterAll(() => cleanup.run());
 
+let flag = '';
 let asked = 0;
 async function ask(): Promise<void> {
   asked += 1;
@@ -111,5 +118,42 @@ test.skipIf(isMissing)(
     await until('it takes its turn again', () => (victim.opened().length > openedBefore ? true : undefined));
     expect(victim.log().filter((line) => line.msg === 'ready').length).toBeGreaterThanOrEqual(readyBefore);
     expect(target.accepted).toHaveLength(asked);
+  },
+);
+
+test.skipIf(isMissing)(
+  'an instance cut off from one target is passed over for it alone, and is back after a probe',
+  async () => {
+    const cut = instances[2];
+    if (cut === undefined) throw new Error('no instance');
+    const id = await cut.id();
+    const servedBefore = cut.opened().length;
+    const info = async (): Promise<string> => (await installation.pam(['gateway', 'info', '-g', 'dc1'])).stdout;
+    writeFileSync(flag, '');
+    // Every request is answered: the one that goes there is tried once elsewhere.
+    const why = await until('why says that it is passed over', async () => {
+      await ask();
+      const { stdout } = await installation.pam(['session', 'why', 'last']);
+      return stdout.includes(' ejected: could not reach this resource') ? stdout : undefined;
+    });
+    expect(why).toMatch(new RegExp(`${id} +1 +ejected: could not reach this resource \\(\\d in a row\\) until 20`));
+    expect(why).toContain('replayed from these candidates and that turn: the same choice');
+    expect(await info()).toContain('cannot reach 1 target that others reach');
+    expect(cut.opened()).toHaveLength(servedBefore);
+    // Other targets keep all three.
+    await newMachine(installation, 'web2', await startHttpTarget(cleanup.later));
+    const aside = await installation.openTunnel('web2');
+    await until('it serves the other target in its turn', async () => {
+      expect(await curl(`http://${aside.host}:${aside.port}/`)).toMatchObject({ code: 0 });
+      return cut.opened().length > servedBefore ? true : undefined;
+    });
+    rmSync(flag);
+    const before = cut.opened().length;
+    await until('a probe brings it back', async () => {
+      await ask();
+      return cut.opened().length > before ? true : undefined;
+    });
+    expect(target.accepted).toHaveLength(asked);
+    await until('and nothing is said of it any more', async () => !(await info()).includes('cannot reach'));
   },
 );
