@@ -28,7 +28,8 @@ test('tries are counted, waits are bounded, and only what the catalogue calls ba
       if (next.kind === 'stop') return;
       expect(call.attempts).toBeLessThan(callLimits.attempts);
       expect(errorCatalog[call.code].retry).toBe('backoff');
-      expect(next.afterMs).toBeLessThanOrEqual(callLimits.longestWaitMs);
+      expect(next.afterMs).toBeLessThanOrEqual(callLimits.longestWaitMs + callLimits.firstWaitMs);
+      expect(next.afterMs).toBeGreaterThanOrEqual(call.retryAfterMs ?? 0);
     }),
   );
 });

@@ -21,12 +21,18 @@ export const callLimits = { attempts: 3, firstWaitMs: 150, longestWaitMs: 2_000 
  * Whether a failed call to the router is made again. Only what the catalogue calls `backoff` is; and only when nothing
  * was sent or the call is safe, so that no change can happen twice.
  *
- * @param jitter - 0 to 1, spreads the wait between half and all of it.
+ * What the router asked for is waited for in full, and a little more; our own waits have full jitter, so that a router
+ * that comes back is not met by everybody at once.
+ *
+ * @param jitter - 0 to 1.
  */
 export function nextTry(failed: FailedCall, jitter: number): NextTry {
   if (failed.attempts >= callLimits.attempts || errorCatalog[failed.code].retry !== 'backoff') return { kind: 'stop' };
   if (failed.sent && !failed.safe) return { kind: 'stop' };
   if (failed.retryAfterMs !== null && failed.retryAfterMs > callLimits.longestWaitMs) return { kind: 'stop' };
-  const wait = failed.retryAfterMs ?? callLimits.firstWaitMs * 4 ** (failed.attempts - 1);
-  return { kind: 'again', afterMs: Math.round(Math.min(wait, callLimits.longestWaitMs) * (0.5 + jitter / 2)) };
+  if (failed.retryAfterMs !== null) {
+    return { kind: 'again', afterMs: failed.retryAfterMs + Math.round(callLimits.firstWaitMs * jitter) };
+  }
+  const ceiling = Math.min(2 * callLimits.firstWaitMs * 4 ** (failed.attempts - 1), callLimits.longestWaitMs);
+  return { kind: 'again', afterMs: Math.round(ceiling * jitter) };
 }

@@ -16,7 +16,7 @@ const empty = new PamError('PAM_POOL_NO_READY_INSTANCE', 'nobody');
 const unverified = new PamError('PAM_INSTANCE_UNVERIFIED', 'who is this');
 
 /** Runs events; collects what happened. */
-function play(steps: readonly (readonly [number, OpeningEvent])[], from: Opening = newOpening(0)) {
+function play(steps: readonly (readonly [number, OpeningEvent])[], from: Opening = newOpening(0, 0.5)) {
   let state = from;
   const effects: OpeningEffect[] = [];
   for (const [atMs, event] of steps) {
@@ -175,6 +175,17 @@ test('a probe that fails while the other instance dials ends nothing; when both 
 test('a stream that is no probe waits for the word of the instance that dials', () => {
   const { effects } = play([start, routed(0, 1), answered(5, 1), [1_000, { kind: 'tick' }], [4_000, { kind: 'tick' }]]);
   expect(effects).toEqual([{ kind: 'route', id: 1, not: [] }]);
+});
+
+test('who must ask again waits a time of his own, and never less than the router asks for', () => {
+  const waitOf = (error: PamError, chance: number): number => {
+    const first = stepOpening(newOpening(0, chance), { kind: 'start' }, 0);
+    const { effects } = stepOpening(first.state, { kind: 'route-failed', id: 1, error }, 0);
+    return Math.max(...effects.map((effect) => (effect.kind === 'wake' ? effect.atMs : 0)));
+  };
+  const busy = new PamError('PAM_RATE_LIMITED', 'x', { detail: { retryAfterMs: 700 } });
+  expect([0, 0.5, 0.999].map((chance) => waitOf(empty, chance))).toEqual([50, 250, 500]);
+  expect([0, 0.5, 0.999].map((chance) => waitOf(busy, chance))).toEqual([700, 950, 1_200]);
 });
 
 test('it is over at the deadline, with the last word heard', () => {

@@ -27,7 +27,9 @@ export const openingLimits = {
   probeMs: 1_000,
   /** How long a pool without a ready instance is asked again: a standby is promoted within two seconds. */
   emptyPoolMs: 5_000,
+  /** On average: the wait has full jitter, on top of what the router asks for. */
   askAgainMs: 250,
+  leastWaitMs: 50,
   attempts: 8,
   lostInstances: 2,
 } as const;
@@ -44,6 +46,8 @@ interface Attempt {
 
 export interface Opening {
   readonly startedAtMs: number;
+  /** In [0, 1): spreads the waits of this opening, so that openings that failed together do not ask together. */
+  readonly chance: number;
   readonly nextId: number;
   readonly attempts: readonly Attempt[];
   readonly not: readonly InstanceId[];
@@ -81,9 +85,10 @@ export interface OpeningStep {
   readonly effects: readonly OpeningEffect[];
 }
 
-export function newOpening(nowMs: number): Opening {
+export function newOpening(nowMs: number, chance: number): Opening {
   return {
     startedAtMs: nowMs,
+    chance,
     nextId: 1,
     attempts: [],
     not: [],
@@ -221,8 +226,9 @@ function routeFailed(state: Opening, error: PamError, nowMs: number): OpeningSte
 
 function askLater(state: Opening, error: PamError, nowMs: number): OpeningStep {
   const asked = error.detail['retryAfterMs'];
-  const wait = Math.max(openingLimits.askAgainMs, typeof asked === 'number' ? asked : 0);
-  const askAgainAtMs = nowMs + wait;
+  const spread = 2 * openingLimits.askAgainMs * state.chance;
+  const wait = typeof asked === 'number' ? asked + spread : Math.max(openingLimits.leastWaitMs, spread);
+  const askAgainAtMs = nowMs + Math.round(wait);
   return { state: { ...state, askAgainAtMs }, effects: [{ kind: 'wake', atMs: askAgainAtMs }] };
 }
 

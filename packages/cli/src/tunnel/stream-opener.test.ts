@@ -42,7 +42,7 @@ test('a dead instance costs one more try and no more', async () => {
     async () => Promise.reject(new PamError('PAM_STREAM_LOST', 'dead')),
     async () => parts.opened(1),
   ]);
-  const won = await openStream({ clock }, parts, stream, new AbortController().signal);
+  const won = await openStream({ clock, jitter: () => 0.5 }, parts, stream, new AbortController().signal);
   expect(won.instance).toBe(instance(1));
   expect(parts.seen.asked).toEqual([[], [instance(0)]]);
   expect(clock.pending()).toBe(0);
@@ -51,7 +51,7 @@ test('a dead instance costs one more try and no more', async () => {
 test('a frozen instance is passed over after 500 ms and given up once another opened', async () => {
   const clock = createFakeClock();
   const parts = pool([async () => never, async () => parts.opened(1)]);
-  const opening = openStream({ clock }, parts, stream, new AbortController().signal);
+  const opening = openStream({ clock, jitter: () => 0.5 }, parts, stream, new AbortController().signal);
   await settle();
   await clock.advance(499);
   expect(parts.seen.asked).toHaveLength(1);
@@ -65,7 +65,7 @@ test('a frozen instance that opens after another won is reset', async () => {
   const clock = createFakeClock();
   const late = Promise.withResolvers<OpenedStream>();
   const parts = pool([async () => late.promise, async () => parts.opened(1)]);
-  const opening = openStream({ clock }, parts, stream, new AbortController().signal);
+  const opening = openStream({ clock, jitter: () => 0.5 }, parts, stream, new AbortController().signal);
   await settle();
   await clock.advance(500);
   await opening;
@@ -78,7 +78,7 @@ test('the connection that went away takes every try with it', async () => {
   const clock = createFakeClock();
   const parts = pool([async () => never]);
   const gone = new AbortController();
-  const opening = openStream({ clock }, parts, stream, gone.signal);
+  const opening = openStream({ clock, jitter: () => 0.5 }, parts, stream, gone.signal);
   await settle();
   gone.abort();
   await expect(opening).rejects.toThrow(expect.objectContaining({ code: 'PAM_INTERRUPTED' }));
@@ -89,7 +89,7 @@ test('the connection that went away takes every try with it', async () => {
 test('nothing ever answers: the deadline ends it and nothing is left behind', async () => {
   const clock = createFakeClock();
   const parts = pool(Array.from({ length: 9 }, () => async () => never));
-  const opening = openStream({ clock }, parts, stream, new AbortController().signal);
+  const opening = openStream({ clock, jitter: () => 0.5 }, parts, stream, new AbortController().signal);
   opening.catch(() => undefined);
   await settle();
   await clock.advance(10_000);

@@ -33,14 +33,14 @@ export type ConnectResult =
  *   is aborted (the local socket went away).
  */
 export async function openStream(
-  deps: { readonly clock: Clock },
+  deps: { readonly clock: Clock; readonly jitter: () => number },
   parts: OpeningParts,
   stream: StreamId,
   signal: AbortSignal,
 ): Promise<OpenedStream> {
   const { clock } = deps;
   return new Promise((resolve, reject) => {
-    let state = newOpening(clock.monotonicMs());
+    let state = newOpening(clock.monotonicMs(), deps.jitter());
     const lives = new Map<number, AbortController>();
     const opened = new Map<number, OpenedStream>();
     const timers = new Set<() => void>();

@@ -35,7 +35,7 @@ import {
   type Reach,
 } from '@sallyport/stream';
 import { type Address, parseAddress } from '../api/address.ts';
-import type { SignedIn } from '../person/signed-in.ts';
+import { jitter, type SignedIn } from '../person/signed-in.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import { freshUid } from '../vault/vault.ts';
 import type { Kept } from './tunnel-life.ts';
@@ -196,7 +196,7 @@ export async function startTunnelSession(
     const stream = streamIdSchema.parse(freshUid());
     const request = await sign(stream, own);
     const route = routeWith(own, request, await requestHash(request));
-    return { stream, opened: await openStream({ clock }, { route }, stream, signal) };
+    return { stream, opened: await openStream({ clock, jitter }, { route }, stream, signal) };
   };
 
   return {
