@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
 import { member } from './harness/json.ts';
-import { viewInstance } from './harness/pool-view.ts';
+import { untilReady, viewInstance } from './harness/pool-view.ts';
 import { startTrafficTarget, startTrafficUser, type TrafficUser, type UserStream } from './harness/traffic.ts';
 import type { Tunnel } from './harness/tunnel.ts';
 import { longMs, patience, until } from './harness/until.ts';
@@ -24,7 +24,7 @@ let started = 0;
 
 beforeAll(async () => {
   const target = await startTrafficTarget(cleanup.later);
-  installation = await newInstallation(cleanup.later);
+  installation = await newInstallation(cleanup.later, ['--drain-deadline', '600']);
   config = await withPool(installation);
   await newMachine(installation, 'traffic', target);
   members = [await startMember(), await startMember(), await startMember()];
@@ -205,4 +205,27 @@ test('a killed session ends its streams and its tunnel, which say by whom and wh
   expect(await second.child.exited).toEqual({ code: 4, signal: null });
   expect(second.messages()).toContain('the session was ended by anna: night is over');
   expect(tunnel.messages()).not.toContain('night is over');
+});
+
+test('a router that is told to stop lets streams end, takes nothing new with a word, exits 0; a second word ends it', async () => {
+  const running = await openStreams(2, 2);
+  // Holds the router until the refusal was seen, however slow this machine is.
+  const [last] = await openStreams(1, 600);
+  const { router } = installation;
+  router.child.kill('SIGTERM');
+  await router.child.waitForLine(/"msg":"router drains"/, { withinMs: longMs });
+  const refused = await installation.pam(['tunnel', 'start', 'traffic', '-p', '0', '--timeout', '20'], { code: null });
+  expect([refused.code, refused.stderr]).toEqual([75, expect.stringContaining('PAM_ROUTER_STOPPING')]);
+  await expectWhole(running);
+  expect(last?.end()).toBeUndefined();
+  last?.giveUp();
+  expect(await router.child.exited).toEqual({ code: 0, signal: null });
+  const again = await installation.restartRouter();
+  await Promise.all(members.map(async (one) => untilReady(installation, [await one.id()])));
+  const [held] = await openStreams(1, 600);
+  again.child.kill('SIGTERM');
+  await again.child.waitForLine(/"msg":"router drains"/, { withinMs: longMs });
+  expect(held?.end()).toBeUndefined();
+  again.child.kill('SIGTERM');
+  expect(await again.child.exited).toEqual({ code: 130, signal: null });
 });

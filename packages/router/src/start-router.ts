@@ -5,6 +5,7 @@ import { PamError, productVersion } from '@sallyport/protocol';
 import { newSetupCode } from '@sallyport/seal';
 import { type AlertEndpoint, type AlertTimes, alertRules } from './alert/index.ts';
 import { createAuditTrail } from './audit/index.ts';
+import type { Clock } from './clock.ts';
 import { createApiServer } from './http/api-server.ts';
 import { auditRoutes } from './http/audit-routes.ts';
 import type { Binding } from './http/call.ts';
@@ -23,7 +24,7 @@ import { createSetupDesk, type SetupDesk } from './program/setup-desk.ts';
 import { startAlerts } from './program/start-alerts.ts';
 import type { RouterLog } from './program/router-log.ts';
 import { writeStateFile } from './program/state-file.ts';
-import { createClientAddresses, startRelay } from './relay/index.ts';
+import { createClientAddresses, createRunningMatches, startRelay } from './relay/index.ts';
 import { createSessionService } from './session/index.ts';
 import { openStore } from './store/index.ts';
 import { systemClock } from './system-clock.ts';
@@ -65,6 +66,11 @@ export interface RunningRouter {
   readonly relayPid: number;
   /** Where the watching endpoints are; null when none were asked for. */
   readonly metrics: WatchPlace | null;
+  /**
+   * Takes nothing new (PAM_ROUTER_STOPPING) and waits until no stream runs through this router any more, `deadlineInMs`
+   * at most. Control links stay: what ends is recorded. `stop` follows.
+   */
+  drain(deadlineInMs: number): Promise<void>;
   /** Stops accepting, ends links, writes what waits, closes the store. Idempotent. */
   stop(): Promise<void>;
 }
@@ -73,6 +79,7 @@ const proofWindowMs = 130_000;
 const sweepMs = 30_000;
 const headEveryMs = 10_000;
 const echoWaitMs = 2_000;
+const quietEveryMs = 50;
 
 function createBrakes(monotonicMs: () => number, hit: (what: string) => void): Brakes {
   const brake = (what: string, burst: number, everyMs: number): Brakes['token'] =>
@@ -209,6 +216,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     effects: links.forPool,
     random: () => randomInt(2 ** 32) / 2 ** 32,
   });
+  const matches = createRunningMatches();
   const plainSessions = createSessionService({
     sessions: store.session,
     vault: store.vault,
@@ -216,11 +224,13 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     pool: watchPool(pool, watch.figures),
     links: links.forSessions,
     legs: {
-      expect: (match, client, instance) =>
-        relay.expect([
+      expect: (match, client, instance) => {
+        matches.placed(clock.monotonicMs());
+        return relay.expect([
           { ticket: client, role: 'client', match },
           { ticket: instance, role: 'instance', match },
-        ]),
+        ]);
+      },
       forget: (match) => relay.forget(match),
       cut: (match) => relay.cut(match),
       expectPark: (tickets) =>
@@ -316,6 +326,8 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
         accept.offer(socket);
       },
       onEchoed: (ticket) => echo.echoed(ticket),
+      onMatched: matches.began,
+      onEnded: matches.ended,
       onParked: (ticket, leg) => sessions.parks.parked(ticket, leg),
       onParkedLost: (leg) => sessions.parks.lost(leg),
       onRestarted: () => audit.later('relay.restarted', {}),
@@ -376,11 +388,32 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     pid: process.pid,
     relayPid: relay.pid,
     metrics: watch.place,
+    drain: (deadlineInMs) => {
+      watch.stopping();
+      sessions.stopTaking();
+      links.stopTaking();
+      audit.later('router.draining', { streams: matches.count(), deadlineInMs });
+      log.info('router drains', { streams: matches.count(), deadlineSeconds: Math.round(deadlineInMs / 1_000) });
+      return whenQuiet(clock, matches.isQuiet, deadlineInMs);
+    },
     stop: () => {
       watch.stopping();
       return closing.run();
     },
   };
+}
+
+/** Resolves when `isQuiet`, or after `mostMs`. */
+function whenQuiet(clock: Clock, isQuiet: (nowMs: number) => boolean, mostMs: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const untilMs = clock.monotonicMs() + mostMs;
+  const stopLooking = clock.every(quietEveryMs, () => {
+    const nowMs = clock.monotonicMs();
+    if (nowMs < untilMs && !isQuiet(nowMs)) return;
+    stopLooking();
+    resolve();
+  });
+  return promise;
 }
 
 function describeError(error: unknown): string {

@@ -136,6 +136,13 @@ export const errorCatalog = {
     meaning: 'The HTTP proxy refused to connect to the router.',
     remedy: 'Ask whoever runs the proxy; NO_PROXY=HOST or --proxy none reaches the router without it.',
   },
+  PAM_ROUTER_STOPPING: {
+    http: 503,
+    exit: 75,
+    retry: 'backoff',
+    meaning: 'The router is being stopped or restarted: what runs may finish, nothing new is taken.',
+    remedy: 'Try again in a few seconds; if it does not come back, ask who stopped it.',
+  },
   PAM_ROUTER_IMPOSTOR: {
     http: 502,
     exit: 5,

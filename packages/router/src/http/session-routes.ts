@@ -21,6 +21,7 @@ export function sessionRoutes(parts: RouterParts): Binding[] {
   return [
     bindCaller(startSession, async (call) => {
       const { session, gateway, resource, workload } = call.body;
+      sessions.mayBegin();
       const known = trust.state().gateways.get(gateway);
       if (known === undefined || known.removed || pool.view(gateway) === null) {
         throw new PamError('PAM_NOT_FOUND', `there is no gateway ${gateway}`, { detail: { uid: gateway } });

@@ -72,6 +72,8 @@ export interface LinkServer {
   isKnown(address: string): boolean;
   /** Links without a verified hello. */
   strangers(): number;
+  /** Takes no new link from here on: the router is about to stop. */
+  stopTaking(): void;
   /** Tells everybody and cuts all. */
   close(): void;
 }
@@ -103,6 +105,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
   const byInstance = new Map<InstanceId, Link>();
   const known = new Set<string>();
   let services: LinkServices | null = null;
+  let isTaking = true;
   let nextId = 1;
 
   function use(): LinkServices {
@@ -284,7 +287,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
 
   function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     if (request.url?.split('?')[0] !== '/v1/link') return refuseUpgrade(socket, '404 Not Found');
-    if (services === null) return refuseUpgrade(socket, '503 Service Unavailable');
+    if (services === null || !isTaking) return refuseUpgrade(socket, '503 Service Unavailable');
     const address = deps.addressOf(request.socket);
     if (tooManyStrangers(address)) return refuseUpgrade(socket, '503 Service Unavailable');
     socket.on('error', () => socket.destroy());
@@ -383,9 +386,12 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     count: () => byInstance.size,
     isKnown: (address) => known.has(address),
     strangers: () => [...links.values()].filter((link) => link.member() === null).length,
+    stopTaking: () => {
+      isTaking = false;
+    },
     close: () => {
       for (const link of [...links.values()])
-        link.cut(linkClose.replaced, new PamError('PAM_ROUTER_UNREACHABLE', 'the router stops'));
+        link.cut(linkClose.replaced, new PamError('PAM_ROUTER_STOPPING', 'the router stops'));
     },
   };
 }

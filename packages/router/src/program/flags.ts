@@ -96,6 +96,11 @@ export function addStartFlags(command: Command): Command {
       ).argParser(balancers),
     )
     .addOption(
+      option('--drain-deadline <seconds>', 'how long streams through it may go on after SIGTERM')
+        .default(10)
+        .argParser(wholeNumber(0, 86_400)),
+    )
+    .addOption(
       option(
         '--metrics-listen <[host:]port>',
         'serve /livez, /readyz and /metrics over plain HTTP there; a port alone is on 127.0.0.1 (default: nowhere)',
@@ -183,6 +188,7 @@ const startSchema = z.object({
   port: z.int(),
   publicName: z.string().optional(),
   proxyProtocolFrom: z.array(z.string().max(64)).max(256).optional(),
+  drainDeadline: z.int(),
   metricsListen: z.object({ host: z.string(), port: z.int() }).optional(),
   alertUrl: z.string().optional(),
   alertSecretFile: z.string().optional(),

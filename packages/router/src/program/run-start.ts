@@ -9,7 +9,8 @@ import { createRouterLog } from './router-log.ts';
 /**
  * Runs the router until a signal, the end of stdin (with --exit-with-stdin) or an error that it cannot go on after.
  *
- * A first SIGTERM or SIGINT stops in order and exits 0; a second one exits at once with 130.
+ * A first SIGTERM or SIGINT drains for at most --drain-deadline, stops in order and exits 0; a second one exits at once
+ * with 130. The end of stdin stops without a drain: whoever started it is gone.
  *
  * @returns the exit code.
  */
@@ -17,10 +18,8 @@ export async function runStart(command: Command): Promise<number> {
   const settings = startSettingsOf(command);
   const alerts = alertSettingsOf(settings);
   const log = createRouterLog(settings.logLevel, settings.logFormat, (line) => process.stderr.write(line));
-  let finish: (code: number) => void = () => undefined;
-  const finished = new Promise<number>((resolve) => {
-    finish = resolve;
-  });
+  const { promise: signalled, resolve: onFirstSignal } = Promise.withResolvers<'signal'>();
+  const { promise: stdinOver, resolve: onStdinEnd } = Promise.withResolvers<void>();
   const fatal = (error: unknown): void => {
     log.error('the router cannot go on', { error: oneLine(error) });
     process.exit(reportError(error));
@@ -31,12 +30,15 @@ export async function runStart(command: Command): Promise<number> {
   const onSignal = (): void => {
     signals += 1;
     if (signals > 1) process.exit(130);
-    finish(0);
+    onFirstSignal('signal');
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
   if (settings.exitWithStdin === true) {
-    process.stdin.on('end', onSignal).on('error', onSignal).resume();
+    process.stdin
+      .on('end', onStdinEnd)
+      .on('error', () => onStdinEnd())
+      .resume();
   }
 
   const router = await startNamingFlags({
@@ -54,11 +56,12 @@ export async function runStart(command: Command): Promise<number> {
   });
   printReady(router);
   // Nothing else holds the process: its sockets belong to the relay, its timers are let go.
-  const code = await finished;
+  const why = await Promise.race([signalled, stdinOver]);
+  if (why === 'signal') await Promise.race([router.drain(1_000 * settings.drainDeadline), stdinOver]);
   log.info('router stops');
   await router.stop();
   process.stdin.destroy(); // an open stdin would hold the process
-  return code;
+  return 0;
 }
 
 /** The remedy names the flag. */

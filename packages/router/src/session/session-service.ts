@@ -81,6 +81,10 @@ interface RouteOrder {
 export interface SessionService {
   start(): void;
   stop(): void;
+  /** Begins and places nothing from here on: the router is about to stop. */
+  stopTaking(): void;
+  /** @throws PAM_ROUTER_STOPPING (detail.retryAfterMs) after `stopTaking`. */
+  mayBegin(): void;
   route(order: RouteOrder): Promise<Placed>;
   /** The caller's session. PAM_NOT_FOUND for unknown and foreign ones. */
   own(session: SessionId, person: PersonUid): Promise<SessionRow>;
@@ -117,6 +121,8 @@ const parkTickMs = 1_000;
 /** A stream accepted by an instance whose legs never came to OPENED. */
 const openWithinMs = 30_000;
 const dispatchDeadlineMs = 8_000;
+/** When whoever is refused by a router that stops may ask again. */
+const comeBackMs = 1_000;
 /** Between the word to the instance and the end of the legs. */
 const lastWordsMs = 1_000;
 
@@ -137,9 +143,16 @@ export function createSessionService(deps: SessionDeps): SessionService {
   });
   /** Sessions that ended lately, so that a dispatch under way meanwhile does not outlive its session. */
   const over = new Map<SessionId, PamError>();
+  let isTaking = true;
   let stopTimer = (): void => undefined;
   const moment = (): Moment => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() });
   let watch = newSweepWatch(moment(), sweepTimes);
+
+  function mayBegin(): void {
+    if (isTaking) return;
+    const detail = { retryAfterMs: comeBackMs };
+    throw new PamError('PAM_ROUTER_STOPPING', 'the router is being stopped and takes nothing new', { detail });
+  }
 
   async function own(session: SessionId, person: PersonUid): Promise<SessionRow> {
     const row = await sessions.getSession({ session });
@@ -229,6 +242,7 @@ export function createSessionService(deps: SessionDeps): SessionService {
   }
 
   async function route(order: RouteOrder): Promise<Placed> {
+    mayBegin();
     const row = await own(order.session, order.person);
     if (row.endedAtMs !== null) throw endError(row.reason, row.words);
     const log = trust.state();
@@ -304,6 +318,10 @@ export function createSessionService(deps: SessionDeps): SessionService {
       };
     },
     stop: () => stopTimer(),
+    stopTaking: () => {
+      isTaking = false;
+    },
+    mayBegin,
     route,
     own,
     end: async (session, reason) => {
