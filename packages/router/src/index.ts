@@ -1,6 +1,6 @@
 import { PamError } from '@sallyport/protocol';
 import { createRouterLog, type LogFormat, type LogLevel } from './program/router-log.ts';
-import { type RunningRouter, startRouter as start } from './start-router.ts';
+import { type RouterSettings, type RunningRouter, startRouter as start } from './start-router.ts';
 import type { PoolTiming } from './pool/index.ts';
 
 export type { RunningRouter } from './start-router.ts';
@@ -18,6 +18,8 @@ export interface StartOptions {
   readonly metricsListen?: { readonly host: string; readonly port: number };
   /** Addresses and CIDRs of balancers that speak the PROXY protocol; none by default. */
   readonly balancers?: readonly string[];
+  /** Nobody is told by default. */
+  readonly alerts?: RouterSettings['alerts'];
   readonly timing?: Partial<PoolTiming>;
   /** Silent by default. */
   readonly log?: { readonly level: LogLevel; readonly format: LogFormat; readonly write: (line: string) => void };
@@ -33,7 +35,7 @@ export function startRouter(options: StartOptions): Promise<RunningRouter> {
     port: options.port ?? 0,
     publicName: options.publicName ?? null,
     databaseUrl: options.databaseUrl ?? null,
-    alerts: null,
+    alerts: options.alerts ?? null,
     metricsListen: options.metricsListen ?? null,
     balancers: options.balancers ?? [],
     timing: options.timing ?? {},
