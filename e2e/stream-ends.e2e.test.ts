@@ -110,7 +110,7 @@ test('each direction ends by itself: the target first, then the client', async (
   expect(await said).toBe(sha256([late]));
 });
 
-test('a stream on an instance that dies ends at once with ECONNRESET, never with an end', async () => {
+test('a stream on an instance that dies ends as soon as its link is missed with ECONNRESET, never with an end', async () => {
   const chunk = Buffer.alloc(64 * 1024, 0x61);
   serve = (socket) => {
     const push = (): void => {
@@ -140,24 +140,7 @@ test('a stream on an instance that dies ends at once with ECONNRESET, never with
   for (const one of [...flowing, ...idle, fresh]) one.socket.destroy();
 });
 
-test('a router that dies resets the streams it carried; none ends cleanly', async () => {
-  serve = (socket) => void socket.write('hello\n');
-  const carried = await Promise.all([1, 2].map(() => connectRaw(tunnel.port)));
-  await Promise.all(carried.map((one) => until('greeted', () => one.received().byteLength > 0)));
-  await installation.restartRouter('SIGKILL');
-  expect(await Promise.all(carried.map((one) => one.ended))).toEqual(['ECONNRESET', 'ECONNRESET']);
-});
-
 test('a reset by the target is a reset for the client, and one by the client a reset for the target', async () => {
-  await until('the pool is back', async () => {
-    const probe = await connectRaw(tunnel.port);
-    const up = await Promise.race([
-      probe.ended.then(() => false),
-      until('hello', () => probe.received().byteLength > 0),
-    ]);
-    probe.socket.destroy();
-    return up;
-  });
   serve = (socket) => void socket.once('data', () => socket.resetAndDestroy());
   const first = await connectRaw(tunnel.port);
   first.socket.write('x');

@@ -215,6 +215,10 @@ export const groups: readonly GroupSpec[] = [
             flag: '--on-drain <command>',
             about: 'run a command, once, when an instance that carries connections of this tunnel drains',
           },
+          {
+            flag: '--detach-timeout <seconds>',
+            about: 'keep connections this long while the router or the way to it is lost (default 60, at most 75)',
+          },
           { flag: '--background-child', about: 'the process that --background leaves behind', hidden: true },
           { flag: '--exit-with-stdin', about: 'end when standard input closes', hidden: true },
         ],

@@ -34,6 +34,7 @@ export {
   listSessions,
   nextTurn,
   replayDecision,
+  resumeStream,
   routeStream,
   sessionViewSchema,
   startSession,

@@ -92,6 +92,9 @@ function createBrakes(monotonicMs: () => number, hit: (what: string) => void): B
     recoveryCode: brake('attempts with this recovery code', 10, 10_000),
     tokenAddress: brake('one-time tokens from this address', 60, 1_000),
     token: brake('attempts with this one-time token', 20, 1_000),
+    // A client asks every 50 ms to 2 s; a router that starts is asked by all streams of a device at once.
+    resumeStream: brake('resumes of this stream', 20, 500),
+    resumeDevice: brake('resumes by this device', 4_096, 5),
   };
 }
 
@@ -206,6 +209,8 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     version: productVersion,
     promoteMs: timing.promoteMs,
     beatMs: timing.beatMs,
+    reserveMs: timing.reserveMs,
+    graceMs: timing.graceMs,
     acceptEvents,
     log: (level, message, fields) => log[level](message, fields),
   });

@@ -1,4 +1,4 @@
-import { listSessions } from '@sallyport/protocol';
+import { listSessions, type StreamView } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
@@ -11,6 +11,14 @@ const flagsSchema = z.object({
   ended: z.boolean().default(false),
   limit: z.string().default('100'),
 });
+
+/** `open`, why it ended, or how long a stream without a carrier is still waited for. */
+function streamState(stream: StreamView): string {
+  if (stream.state === 'ended') return stream.reason ?? 'ended';
+  const { detachedAtMs, detachedUntilMs } = stream;
+  if (detachedAtMs === null || detachedUntilMs === null) return stream.state;
+  return `detached since ${timeCell(detachedAtMs)}, ends ${timeCell(detachedUntilMs)}`;
+}
 
 /** `pam session list [--streams]`: sessions as rows, with `--streams` a row for each of their streams. Titles are opened here. */
 export const run: Run = async (cli, _args, rawFlags) => {
@@ -47,6 +55,8 @@ export const run: Run = async (cli, _args, rawFlags) => {
                 stream_id: stream.stream,
                 instance_id: stream.instance,
                 state: stream.state,
+                detached_since: isoTime(stream.detachedAtMs),
+                detached_until: isoTime(stream.detachedUntilMs),
                 started_on: isoTime(stream.startedAtMs),
                 ended_on: isoTime(stream.endedAtMs),
                 reason: stream.reason,
@@ -94,7 +104,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
         '',
         stream.instance ?? '',
         '',
-        stream.state === 'ended' ? (stream.reason ?? 'ended') : stream.state,
+        streamState(stream),
         timeCell(stream.startedAtMs),
         timeCell(stream.endedAtMs),
         '',

@@ -9,6 +9,7 @@ import { formatAddress } from '../api/address.ts';
 import { reachOf } from '../api/reach-of.ts';
 import type { Cli, Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
+import { readWhole } from '../gateway/gateway-flags.ts';
 import { readText, writeWhole } from '../profile/file-store.ts';
 import { openPreferredPorts } from '../profile/preferred-ports.ts';
 import { showJson } from '../terminal/show.ts';
@@ -23,6 +24,7 @@ import { keepSignedIn } from '../tunnel/keep-signed-in.ts';
 import { type RunningTunnel, runTunnel } from '../tunnel/run-tunnel.ts';
 import { createStateWriter } from '../tunnel/state-writer.ts';
 import { tellDrain } from '../tunnel/tell-drain.ts';
+import type { DrainNews } from '../tunnel/drain-notes.ts';
 import { startTunnelSession } from '../tunnel/tunnel-session.ts';
 import { openProfile } from '../person/signed-in.ts';
 import { openVaultSession } from '../vault/open-session.ts';
@@ -39,6 +41,7 @@ const flagsSchema = z.object({
   pidFile: z.string().optional(),
   timeout: z.string().default('30'),
   onDrain: z.string().min(1).max(4_096).optional(),
+  detachTimeout: z.string().default('60'),
   backgroundChild: z.boolean().default(false),
   exitWithStdin: z.boolean().default(false),
 });
@@ -108,6 +111,7 @@ async function carryOn(
  * router after Ctrl-C.
  */
 async function bringUp(cli: Cli, id: string, record: string, flags: Flags, timeoutMs: number) {
+  const detachedMs = 1_000 * readWhole('--detach-timeout', flags.detachTimeout, 1, 75);
   const life = new AbortController();
   const late = Promise.withResolvers<never>();
   const cancel = cli.clock.after(timeoutMs, () =>
@@ -134,7 +138,8 @@ async function bringUp(cli: Cli, id: string, record: string, flags: Flags, timeo
     const first = await open(record);
     const states = createStateWriter();
     const parts = await keepSignedIn(cli, first, open, states.changed);
-    const tunnel = runTunnel(cli, parts, (news) => tellDrain(cli, { id, onDrain: flags.onDrain }, news));
+    const onDrain = (news: DrainNews) => tellDrain(cli, { id, onDrain: flags.onDrain }, news);
+    const tunnel = runTunnel(cli, parts, { detachedMs, onDrain });
     return { found: first.found, tunnel, folder: first.session.store.folder, states };
   };
   try {
@@ -236,7 +241,7 @@ async function goToBackground(cli: Cli, record: string, flags: Flags, timeoutMs:
   const { folder, list } = openTunnelRegistry(store.folder);
   const argv = [
     ...['tunnel', 'start', record, '--profile', store.name, '--background', '--background-child'],
-    ...[`--host=${flags.host}`, `--timeout=${flags.timeout}`],
+    ...[`--host=${flags.host}`, `--timeout=${flags.timeout}`, `--detach-timeout=${flags.detachTimeout}`],
     ...(flags.port === undefined ? [] : [`--port=${flags.port}`]),
     ...(flags.targetHost === undefined ? [] : [`--target-host=${flags.targetHost}`]),
     ...(flags.targetPort === undefined ? [] : [`--target-port=${flags.targetPort}`]),

@@ -1,11 +1,12 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { PamError } from '@sallyport/protocol';
-import type { OpenedStream } from '@sallyport/stream';
+import type { AttachmentChange } from '@sallyport/stream';
 import type { Cli } from '../cli.ts';
 import { plain } from '../terminal/terminal.ts';
 import { createDrainNotes, type DrainNews } from './drain-notes.ts';
 import { failed, type FailureLine, failureLogLimits, newFailureLog, remind } from './failure-log.ts';
+import { createLossNotes } from './loss-notes.ts';
 import type { TunnelState } from './registry.ts';
 import {
   type Kept,
@@ -15,7 +16,7 @@ import {
   type TunnelLifeEvent,
   tunnelWakeAtMs,
 } from './tunnel-life.ts';
-import type { TunnelSession } from './tunnel-session.ts';
+import type { SessionStream, TunnelSession } from './tunnel-session.ts';
 
 /** How long streams are given to reset their ends when the tunnel stops. */
 const stopWithinMs = 2_000;
@@ -51,14 +52,21 @@ export interface TunnelParts {
   readonly jitter: () => number;
 }
 
+export interface TunnelOptions {
+  /** How long connections are kept while their way to the instance is lost. */
+  readonly detachedMs: number;
+  readonly onDrain: (news: DrainNews) => void;
+}
+
 /** Does what `stepTunnelLife` decides, for one tunnel. */
 export function runTunnel(
   cli: Pick<Cli, 'clock' | 'terminal'>,
   parts: TunnelParts,
-  onDrain: (news: DrainNews) => void,
+  options: TunnelOptions,
 ): RunningTunnel {
   const { clock } = cli;
-  const drains = createDrainNotes(clock.monotonicMs, onDrain);
+  const drains = createDrainNotes(clock.monotonicMs, options.onDrain);
+  const losses = createLossNotes(cli, options.detachedMs);
   const all = new AbortController();
   const running = new Set<Promise<void>>();
   const ended = Promise.withResolvers<PamError>();
@@ -175,9 +183,9 @@ export function runTunnel(
     if (all.signal.aborted) stop();
     if (opening.aborted) leave();
     try {
-      const { opened } = await current.session.open(own.signal);
+      const stream = await current.session.open(own.signal);
       opening.removeEventListener('abort', leave);
-      return await splice(opened, local, own.signal);
+      return await splice(stream, local, own.signal);
     } catch (reason) {
       return PamError.from(reason, 'PAM_INTERNAL', reason instanceof Error ? reason.message : 'the stream failed');
     } finally {
@@ -186,11 +194,18 @@ export function runTunnel(
     }
   };
 
-  const splice = async (opened: OpenedStream, local: Duplex, signal: AbortSignal): Promise<PamError | null> => {
+  const splice = async (of: SessionStream, local: Duplex, signal: AbortSignal): Promise<PamError | null> => {
+    const { stream, opened } = of;
     const { instance } = opened;
+    const { detachedMs } = options;
+    const reattach = of.reattachBy((own, id) => current.session.askForLeg(own, id));
+    const onAttachment = (change: AttachmentChange) => losses.note(stream, change.kind);
     drains.opened(instance);
-    const { error } = await opened.splice(local, signal, undefined, (notice) => drains.noticed(instance, notice));
+    const { error } = await opened.splice(local, signal, { reattach, detachedMs, onAttachment }, (notice) =>
+      drains.noticed(instance, notice),
+    );
     drains.ended(instance);
+    losses.note(stream, 'ended');
     return error;
   };
 

@@ -7,6 +7,7 @@ import {
   type InstanceId,
   type ItemUid,
   PamError,
+  resumeStream,
   routeStream,
   type SessionId,
   sessionIdSchema,
@@ -33,11 +34,15 @@ import {
   openClientStream,
   type OpenedStream,
   type Reach,
+  type Reattach,
+  resumeClientStream,
 } from '@sallyport/stream';
+import type { z } from 'zod';
 import { type Address, parseAddress } from '../api/address.ts';
 import { jitter, type SignedIn } from '../person/signed-in.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import { freshUid } from '../vault/vault.ts';
+import { createReattach } from './redial.ts';
 import type { Kept } from './tunnel-life.ts';
 import { type ConnectResult, openStream, type Routed } from './stream-opener.ts';
 
@@ -65,16 +70,25 @@ export type AttemptStep =
  */
 export interface TunnelSession {
   /** Opens one stream. The error is what the user should see. */
-  open(signal: AbortSignal): Promise<{ readonly stream: StreamId; readonly opened: OpenedStream }>;
+  open(signal: AbortSignal): Promise<SessionStream>;
   /**
    * One attempt at an instance outside `not`, without any retry: for looking, not for use. Each step is told when it is
    * done; the caller forgets the stream. Throws the PamError of the step that failed.
    */
   attempt(not: readonly InstanceId[], told: (step: AttemptStep) => void, signal: AbortSignal): Promise<ConnectResult>;
+  /** Asks for a leg to the instance that holds a stream of this tunnel, also of one begun under an earlier sign-in. */
+  askForLeg(session: SessionId, stream: StreamId): Promise<z.output<typeof resumeStream.reply>>;
   /** Keeps the session alive; answers what became of it. Throws what the router or the way to it says. */
   touch(): Promise<Kept>;
   /** Tells the router; best effort. */
   end(): Promise<void>;
+}
+
+export interface SessionStream {
+  readonly stream: StreamId;
+  readonly opened: OpenedStream;
+  /** Finds another carrier to the instance that opened it; `ask` is that of the session of now, whose sign-in is good. */
+  reattachBy(ask: TunnelSession['askForLeg']): Reattach;
 }
 
 export async function startTunnelSession(
@@ -192,11 +206,23 @@ export async function startTunnelSession(
     await log.atLeast(ready.head);
   };
 
-  const openOnce = async (own: SessionId, signal: AbortSignal) => {
+  const reattachOf =
+    (own: SessionId, stream: StreamId, instance: InstanceId): SessionStream['reattachBy'] =>
+    (ask) =>
+      createReattach({ clock, jitter }, async ({ gen, received }, signal) => {
+        const found = await ask(own, stream);
+        const address: Address = found.address === undefined ? routerAddress : parseAddress(found.address);
+        const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(found.ticket), reach, signal });
+        const verify = async (der: Uint8Array) => verifyInstance(der, instance);
+        return resumeClientStream({ leg, context, stream, instance, gen, received, verifyInstance: verify, signal });
+      });
+
+  const openOnce = async (own: SessionId, signal: AbortSignal): Promise<SessionStream> => {
     const stream = streamIdSchema.parse(freshUid());
     const request = await sign(stream, own);
     const route = routeWith(own, request, await requestHash(request));
-    return { stream, opened: await openStream({ clock, jitter }, { route }, stream, signal) };
+    const opened = await openStream({ clock, jitter }, { route }, stream, signal);
+    return { stream, opened, reattachBy: reattachOf(own, stream, opened.instance) };
   };
 
   return {
@@ -210,6 +236,7 @@ export async function startTunnelSession(
         throw reason;
       }
     },
+    askForLeg: (own, stream) => client.call(resumeStream, { params: { id: own, stream }, body: {} }),
     attempt: async (not, told, signal) => {
       const stream = streamIdSchema.parse(freshUid());
       const request = await sign(stream, session);

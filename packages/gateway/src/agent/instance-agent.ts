@@ -108,6 +108,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
       return {};
     },
     'stream.dispatch': (params, signal) => workload.dispatch(params, contextOf(link), signal),
+    'stream.resume': async (params) => workload.resume(params, contextOf(link)),
     'stream.forget': async (params) => {
       workload.forget(params);
       return {};
@@ -128,6 +129,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     log,
     reach: deps.reach,
     pins: () => pinsNow(),
+    carries: () => workload.running().length > 0,
     handlers,
     prove: async (link, challenge, state, signal) => {
       const admission = await sayHello(deps, link, challenge, state.held, signal);

@@ -21,6 +21,8 @@ export interface Workload {
     context: WorkloadContext,
     signal: AbortSignal,
   ): Promise<LinkResult<'stream.dispatch'>>;
+  /** Another carrier for a stream that runs here, or an answer to who asks about one that did. */
+  resume(params: LinkParams<'stream.resume'>, context: WorkloadContext): LinkResult<'stream.resume'>;
   forget(params: LinkParams<'stream.forget'>): void;
   end(params: LinkParams<'stream.end'>): void;
   park(params: LinkParams<'leg.park'>, context: WorkloadContext): void;

@@ -1,5 +1,6 @@
 import { type InstanceId, PamError } from '@sallyport/protocol';
 import { importBoxKey, importSigningKey, type JoinConfig } from '@sallyport/seal';
+import { resumeTimes } from '@sallyport/stream';
 import {
   createDrainRunner,
   createIdentityKeeper,
@@ -32,6 +33,8 @@ export interface InstanceOptions {
   readonly reach?: Reach;
   readonly noStandby?: boolean;
   readonly maxStreams?: number;
+  /** How long a stream waits for another carrier, ms; 75 s by default. */
+  readonly detachedMs?: number;
   /** `none`: not even the unix socket. A number: also HTTP on 127.0.0.1. */
   readonly health?: 'socket' | 'none' | number;
   /** Health and figures over HTTP there, too. */
@@ -86,6 +89,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     never: () => [...ownListeners, ...agent.routerEndpoints()],
     localAddresses,
     maxStreams,
+    detachedMs: options.detachedMs ?? resumeTimes.instanceDetachedMs,
     dialled: figures.dialled,
   });
   const host = readHostView();

@@ -80,6 +80,7 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
   if (exitWithStdin && settings.text('token') === '-')
     throw new PamError('PAM_CONFIG_INVALID', '--token - and --exit-with-stdin both need stdin');
   const drainMs = 1_000 * (settings.whole('drain-deadline', { least: 0, most: 604_800 }) ?? defaultDrainSeconds);
+  const detachedSeconds = settings.whole('detach-timeout', { least: 1, most: 90 });
   const maxStreams = settings.whole('max-streams', { least: 1, most: 20_000 }) ?? defaultMaxStreams;
   const healthPort = settings.whole('health-port', { least: 1, most: 65_535 });
   const metricsListen = settings.text('metrics-listen');
@@ -115,6 +116,7 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
         reach,
         noStandby: settings.isOn('no-standby'),
         maxStreams,
+        ...(detachedSeconds === undefined ? {} : { detachedMs: detachedSeconds * 1_000 }),
         health: settings.isOn('listen-none') ? 'none' : (healthPort ?? 'socket'),
         ...(metricsPlace === null ? {} : { metricsListen: metricsPlace }),
       });

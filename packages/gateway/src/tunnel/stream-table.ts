@@ -1,21 +1,25 @@
-import type { EndReason, Notice, SessionId, StreamId } from '@sallyport/protocol';
-import type { StopReason } from '@sallyport/stream';
+import type { DeviceId, EndReason, Notice, SessionId, StreamId } from '@sallyport/protocol';
+import { resumeTimes, type RunningSplice, type StopReason } from '@sallyport/stream';
 
 export interface RunningStream {
   readonly stream: StreamId;
   readonly session: SessionId;
   readonly ticket: string;
   readonly controller: AbortController;
-  /** OPENED was sent: from here on only its own ends, a kill or its time end it. */
-  isOpen: boolean;
-  /** Once open: says something to the user's end. */
-  notify: ((notice: Notice) => void) | null;
+  /** Who signed the request, whose key may resume, and until when (Unix seconds) it is good. */
+  readonly request: { readonly iss: DeviceId; readonly cnf: string; readonly until: number };
+  /** Set with OPENED: from here on only its own ends, a kill or its time end it, and a lost carrier may be replaced. */
+  opened: Pick<RunningSplice, 'offer' | 'notify'> | null;
+  /** Legs on which somebody may be about to resume. */
+  resuming: number;
 }
 
-/** The streams of this instance, from the accepted dispatch to their end. */
+/** The streams of this instance, from the accepted dispatch to their end, and for a while after it. */
 export interface StreamTable {
   readonly size: number;
   get(stream: StreamId): RunningStream | undefined;
+  /** A stream that was opened here and runs, or ended less than 150 s ago: it can still say so. */
+  resumable(stream: StreamId): RunningStream | undefined;
   add(running: RunningStream): void;
   remove(stream: StreamId): void;
   ids(): readonly StreamId[];
@@ -26,19 +30,41 @@ export interface StreamTable {
   empty(): Promise<void>;
 }
 
-export function createStreamTable(): StreamTable {
+/** Ended streams that are remembered; one too many, and the oldest is forgotten. A few hundred bytes each. */
+const tombstonesKept = 4_096;
+
+export function createStreamTable(monotonicMs: () => number): StreamTable {
   const streams = new Map<StreamId, RunningStream>();
+  const tombstones = new Map<StreamId, { readonly of: RunningStream; readonly untilMs: number }>();
   let waiters: (() => void)[] = [];
+
+  function bury(ended: RunningStream): void {
+    const now = monotonicMs();
+    for (const [stream, { untilMs }] of tombstones) {
+      if (untilMs > now && tombstones.size < tombstonesKept) break;
+      tombstones.delete(stream);
+    }
+    tombstones.set(ended.stream, { of: ended, untilMs: now + resumeTimes.tombstoneMs });
+  }
+
   return {
     get size() {
       return streams.size;
     },
     get: (stream) => streams.get(stream),
+    resumable: (stream) => {
+      const running = streams.get(stream);
+      if (running !== undefined) return running.opened === null ? undefined : running;
+      const tombstone = tombstones.get(stream);
+      return tombstone !== undefined && tombstone.untilMs > monotonicMs() ? tombstone.of : undefined;
+    },
     add: (running) => {
       streams.set(running.stream, running);
     },
     remove: (stream) => {
+      const ended = streams.get(stream);
       streams.delete(stream);
+      if (ended !== undefined && ended.opened !== null) bury(ended);
       if (streams.size > 0) return;
       for (const waiter of waiters) waiter();
       waiters = [];
@@ -50,7 +76,7 @@ export function createStreamTable(): StreamTable {
       for (const running of ending) running?.controller.abort(stop);
     },
     notifyAll: (notice) => {
-      for (const running of streams.values()) running.notify?.(notice);
+      for (const running of streams.values()) running.opened?.notify(notice);
     },
     empty: () => (streams.size === 0 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
   };

@@ -3,6 +3,7 @@ import type { SecureContext } from 'node:tls';
 import { type LinkResult, type Notice, PamError, type RefusedClass, toWireError } from '@sallyport/protocol';
 import { type InstanceIdentity, requestHash } from '@sallyport/seal';
 import {
+  type AttachmentChange,
   connectLeg,
   createStreamContext,
   decodeTicket,
@@ -29,6 +30,7 @@ import { dialForStream } from './dial-stream.ts';
 import { FactsMemory } from './open-facts.ts';
 import { createParkedLegs } from './parked-legs.ts';
 import { createReplayMemory } from './replay-memory.ts';
+import { type ResumeDeps, resumeCarrier } from './resume-carrier.ts';
 import { createStreamTable, type RunningStream } from './stream-table.ts';
 
 export interface TunnelDeps extends Pick<CheckDeps, 'gateway' | 'app' | 'box'> {
@@ -43,6 +45,8 @@ export interface TunnelDeps extends Pick<CheckDeps, 'gateway' | 'app' | 'box'> {
   readonly never: () => readonly NeverEndpoint[];
   readonly localAddresses: () => readonly string[];
   readonly maxStreams: number;
+  /** How long a stream waits for another carrier, ms. */
+  readonly detachedMs: number;
   /** How each dial of a target ended, for who watches. */
   readonly dialled?: (outcome: 'connected' | RefusedClass) => void;
 }
@@ -62,13 +66,14 @@ type Refusal = Extract<LinkResult<'stream.dispatch'>, { kind: 'refused' }>['clas
  *
  * W1 nothing but the router is dialled before the client proved its key and said OPEN through end-to-end TLS.
  * W2 one signed request makes at most one stream here.
- * W3 a stream ends by its own ends, a kill, its signed time or this process; never by the loss of the control link.
+ * W3 a stream ends by its own ends, a kill, its signed time or this process; never by the loss of the control link, and by
+ *    that of its carrier only when nobody resumed it in time.
  *
  * @see architecture sections 3 ("Session request") and 4 (`instance: dispatch → …`)
  */
 export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
   const { runtime, log, identity, reporter } = deps;
-  const streams = createStreamTable();
+  const streams = createStreamTable(runtime.monotonicMs);
   const legs = createParkedLegs(runtime, log, deps.reach);
   const contexts = new WeakMap<InstanceIdentity, SecureContext>();
   let holding: 'serve' | 'cordon' | 'for-good' = 'serve';
@@ -119,7 +124,7 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     signal: AbortSignal,
   ): Promise<LinkResult<'stream.dispatch'>> {
     const twin = streams.get(params.stream);
-    if (twin !== undefined && twin.ticket === params.ticket && !twin.isOpen) return { kind: 'accepted' };
+    if (twin !== undefined && twin.ticket === params.ticket && twin.opened === null) return { kind: 'accepted' };
     const early = refuseEarly(params, context);
     if (early !== null) return early;
     checking += 1;
@@ -132,8 +137,9 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
         session: params.session,
         ticket: params.ticket,
         controller: new AbortController(),
-        isOpen: false,
-        notify: null,
+        request: checked.request,
+        opened: null,
+        resuming: 0,
       };
       streams.add(running);
       void serve(params, checked, running, context);
@@ -221,15 +227,28 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
         deps.dialled?.(result.kind === 'connected' ? 'connected' : result.class);
         return result;
       },
+      detachedMs: deps.detachedMs,
+      onAttachment: (change) => noteAttachment(change, params, checked),
       onOpened: (spliced) => {
-        running.isOpen = true;
-        running.notify = (notice) => spliced.notify(notice);
+        running.opened = spliced;
         if (leaving !== null) spliced.notify(noticeOf(leaving));
         reporter.add({ event: 'opened', stream: params.stream, atMs: Math.round(runtime.nowMs()) });
         log.info('stream opened', namesOf(params, checked));
       },
       signal,
     });
+  }
+
+  function noteAttachment(change: AttachmentChange, params: Dispatch, checked: CheckedDispatch): void {
+    const { stream } = params;
+    const atMs = Math.round(runtime.nowMs());
+    if (change.kind === 'detached') {
+      reporter.add({ event: 'detached', stream, atMs, untilMs: atMs + Math.round(change.limitInMs) });
+      log.info('stream lost its carrier', { ...namesOf(params, checked), waitsMs: Math.round(change.limitInMs) });
+    } else {
+      reporter.add({ event: 'resumed', stream, atMs });
+      log.info('stream resumed', { ...namesOf(params, checked), gen: change.gen });
+    }
   }
 
   async function legOf(params: Dispatch, context: WorkloadContext, signal: AbortSignal): Promise<Socket> {
@@ -256,11 +275,24 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     return made;
   }
 
+  const resuming: ResumeDeps = {
+    streams,
+    log,
+    nowMs: runtime.nowMs,
+    legOf: (ticket, { router }) => {
+      const { signal } = new AbortController();
+      const { reach } = deps;
+      return connectLeg({ address: router, role: 'instance', ticket: decodeTicket(ticket), reach, signal });
+    },
+    tlsContext,
+  };
+
   return {
     dispatch,
+    resume: (params, context) => resumeCarrier(params, resuming, context),
     forget: ({ stream, ticket }) => {
       const running = streams.get(stream);
-      if (running?.ticket === ticket && !running.isOpen) running.controller.abort('stopped');
+      if (running?.ticket === ticket && running.opened === null) running.controller.abort('stopped');
     },
     end: ({ streams: ids, reason, words }) => streams.end(ids, reason, words),
     park: ({ tickets }, context) => {

@@ -72,6 +72,9 @@ export function createInstanceFigures(version: string): InstanceFigures {
   const refusals = metrics.counter('sallyport_instance_refusals_total', 'Dispatches refused', ['class', 'code']);
   const opened = metrics.counter('sallyport_instance_streams_opened_total', 'Streams that reached their target');
   const ended = metrics.counter('sallyport_instance_streams_ended_total', 'Streams that ended, by why', ['reason']);
+  const carriers = metrics.counter('sallyport_instance_carriers_total', 'Carriers of streams lost and replaced', [
+    'event',
+  ]);
   const bytes = metrics.counter('sallyport_instance_bytes_total', 'Bytes of streams that ended', ['direction']);
   return {
     dialled: (outcome) => dials.add([outcome]),
@@ -80,6 +83,7 @@ export function createInstanceFigures(version: string): InstanceFigures {
     },
     event: (event) => {
       if (event.event === 'opened') return opened.add();
+      if (event.event === 'detached' || event.event === 'resumed') return carriers.add([event.event]);
       ended.add([event.reason]);
       bytes.add(['up'], event.bytesUp);
       bytes.add(['down'], event.bytesDown);

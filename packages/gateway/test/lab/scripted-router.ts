@@ -68,6 +68,8 @@ export interface ScriptedRouter {
   /** Writes BIND(ticket) into the leg parked under `park`; resolves when it answered BOUND. */
   bind(park: string, ticket: string): Promise<void>;
   whenParked(park: string): Promise<void>;
+  /** What a dying relay does: resets every leg. */
+  cutLegs(): void;
   close(): Promise<void>;
 }
 
@@ -121,6 +123,7 @@ export async function startScriptedRouter(
   const drains: number[] = [];
   const legs: string[] = [];
   const peers = new Map<string, string>();
+  const legSockets = new Set<net.Socket>();
   const waiting = new Map<string, Socket>();
   const sockets = new Set<Socket>();
   const parked = new Map<string, Socket>();
@@ -271,6 +274,8 @@ export async function startScriptedRouter(
         socket.allowHalfOpen = false;
         tlsServer.emit('connection', socket);
       } else if (seen.kind === 'leg') {
+        legSockets.add(socket);
+        socket.on('close', () => legSockets.delete(socket));
         if (have.length > preambleBytes) socket.unshift(have.subarray(preambleBytes));
         onLeg(socket, seen.role, toBase64url(seen.ticket));
       } else socket.destroy();
@@ -308,6 +313,9 @@ export async function startScriptedRouter(
         });
       });
       onLeg(socket, 'instance', ticket);
+    },
+    cutLegs: () => {
+      for (const leg of legSockets) leg.resetAndDestroy();
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();

@@ -143,6 +143,27 @@ export const routeStream = defineRoute({
   bodyLimitBytes: 65_536,
 });
 
+/**
+ * Another pair of legs to the instance that holds a stream, for its own device: the carrier of the stream was lost.
+ * PAM_STREAM_GONE: the instance is lost, or nothing is left of the stream there; PAM_STREAM_NOT_HERE with
+ * `detail.retryAfterMs`: it has no link to this router now, ask again or ask another router.
+ */
+export const resumeStream = defineRoute({
+  method: 'POST',
+  path: '/v1/sessions/:id/streams/:stream/resume',
+  access: 'device',
+  right: 'connect',
+  audited: false,
+  query: empty,
+  body: empty,
+  reply: z.strictObject({
+    instance: instanceIdSchema,
+    ticket: hashSchema,
+    address: z.string().max(300).optional(),
+  }),
+  bodyLimitBytes: small,
+});
+
 /** Keeps a session alive (every 30 s; ends as client-lost after 90 s without) and tells whether it still runs. */
 export const touchSession = defineRoute({
   method: 'POST',
@@ -174,6 +195,9 @@ export const streamViewSchema = z.strictObject({
   state: z.enum(['routing', 'open', 'ended']),
   startedAtMs: z.int(),
   endedAtMs: z.int().nullable(),
+  /** Since when it has no carrier, and when it ends unless it is resumed; null while it has one. */
+  detachedAtMs: z.int().nullable(),
+  detachedUntilMs: z.int().nullable(),
   reason: endReasonSchema.nullable(),
   /** Who killed it and why; '' otherwise. */
   words: z.string().max(256),

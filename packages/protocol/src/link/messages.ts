@@ -128,6 +128,17 @@ export const dispatchResult = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('refused'), class: refusalClassSchema, error: wireErrorSchema }),
 ]);
 
+/**
+ * router → instance: the client of a stream that runs here has lost its carrier and asks for another; its ticket opens a
+ * leg of role `instance`. No new signed request: who resumes is decided by the session key inside the leg.
+ * Refused with PAM_STREAM_GONE (nothing left of it here), PAM_RATE_LIMITED (too many at once), PAM_SESSION_ENDED.
+ */
+const resumeParams = z.strictObject({ session: sessionIdSchema, stream: streamIdSchema, ticket });
+export const resumeResult = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('accepted') }),
+  z.strictObject({ kind: z.literal('refused'), error: wireErrorSchema }),
+]);
+
 /** router → instance: forget a dispatch; advice only. */
 const forgetParams = z.strictObject({ stream: streamIdSchema, ticket });
 
@@ -137,6 +148,9 @@ const parkParams = z.strictObject({ tickets: z.array(ticket).max(16) });
 /** instance → router: what happened to streams; batched; idempotent by (stream, event). */
 export const streamEventSchema = z.discriminatedUnion('event', [
   z.strictObject({ event: z.literal('opened'), stream: streamIdSchema, atMs: z.int() }),
+  /** It has no carrier; unless it is resumed it ends at `untilMs`. */
+  z.strictObject({ event: z.literal('detached'), stream: streamIdSchema, atMs: z.int(), untilMs: z.int() }),
+  z.strictObject({ event: z.literal('resumed'), stream: streamIdSchema, atMs: z.int() }),
   z.strictObject({
     event: z.literal('ended'),
     stream: streamIdSchema,
@@ -188,6 +202,7 @@ export const linkMethods = {
   'log.read': { from: 'instance', kind: 'request', params: logParams, result: logResult },
   'vault.changed': { from: 'router', kind: 'notification', params: changedParams, result: noResult },
   'stream.dispatch': { from: 'router', kind: 'request', params: dispatchParams, result: dispatchResult },
+  'stream.resume': { from: 'router', kind: 'request', params: resumeParams, result: resumeResult },
   'stream.forget': { from: 'router', kind: 'notification', params: forgetParams, result: noResult },
   'stream.end': { from: 'router', kind: 'notification', params: endStreamsParams, result: noResult },
   'stream.events': { from: 'instance', kind: 'request', params: streamEventsParams, result: noResult },

@@ -21,6 +21,7 @@ const instanceHandlers: LinkHandlers<'instance'> = {
   'link.duplicate': async () => ({}),
   'vault.changed': async () => ({}),
   'stream.dispatch': refused,
+  'stream.resume': async () => ({ kind: 'accepted' }),
   'stream.forget': async () => ({}),
   'stream.end': async () => ({}),
   'leg.park': async () => ({}),

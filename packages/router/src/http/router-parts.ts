@@ -16,6 +16,8 @@ export interface Brakes {
   readonly recoveryCode: RateLimit;
   readonly tokenAddress: RateLimit;
   readonly token: RateLimit;
+  readonly resumeStream: RateLimit;
+  readonly resumeDevice: RateLimit;
 }
 
 /** What the control links are told by the API. */

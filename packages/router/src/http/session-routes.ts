@@ -3,9 +3,11 @@ import {
   explainSession,
   listSessions,
   PamError,
+  resumeStream,
   routeStream,
   sessionIdSchema,
   startSession,
+  streamIdSchema,
   touchSession,
 } from '@sallyport/protocol';
 import { z } from 'zod';
@@ -47,6 +49,16 @@ export function sessionRoutes(parts: RouterParts): Binding[] {
       audit.later('stream.routed', { session, stream, instance: placed.instance, attempt: placed.attempt });
       const { instance, ticket, attempt, probe } = placed;
       return { instance, ticket, attempt, ...(probe ? { probe } : {}) };
+    }),
+    bindCaller(resumeStream, async (call) => {
+      const session = call.param('id', sessionIdSchema);
+      const stream = call.param('stream', streamIdSchema);
+      const { person, device } = call.caller;
+      parts.brakes.resumeStream.take(stream);
+      parts.brakes.resumeDevice.take(device);
+      const resumed = await sessions.resume({ session, stream, person, device });
+      audit.later('stream.resumed', { session, stream, instance: resumed.instance });
+      return { instance: resumed.instance, ticket: resumed.ticket };
     }),
     bindCaller(touchSession, async (call) => {
       const session = call.param('id', sessionIdSchema);

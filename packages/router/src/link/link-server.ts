@@ -29,6 +29,7 @@ import { checkHello } from './check-hello.ts';
 import type { EchoDesk } from './echo-desk.ts';
 import { type Link, linkClose, openLink } from './link.ts';
 import type { AcceptEvents } from './stream-events.ts';
+import { createWhereabouts } from './whereabouts.ts';
 
 export interface LinkServerDeps {
   /** The client's address, also behind a balancer. */
@@ -44,6 +45,9 @@ export interface LinkServerDeps {
   readonly version: string;
   readonly promoteMs: number;
   readonly beatMs: number;
+  /** RJ and RG: how long an instance whose link closed is waited for. */
+  readonly reserveMs: number;
+  readonly graceMs: number;
   readonly acceptEvents: AcceptEvents;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, string | number>) => void;
 }
@@ -81,6 +85,7 @@ export interface LinkServer {
 const strangers = { inAll: 512, perAddress: 64 } as const;
 const rememberedAddresses = 10_000;
 const dispatchTimeoutMs = 8_000;
+const resumeTimeoutMs = 2_000;
 const revokedLegsMs = 1_000;
 
 /** On top of it comes the instance's own jitter. */
@@ -102,6 +107,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     clientTracking: false,
   });
   const links = new Map<string, Link>();
+  const whereabouts = createWhereabouts({ ...deps, monotonicMs: clock.monotonicMs });
   const byInstance = new Map<InstanceId, Link>();
   const known = new Set<string>();
   let services: LinkServices | null = null;
@@ -161,6 +167,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     if (answer.intent.kind !== 'serve') link.intend(wanted(answer.intent));
     byInstance.set(instance, link);
     remember(link.address);
+    whereabouts.joined(instance);
     const wraps = await deps.vault.listWraps({ recipients: [gateway.boxKeyId], app: gateway.app });
     const toEnd = await sessions.rejoin({
       gateway: uid,
@@ -215,13 +222,14 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     });
   };
 
-  function closed(link: Link, echoTicket: string): void {
+  function closed(link: Link, echoTicket: string, byPeer: boolean): void {
     deps.echo.forget(echoTicket);
     links.delete(link.id);
     const member = link.member();
     if (member !== null) {
       if (byInstance.get(member.instance) === link) {
         byInstance.delete(member.instance);
+        whereabouts.left(member.instance, byPeer ? 'closed' : 'cut', byInstance.size);
         services?.sessions.parks.forget(member.instance);
       }
       note('instance.left', { gateway: member.gateway, instance: member.instance });
@@ -255,6 +263,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
         },
         bye: async (which, params) => {
           const member = which.member();
+          if (member !== null) whereabouts.left(member.instance, 'bye', byInstance.size);
           await use().pool.bye(which.id, params.reason);
           if (member !== null)
             note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
@@ -272,7 +281,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
           if (member !== null) await deps.acceptEvents.accept(member.instance, params, use().sessions);
         },
         beat: (which, ping) => use().pool.beat(which.id, ping),
-        closed: (which) => closed(which, echoTicket),
+        closed: (which, byPeer) => closed(which, echoTicket, byPeer),
         unexpected: (what, error) => deps.log('error', 'control link handler failed', { what, error: String(error) }),
       });
       links.set(id, link);
@@ -368,6 +377,11 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
         const link = links.get(id);
         if (link === undefined) throw new PamError('PAM_LEG_FAILED', 'the control link closed');
         return link.peer.call('stream.dispatch', params, { timeoutMs: dispatchTimeoutMs });
+      },
+      resume: async (instance, params) => {
+        const link = byInstance.get(instance);
+        if (link === undefined) return whereabouts.explain(instance);
+        return link.peer.call('stream.resume', params, { timeoutMs: resumeTimeoutMs });
       },
       forget: (id, stream, ticket) => links.get(id)?.peer.notify('stream.forget', { stream, ticket }),
       end: endStreams,

@@ -60,7 +60,8 @@ export interface LinkDeps {
   readonly readLog: (from: number) => Promise<LinkResult<'log.read'>>;
   readonly events: (link: Link, params: LinkParams<'stream.events'>) => Promise<void>;
   readonly beat: (link: Link, ping: { seq: number; heard: number }) => { beatMs: number };
-  readonly closed: (link: Link) => void;
+  /** `byPeer`: its connection was closed from there, and not cut by us. */
+  readonly closed: (link: Link, byPeer: boolean) => void;
   readonly unexpected: (what: string, error: unknown) => void;
 }
 
@@ -157,19 +158,19 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
     onHandlerError: (method, error) => deps.unexpected(method, error),
   });
 
-  function close(error: PamError): void {
+  function close(error: PamError, byPeer: boolean): void {
     if (stage === 'closed') return;
     stage = 'closed';
     cancelHelloTimer();
     untold?.();
     peer.close(error);
-    deps.closed(link);
+    deps.closed(link, byPeer);
   }
   function cut(code: number, error: PamError): void {
     if (stage === 'closed') return;
     ws.close(code, error.code);
     clock.after(lastWordsMs, () => ws.terminate());
-    close(error);
+    close(error, false);
   }
 
   const cancelHelloTimer = clock.after(linkLimits.helloWithinMs, () => {
@@ -191,8 +192,8 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
     const { beatMs } = stage === 'member' ? deps.beat(link, ping) : { beatMs: deps.idleBeatMs };
     ws.pong(encodePong(ping.seq, beatMs));
   });
-  ws.on('error', () => close(new PamError('PAM_LEG_FAILED', 'the control link broke')));
-  ws.on('close', () => close(new PamError('PAM_LEG_FAILED', 'the control link closed')));
+  ws.on('error', () => close(new PamError('PAM_LEG_FAILED', 'the control link broke'), true));
+  ws.on('close', () => close(new PamError('PAM_LEG_FAILED', 'the control link closed'), true));
 
   const link: Link = {
     id: deps.id,

@@ -23,6 +23,7 @@ import { checkPermission } from './check-permission.ts';
 import { type DispatchDeps, dispatchStream, type Placed } from './dispatch-stream.ts';
 import type { Killed, SessionRow, SessionStore, StreamChange, Unwanted } from './session-store.ts';
 import { createParkDesk, type ParkDesk } from './park-desk.ts';
+import { type Resumed, type ResumeOrder, resumeStream } from './resume-stream.ts';
 import { createStreamBook } from './stream-book.ts';
 import { createStreamJournal } from './stream-journal.ts';
 import { type Moment, newSweepWatch, stepSweepWatch } from './sweep-watch.ts';
@@ -30,6 +31,8 @@ import { type Moment, newSweepWatch, stepSweepWatch } from './sweep-watch.ts';
 /** The control links, as sessions need them. */
 export interface SessionLinks {
   dispatch(link: string, params: LinkParams<'stream.dispatch'>): Promise<LinkResult<'stream.dispatch'>>;
+  /** @throws PAM_STREAM_NOT_HERE (it may come back), PAM_STREAM_GONE (it is lost). */
+  resume(instance: InstanceId, params: LinkParams<'stream.resume'>): Promise<LinkResult<'stream.resume'>>;
   forget(link: string, stream: StreamId, ticket: string): void;
   /** @returns false when the instance has no link now; `words` are for the user. */
   end(instance: InstanceId, streams: readonly StreamId[], reason: EndReason, words?: string): boolean;
@@ -86,6 +89,8 @@ export interface SessionService {
   /** @throws PAM_ROUTER_STOPPING (detail.retryAfterMs) after `stopTaking`. */
   mayBegin(): void;
   route(order: RouteOrder): Promise<Placed>;
+  /** Another pair of legs to the instance that holds a stream. */
+  resume(order: ResumeOrder): Promise<Resumed>;
   /** The caller's session. PAM_NOT_FOUND for unknown and foreign ones. */
   own(session: SessionId, person: PersonUid): Promise<SessionRow>;
   end(session: SessionId, reason: EndReason): Promise<void>;
@@ -323,6 +328,11 @@ export function createSessionService(deps: SessionDeps): SessionService {
     },
     mayBegin,
     route,
+    resume: async (order) => {
+      const resumed = await resumeStream(order, { ...deps, own, flush: journal.flush });
+      book.resumed(order.stream, resumed.match);
+      return resumed;
+    },
     own,
     end: async (session, reason) => {
       await journal.flush();
@@ -344,10 +354,17 @@ export function createSessionService(deps: SessionDeps): SessionService {
       const gateway = gatewayOf.get(instance);
       for (const event of events) {
         const word = event.event === 'ended' && event.unreached !== undefined ? 'unreached' : event.event;
-        if (gateway !== undefined) deps.pool.heard(word, { gateway, instance, stream: event.stream });
+        if (gateway !== undefined && word !== 'detached' && word !== 'resumed')
+          deps.pool.heard(word, { gateway, instance, stream: event.stream });
         if (event.event === 'opened') {
           book.opened(event.stream, instance);
           changes.push({ kind: 'opened', stream: event.stream, instance, atMs: event.atMs });
+        } else if (event.event === 'detached') {
+          const { stream, atMs, untilMs } = event;
+          if (book.holder(stream) === instance) changes.push({ kind: 'detached', stream, atMs, untilMs });
+        } else if (event.event === 'resumed') {
+          const { stream, atMs } = event;
+          if (book.holder(stream) === instance) changes.push({ kind: 'resumed', stream, atMs });
         } else if (book.ended(event.stream, instance)) {
           const { stream, reason, bytesUp, bytesDown, atMs } = event;
           changes.push({ kind: 'ended', stream, reason, bytesUp, bytesDown, atMs });

@@ -34,6 +34,8 @@ export type StreamChange =
       readonly atMs: number;
     }
   | { readonly kind: 'opened'; readonly stream: StreamId; readonly instance: InstanceId; readonly atMs: number }
+  | { readonly kind: 'detached'; readonly stream: StreamId; readonly atMs: number; readonly untilMs: number }
+  | { readonly kind: 'resumed'; readonly stream: StreamId; readonly atMs: number }
   | {
       /** Idempotent: the first end counts. */
       readonly kind: 'ended';
@@ -51,6 +53,12 @@ export interface SessionRow extends SessionStart {
   readonly reason: EndReason | null;
   /** Who killed it and why; '' otherwise. */
   readonly words: string;
+}
+
+/** Where a stream is, for its resuming. */
+export interface StreamPlace {
+  readonly session: SessionId;
+  readonly instance: InstanceId | null;
 }
 
 export interface ExplainedStream {
@@ -78,6 +86,8 @@ export interface SessionStore {
   /** PAM_CONFLICT when the id is taken. */
   startSession(input: SessionStart): Promise<void>;
   getSession(input: { readonly session: SessionId }): Promise<SessionRow | null>;
+  /** Also of an ended stream: its instance may still have the last word of it. */
+  getStream(input: { readonly stream: StreamId }): Promise<StreamPlace | null>;
   /** Keeps it alive; answers why it ended, PAM_NOT_FOUND when unknown. */
   touchSession(input: {
     readonly session: SessionId;

@@ -19,9 +19,13 @@ interface Booked {
 export interface StreamBook {
   routed(stream: StreamId, session: SessionId, instance: InstanceId, match: string, nowMs: number): void;
   opened(stream: StreamId, instance: InstanceId): void;
+  /** It got another pair of legs. */
+  resumed(stream: StreamId, match: string): void;
   /** Does this end count? */
   ended(stream: StreamId, instance: InstanceId): boolean;
   sessionOf(stream: StreamId): SessionId | null;
+  /** Whose word about a stream counts; null: nobody's. */
+  holder(stream: StreamId): InstanceId | null;
   /** The instance said what runs on it; answers nothing, the store compares. */
   rejoined(instance: InstanceId, running: readonly StreamId[], nowMs: number): void;
   lost(instance: InstanceId): void;
@@ -30,6 +34,9 @@ export interface StreamBook {
   /** Takes out streams that were routed before and never opened. */
   takeUnopened(beforeMs: number): readonly StreamId[];
 }
+
+/** Earlier pairs of legs of one stream that are still known: those that may not be gone yet. */
+const legPairsKept = 3;
 
 /** @param counted - called with the number of streams of an instance whenever it changes. */
 export function createStreamBook(counted: (instance: InstanceId, streams: number) => void): StreamBook {
@@ -65,12 +72,17 @@ export function createStreamBook(counted: (instance: InstanceId, streams: number
       const old = streams.get(stream);
       if (old !== undefined) put(stream, { ...old, instance, open: true });
     },
+    resumed: (stream, match) => {
+      const old = streams.get(stream);
+      if (old !== undefined) streams.set(stream, { ...old, matches: [...old.matches.slice(-legPairsKept), match] });
+    },
     ended: (stream, instance) => {
       const holder = streams.get(stream)?.instance;
       if (holder !== undefined && holder !== instance) return false;
       remove(stream);
       return true;
     },
+    holder: (stream) => streams.get(stream)?.instance ?? null,
     sessionOf: (stream) => streams.get(stream)?.session ?? null,
     rejoined: (instance, running, nowMs) => {
       const listed = new Set(running);

@@ -79,7 +79,15 @@ const killed: Migration = {
   ],
 };
 
-const migrations: readonly Migration[] = [initial, killed];
+const detachedStreams: Migration = {
+  name: '0003_detached_streams',
+  statements: [
+    'ALTER TABLE stream ADD COLUMN detached_ms INTEGER',
+    'ALTER TABLE stream ADD COLUMN detached_until_ms INTEGER',
+  ],
+};
+
+const migrations: readonly Migration[] = [initial, killed, detachedStreams];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */
 function dialectOf(engine: EngineName, statement: string): string {

@@ -102,6 +102,8 @@ export interface Database {
     bytes_up: number;
     bytes_down: number;
     decisions: number;
+    detached_ms: number | null;
+    detached_until_ms: number | null;
   };
   stream_decision: { stream: string; n: number; decision: string };
   audit_chain: { router: string; start: number; seq: number; hash: string; at_ms: number };

@@ -378,6 +378,33 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       expect(back.map((each) => each.words)).toEqual(['by anna: audit', 'by anna: audit']);
     });
 
+    on('keeps since when a stream is without a carrier, until it is resumed or ended', async () => {
+      const store = await start();
+      const [stream, opened] = [
+        streamId('a'),
+        { kind: 'opened', stream: streamId('a'), instance: instanceId('i') } as const,
+      ];
+      const detached = { kind: 'detached', stream, atMs: nowMs + 1, untilMs: nowMs + 75_001 } as const;
+      const view = async () =>
+        (await store.session.listSessions({ ended: true, streams: true, limit: 5 }))[0]?.streams?.[0];
+      await store.session.writeStreams({ changes: [routed('a'), { ...opened, atMs: nowMs }, detached] });
+      expect(await view()).toMatchObject({ state: 'open', detachedAtMs: nowMs + 1, detachedUntilMs: nowMs + 75_001 });
+      expect(await store.session.getStream({ stream })).toEqual({ session: sessionId('s'), instance: instanceId('i') });
+      expect(await store.session.getStream({ stream: streamId('none') })).toBeNull();
+      await store.session.writeStreams({ changes: [{ kind: 'resumed', stream, atMs: nowMs + 2 }] });
+      expect(await view()).toMatchObject({ detachedAtMs: null, detachedUntilMs: null });
+      const ended = {
+        kind: 'ended',
+        stream,
+        reason: 'detached-timeout',
+        bytesUp: 0,
+        bytesDown: 0,
+        atMs: nowMs + 3,
+      } as const;
+      await store.session.writeStreams({ changes: [detached, ended, detached] });
+      expect(await view()).toMatchObject({ state: 'ended', reason: 'detached-timeout', detachedAtMs: null });
+    });
+
     on('sweeps sessions nobody touched', async () => {
       const store = await start();
       await store.session.writeStreams({ changes: [routed('a')] });

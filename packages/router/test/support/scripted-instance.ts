@@ -25,6 +25,7 @@ export interface ScriptedInstance {
   readonly challenge: LinkParams<'link.challenge'>;
   /** Everything the router sent, newest last. */
   readonly dispatched: LinkParams<'stream.dispatch'>[];
+  readonly resumed: LinkParams<'stream.resume'>[];
   readonly forgotten: LinkParams<'stream.forget'>[];
   readonly ended: LinkParams<'stream.end'>[];
   readonly memberships: MembershipView[];
@@ -34,6 +35,7 @@ export interface ScriptedInstance {
   readonly twins: LinkParams<'link.duplicate'>[];
   /** How it answers dispatches; accepts by default. */
   answer: (params: LinkParams<'stream.dispatch'>) => Promise<LinkResult<'stream.dispatch'>>;
+  answerResume: (params: LinkParams<'stream.resume'>) => Promise<LinkResult<'stream.resume'>>;
   hello(changes?: Partial<LinkParams<'link.hello'>>): Promise<LinkResult<'link.hello'>>;
   /** The echo leg through the data port; answers the status byte. */
   echo(ticket?: string): Promise<number>;
@@ -60,6 +62,7 @@ export async function scriptedInstance(
     perMessageDeflate: false,
   });
   const dispatched: ScriptedInstance['dispatched'] = [];
+  const resumed: ScriptedInstance['resumed'] = [];
   const forgotten: ScriptedInstance['forgotten'] = [];
   const ended: ScriptedInstance['ended'] = [];
   const memberships: MembershipView[] = [];
@@ -101,6 +104,10 @@ export async function scriptedInstance(
     'stream.dispatch': async (params) => {
       dispatched.push(params);
       return instance.answer(params);
+    },
+    'stream.resume': async (params) => {
+      resumed.push(params);
+      return instance.answerResume(params);
     },
     'stream.forget': async (params) => {
       forgotten.push(params);
@@ -163,6 +170,7 @@ export async function scriptedInstance(
     peer,
     challenge,
     dispatched,
+    resumed,
     forgotten,
     ended,
     memberships,
@@ -171,6 +179,7 @@ export async function scriptedInstance(
     parkTickets,
     twins,
     answer: async () => ({ kind: 'accepted' }),
+    answerResume: async () => ({ kind: 'accepted' }),
     echo,
     hello: async (given = {}) => {
       if (Object.keys(given).length === 0 || given.streams !== undefined || given.noStandby !== undefined) await echo();

@@ -11,7 +11,7 @@ import {
   stepLink,
 } from './link-life.ts';
 
-const settings = { routers: 2 };
+const settings = { routers: 2, carries: false };
 const beatMs = 250;
 const suspectMs = 1_000;
 const away = new PamError('PAM_ROUTER_UNREACHABLE', 'refused');

@@ -6,8 +6,8 @@ import { type ErrorCode, type MembershipView, PamError } from '@sallyport/protoc
  *     waiting → dialling → greeting → proving → admitted(slot | standby) → waiting → …          → stopped
  *
  * L1 a failure is said once: again only when its code changes or after something else was said.
- * L2 the first redial comes 0–200 ms after a loss, later ones after full jitter up to 10 s, 3 s where a slot is held;
- *    a retry-after is obeyed.
+ * L2 the first redial comes 0–200 ms after a loss, later ones after full jitter up to 10 s, 3 s where a slot is held,
+ *    250 ms while streams run here; a retry-after is obeyed.
  * L3 no pong for twice S cuts the link; time in which this process did not run is not counted.
  * L4 events of a link that was replaced change nothing.
  * L5 a refusal that no waiting cures ends the program; once admitted, only the removal of the gateway or its keys does.
@@ -25,6 +25,8 @@ export const linkTimes = {
   redialMaxMs: 10_000,
   /** The same for one that holds a slot: with its dial it fits into RG, in which the router keeps the slot. */
   heldRedialMaxMs: 3_000,
+  /** While streams run here. */
+  carryingRedialMs: 250,
   /** An admission shorter than this does not start the row of redials anew. */
   settledAfterMs: 1_000,
   /** A timer later than this was held up by a pause of this process. */
@@ -39,6 +41,8 @@ export const linkTimes = {
 export interface LinkSettings {
   /** Number of routers in the join configuration, 1 to 8. */
   readonly routers: number;
+  /** Streams run here: whoever resumes one finds it only over this link. */
+  readonly carries: boolean;
 }
 
 type LinkPhase =
@@ -156,8 +160,14 @@ export function linkWakeAtMs(state: LinkState): number | null {
   }
 }
 
-function redialDelayMs(failures: number, isHeld: boolean, error: PamError, random: number): number {
-  const maxMs = isHeld ? linkTimes.heldRedialMaxMs : linkTimes.redialMaxMs;
+function redialDelayMs(
+  failures: number,
+  of: { readonly isHeld: boolean; readonly carries: boolean },
+  error: PamError,
+  random: number,
+): number {
+  const idleMs = of.isHeld ? linkTimes.heldRedialMaxMs : linkTimes.redialMaxMs;
+  const maxMs = of.carries ? linkTimes.carryingRedialMs : idleMs;
   const ceiling =
     failures <= 1 ? linkTimes.firstRedialMs : Math.min(maxMs, linkTimes.redialBaseMs * 2 ** Math.min(failures - 1, 10));
   const asked = Number(error.detail['retryAfterMs'] ?? 0);
@@ -198,7 +208,8 @@ function fail(
   const settled =
     state.phase.kind === 'admitted' && now.nowMs - state.phase.sinceMs >= linkTimes.settledAfterMs ? 0 : state.failures;
   const failures = settled + 1;
-  const delayMs = redialDelayMs(failures, state.held !== null, error, now.random);
+  const of = { isHeld: state.held !== null, carries: settings.carries };
+  const delayMs = redialDelayMs(failures, of, error, now.random);
   const spoken =
     state.phase.kind === 'admitted'
       ? say(state, 'lost', { kind: 'lost', error })

@@ -37,6 +37,8 @@ export interface LinkRunnerDeps {
   /** After admission: log and keys. Rejects with PamError, which ends the link. */
   readonly settle: (link: ControlLink, admission: Admission) => Promise<void>;
   /** The link is up, admitted and settled. */
+  /** Streams run here: their clients may be looking for this instance. */
+  readonly carries: () => boolean;
   readonly onReady: (link: ControlLink) => void;
   readonly onLost: () => void;
   readonly onSaying: (what: LinkSaying) => void;
@@ -73,7 +75,7 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
     const step = stepLink(
       state,
       event,
-      { routers: deps.routers.length },
+      { routers: deps.routers.length, carries: deps.carries() },
       { nowMs: runtime.monotonicMs(), random: runtime.random() },
     );
     state = step.state;
@@ -181,6 +183,7 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
       'link.duplicate': async (params, signal) => (await rest)['link.duplicate'](params, signal),
       'vault.changed': async (params, signal) => (await rest)['vault.changed'](params, signal),
       'stream.dispatch': async (params, signal) => (await rest)['stream.dispatch'](params, signal),
+      'stream.resume': async (params, signal) => (await rest)['stream.resume'](params, signal),
       'stream.forget': async (params, signal) => (await rest)['stream.forget'](params, signal),
       'stream.end': async (params, signal) => (await rest)['stream.end'](params, signal),
       'leg.park': async (params, signal) => (await rest)['leg.park'](params, signal),

@@ -62,6 +62,8 @@ function toStream(tuple: Selectable<Database['stream']>): StreamView {
     startedAtMs: tuple.started_ms,
     endedAtMs: tuple.ended_ms,
     words: tuple.words,
+    detachedAtMs: tuple.state === 'ended' ? null : tuple.detached_ms,
+    detachedUntilMs: tuple.state === 'ended' ? null : tuple.detached_until_ms,
     bytesUp: tuple.bytes_up,
     bytesDown: tuple.bytes_down,
   };
@@ -139,6 +141,8 @@ function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Ac
         bytes_up: 0,
         bytes_down: 0,
         decisions: 0,
+        detached_ms: null,
+        detached_until_ms: null,
       })
       .onConflict((on) => on.doNothing()),
   );
@@ -186,6 +190,13 @@ function* writeChange(q: Queries, change: StreamChange): Act<void> {
           .where('state', '=', 'routing'),
       );
       return;
+    case 'detached':
+    case 'resumed': {
+      const [since, until] = change.kind === 'detached' ? [change.atMs, change.untilMs] : [null, null];
+      const set = { detached_ms: since, detached_until_ms: until };
+      yield* run(q.db.updateTable('stream').set(set).where('id', '=', change.stream).where('state', '<>', 'ended'));
+      return;
+    }
     case 'ended':
       yield* run(
         q.db
@@ -272,6 +283,13 @@ export const sessionActs: ActsOf<SessionStore> = {
   *getSession(q, input) {
     const row = yield* first(q.db.selectFrom('session').selectAll().where('id', '=', input.session));
     return row === undefined ? null : toSession(row);
+  },
+
+  *getStream(q, input) {
+    const row = yield* first(q.db.selectFrom('stream').select(['session', 'instance']).where('id', '=', input.stream));
+    return row === undefined
+      ? null
+      : { session: sessionIdSchema.parse(row.session), instance: toInstance(row.instance) };
   },
 
   *touchSession(q, input) {

@@ -1,0 +1,110 @@
+import type { InstanceId, LinkResult, StreamId } from '@sallyport/protocol';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { errorOf } from '../support/api-client.ts';
+import { claim, installation, type Operator, uid } from '../support/operator.ts';
+import { freshRouter } from '../support/router.ts';
+import { member, type ScriptedInstance } from '../support/scripted-instance.ts';
+
+let router: Awaited<ReturnType<typeof freshRouter>>;
+let anna: Operator;
+let made: Awaited<ReturnType<typeof installation>>;
+let instances: ScriptedInstance[] = [];
+
+beforeAll(async () => {
+  router = await freshRouter();
+  anna = await claim(router);
+  made = await installation(anna);
+  instances = [await member(router, anna, made.pool), await member(router, anna, made.pool)];
+});
+afterAll(() => {
+  for (const instance of instances) instance.close();
+  anna.close();
+});
+
+/** A stream that an instance opened. */
+async function opened(): Promise<{ session: string; stream: StreamId; holder: ScriptedInstance }> {
+  const session = await anna.newSession(made.pool.gateway, made.machine.uid);
+  const stream = uid<StreamId>();
+  const revs = { [made.machine.uid]: 1, [made.config.uid]: 1 };
+  const { gateway } = made.pool;
+  const request = await anna.request({ gateway, session: session as never, stream, resource: made.machine.uid, revs });
+  const routed = await anna.must<{ instance: InstanceId }>('POST', `/v1/sessions/${session}/streams`, {
+    stream,
+    request,
+    not: [],
+  });
+  const holder = instances.find((each) => each.identity.id === routed.instance);
+  if (holder === undefined) throw new Error('no instance');
+  await holder.events([{ event: 'opened', stream, atMs: 1 }]);
+  return { session, stream, holder };
+}
+const resume = (session: string, stream: string) =>
+  anna.call('POST', `/v1/sessions/${session}/streams/${stream}/resume`, {});
+
+test('the device of a session gets a leg to the instance that holds its stream, and the instance another', async () => {
+  const { session, stream, holder } = await opened();
+  const { body } = await resume(session, stream);
+  expect(body).toMatchObject({ instance: holder.identity.id });
+  expect(holder.resumed.at(-1)).toMatchObject({ session, stream });
+  expect(holder.resumed.at(-1)?.ticket).not.toBe((body as { ticket: string }).ticket);
+});
+
+test('a stream of another session, an unknown one and an ended session are not introduced to anybody', async () => {
+  const { session, stream, holder } = await opened();
+  const other = await anna.newSession(made.pool.gateway, made.machine.uid);
+  const before = holder.resumed.length;
+  expect(errorOf(await resume(other, stream)).code).toBe('PAM_NOT_FOUND');
+  expect(errorOf(await resume(session, uid())).code).toBe('PAM_NOT_FOUND');
+  expect(errorOf(await resume(uid(), stream)).code).toBe('PAM_NOT_FOUND');
+  await anna.must('POST', `/v1/sessions/${session}/end`, { reason: 'stopped' });
+  expect(errorOf(await resume(session, stream)).code).toBe('PAM_SESSION_ENDED');
+  expect(holder.resumed).toHaveLength(before);
+});
+
+test('what the instance refuses is passed on in its own words', async () => {
+  const { session, stream, holder } = await opened();
+  const error = { code: 'PAM_STREAM_GONE', message: 'the instance knows no such stream', remedy: 'r', detail: {} };
+  holder.answerResume = async (): Promise<LinkResult<'stream.resume'>> => ({ kind: 'refused', error });
+  expect(errorOf(await resume(session, stream))).toMatchObject({ code: error.code, message: error.message });
+  holder.answerResume = async () => ({ kind: 'accepted' });
+});
+
+test('a flood of resumes is braked for that stream and for no other', async () => {
+  const [flooded, other] = [await opened(), await opened()];
+  const codes: string[] = [];
+  for (let n = 0; n < 40; n++) {
+    const answer = await resume(flooded.session, flooded.stream);
+    codes.push(answer.status === 200 ? 'taken' : errorOf(answer).code);
+  }
+  expect(codes.slice(0, 20)).toEqual(Array.from({ length: 20 }, () => 'taken'));
+  expect(codes).toContain('PAM_RATE_LIMITED');
+  expect((await resume(other.session, other.stream)).status).toBe(200);
+});
+
+test('the list shows since when a stream has no carrier and until when it is waited for, by its holder only', async () => {
+  const { session, stream, holder } = await opened();
+  const views = async () => {
+    const { sessions } = await anna.must<{ sessions: { session: string; streams: object[] }[] }>(
+      'GET',
+      '/v1/sessions?streams=yes',
+    );
+    return sessions.find((each) => each.session === session)?.streams;
+  };
+  const liar = instances.find((each) => each !== holder);
+  await liar?.events([{ event: 'detached', stream, atMs: 5, untilMs: 6 }]);
+  expect(await views()).toMatchObject([{ detachedAtMs: null }]);
+  await holder.events([{ event: 'detached', stream, atMs: 1_000, untilMs: 76_000 }]);
+  expect(await views()).toMatchObject([{ state: 'open', detachedAtMs: 1_000, detachedUntilMs: 76_000 }]);
+  await holder.events([{ event: 'resumed', stream, atMs: 2_000 }]);
+  expect(await views()).toMatchObject([{ state: 'open', detachedAtMs: null, detachedUntilMs: null }]);
+});
+
+test('while its instance is away it says to ask again, and once that is lost that it is gone', async () => {
+  const { session, stream, holder } = await opened();
+  holder.close();
+  await holder.closed;
+  await expect.poll(async () => errorOf(await resume(session, stream)).code).toMatch(/PAM_STREAM_(?:NOT_HERE|GONE)/);
+  await expect
+    .poll(async () => errorOf(await resume(session, stream)).code, { timeout: 60_000, interval: 600 })
+    .toBe('PAM_STREAM_GONE');
+});
