@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import type { LinkResult, StreamId } from '@sallyport/protocol';
+import type { LinkResult, SessionId, StreamId } from '@sallyport/protocol';
 import { newSessionIdentity, type SessionIdentity } from '@sallyport/seal';
 import {
   connectLeg,
@@ -23,17 +23,13 @@ const never = new AbortController().signal;
 
 /** What an honest router does at `resumeStream`. */
 async function askForLeg(
-  session: string,
-  stream: string,
+  session: SessionId,
+  stream: StreamId,
 ): Promise<{ answer: LinkResult<'stream.resume'>; clientTicket: string }> {
   const [clientTicket, ticket] = [newTicket(), newTicket()];
   lab.router.pair(clientTicket, ticket);
   const link = lab.router.links.at(-1) ?? lab.link;
-  const answer = await link.call(
-    'stream.resume',
-    { session: session as never, stream: stream as StreamId, ticket },
-    { timeoutMs: 10_000 },
-  );
+  const answer = await link.call('stream.resume', { session, stream, ticket }, { timeoutMs: 10_000 });
   return { answer, clientTicket };
 }
 

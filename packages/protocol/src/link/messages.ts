@@ -134,7 +134,7 @@ export const dispatchResult = z.discriminatedUnion('kind', [
  * Refused with PAM_STREAM_GONE (nothing left of it here), PAM_RATE_LIMITED (too many at once), PAM_SESSION_ENDED.
  */
 const resumeParams = z.strictObject({ session: sessionIdSchema, stream: streamIdSchema, ticket });
-export const resumeResult = z.discriminatedUnion('kind', [
+const resumeResult = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('accepted') }),
   z.strictObject({ kind: z.literal('refused'), error: wireErrorSchema }),
 ]);

@@ -56,7 +56,7 @@ export interface SessionRow extends SessionStart {
 }
 
 /** Where a stream is, for its resuming. */
-export interface StreamPlace {
+interface StreamPlace {
   readonly session: SessionId;
   readonly instance: InstanceId | null;
 }

@@ -27,7 +27,7 @@ async function opened(): Promise<{ session: string; stream: StreamId; holder: Sc
   const stream = uid<StreamId>();
   const revs = { [made.machine.uid]: 1, [made.config.uid]: 1 };
   const { gateway } = made.pool;
-  const request = await anna.request({ gateway, session: session as never, stream, resource: made.machine.uid, revs });
+  const request = await anna.request({ gateway, session, stream, resource: made.machine.uid, revs });
   const routed = await anna.must<{ instance: InstanceId }>('POST', `/v1/sessions/${session}/streams`, {
     stream,
     request,
