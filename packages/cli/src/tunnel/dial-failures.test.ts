@@ -51,6 +51,7 @@ async function failingTunnel(reason: PamError) {
   const session: TunnelSession = {
     open: fail,
     attempt: fail,
+    askForLeg: fail,
     touch: async () => ({ kind: 'ok' }),
     end: async () => undefined,
   };
@@ -63,7 +64,7 @@ async function failingTunnel(reason: PamError) {
       changed: () => undefined,
       jitter: () => 0.5,
     },
-    () => undefined,
+    { detachedMs: 60_000, onDrain: () => undefined },
   );
   const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, tunnel.accept);
   server.listen(0, '127.0.0.1');
