@@ -31,7 +31,7 @@ async function tunnelOf(router: { answer: 'ok' | 'away' }) {
       await call('touch');
       return { kind: 'ok' as const };
     };
-    return { open: fail, attempt: fail, touch, end: async () => undefined };
+    return { open: fail, attempt: fail, askForLeg: fail, touch, end: async () => undefined };
   };
   const signed = (name: string): SignedTunnel => ({
     session: sessionOf(name),
@@ -50,7 +50,7 @@ async function tunnelOf(router: { answer: 'ok' | 'away' }) {
       changed: (state) => states.push(state),
       jitter: () => 0.5,
     },
-    () => undefined,
+    { detachedMs: 60_000, onDrain: () => undefined },
   );
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, tunnel.accept);
   server.listen(0, '127.0.0.1');
