@@ -100,6 +100,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     workload,
     report: (deadlineInMs) => agent.reportDrain(deadlineInMs),
   });
+  let isCordoned = false;
   const { promise: gaveUp, resolve: giveUp } = Promise.withResolvers<PamError>();
   const agent = createInstanceAgent({
     config,
@@ -118,7 +119,10 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     runtime,
     log,
     resolve: resolveName,
-    onIntent: drain.told,
+    onIntent: (intent) => {
+      isCordoned = intent.kind === 'cordon';
+      drain.told(intent);
+    },
     onLinked: drain.linked,
     onGiveUp: giveUp,
   });
@@ -143,7 +147,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     figures,
     status: agent.status,
     streams: () => workload.running().length,
-    isStopping: drain.isLeaving,
+    intent: () => (drain.isLeaving() ? 'stopping' : isCordoned ? 'cordoned' : 'serve'),
   });
   const servers: HealthServer[] = [];
   const listens: ListenPlace[] = [];

@@ -22,7 +22,7 @@ interface WatchPagesDeps {
   readonly figures: InstanceFigures;
   readonly status: () => AgentStatus;
   readonly streams: () => number;
-  readonly isStopping: () => boolean;
+  readonly intent: () => Parameters<typeof reasonsNotReady>[1];
 }
 
 function json(status: number, body: unknown): Page {
@@ -33,7 +33,7 @@ function json(status: number, body: unknown): Page {
 export function createWatchPages(deps: WatchPagesDeps): WatchPages {
   const usage: Usage = systemUsage();
   const reasons = (standbyIsOk: boolean): ReturnType<typeof reasonsNotReady> =>
-    reasonsNotReady(deps.status(), deps.isStopping(), standbyIsOk);
+    reasonsNotReady(deps.status(), deps.intent(), standbyIsOk);
   return {
     page: (target) => {
       const [path, query = ''] = target.split('?');
