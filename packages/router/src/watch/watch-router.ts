@@ -65,8 +65,8 @@ export async function openWatch(deps: {
   const relayTotals = shared(async () => parts?.relay.totals(askWithinMs) ?? null);
 
   async function look(): Promise<{ reasons: readonly NotReady[]; relay: Awaited<ReturnType<typeof relayTotals>> }> {
-    const running = phase === 'running';
-    const [answers, relay] = await Promise.all([running && storeAnswers(), running ? relayTotals() : null]);
+    // One that stops shows its figures to the end.
+    const [answers, relay] = await Promise.all([storeAnswers(), relayTotals()]);
     const descriptors = usage?.descriptors() ?? null;
     return { relay, reasons: reasonsNotReady({ phase, storeAnswers: answers, relay, descriptors }) };
   }

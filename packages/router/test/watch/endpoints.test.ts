@@ -121,3 +121,11 @@ test('every figure is explained in the operations page, and none is explained th
     [...types.keys()].filter((name) => name.startsWith('sallyport_')).toSorted(),
   );
 });
+
+test('a router that drains is not ready and shows its figures to the end', async () => {
+  await router.drain(1);
+  expect(await (await fetch(url('/readyz'))).json()).toMatchObject({ ready: false, reasons: [{ code: 'stopping' }] });
+  const figures = await scrape();
+  expect(figures.value('sallyport_not_ready', { reason: 'stopping' })).toBe(1);
+  expect(figures.value('sallyport_relay_up')).toBe(1);
+});
