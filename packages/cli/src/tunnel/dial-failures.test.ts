@@ -53,6 +53,7 @@ async function failingTunnel(reason: PamError) {
     attempt: fail,
     askForLeg: fail,
     touch: async () => ({ kind: 'ok' }),
+    poolKeyOf: () => 'key',
     end: async () => undefined,
   };
   const tunnel = runTunnel(

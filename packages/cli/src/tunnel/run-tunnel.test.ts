@@ -31,7 +31,7 @@ async function tunnelOf(router: { answer: 'ok' | 'away' }) {
       await call('touch');
       return { kind: 'ok' as const };
     };
-    return { open: fail, attempt: fail, askForLeg: fail, touch, end: async () => undefined };
+    return { open: fail, attempt: fail, askForLeg: fail, touch, poolKeyOf: () => 'key', end: async () => undefined };
   };
   const signed = (name: string): SignedTunnel => ({
     session: sessionOf(name),
@@ -113,4 +113,59 @@ test('a router that is away for an hour is asked a few hundred times, and is sai
   router.answer = 'ok';
   await it.clock.advance(60_000);
   expect(it.states.at(-1)?.kind).toBe('ready');
+});
+
+test('a stream whose instance was believed under a key that is replaced is reset, also when the router cuts nothing', async () => {
+  const clock = createFakeClock();
+  const printed: string[] = [];
+  let key = 'old';
+  const stopped: string[] = [];
+  const fail = async (): Promise<never> => {
+    throw new PamError('PAM_INTERNAL', 'not in this test');
+  };
+  const session: TunnelSession = {
+    ...{ attempt: fail, askForLeg: fail, poolKeyOf: () => key, end: async () => undefined },
+    touch: async () => ({ kind: 'ok' as const }),
+    open: async () => ({
+      ...{ stream: 'Stream0000000000000000' as never, gateway: 'Gateway000000000000000' as never, poolKeyId: key },
+      reattachBy: () => fail,
+      opened: {
+        ...{ instance: 'Instance00000000000000' as never, forget: () => undefined },
+        // Runs until it is stopped, as a thief's would.
+        splice: async (local, signal) => {
+          await once(signal, 'abort');
+          stopped.push(String(signal.reason));
+          local.destroy();
+          return { bytesUp: 0, bytesDown: 0, reason: 'stopped', error: null, opened: true };
+        },
+      },
+    }),
+  };
+  const tunnel = runTunnel(
+    { clock, terminal: { err: (text: string) => void printed.push(text) } as never },
+    {
+      first: { session, signInEndsAtMs: clock.nowMs() + 12 * hourMs, close: async () => undefined },
+      looks: async () => false,
+      renew: fail,
+      changed: () => undefined,
+      jitter: () => 0.5,
+    },
+    { detachedMs: 60_000, onDrain: () => undefined },
+  );
+  cleanup.later(() => tunnel.stop());
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, tunnel.accept);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanup.later(async () => void server.close());
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const closed = once(socket, 'close');
+  await once(server, 'connection');
+  await settle();
+  await clock.advance(30_000);
+  expect(stopped).toEqual([]);
+  key = 'new';
+  await clock.advance(30_000);
+  await closed;
+  expect(stopped).toEqual(['stopped']);
+  expect(printed.join('')).toMatch(/new keys; Connect again.*\(PAM_GATEWAY_REMOVED\)/);
 });

@@ -71,6 +71,7 @@ export function runTunnel(
   const running = new Set<Promise<void>>();
   const ended = Promise.withResolvers<PamError>();
   const waiting = new Map<number, Socket>();
+  const live = new Map<SessionStream, () => void>();
   const now = () => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs(), random: parts.jitter() });
   let current = parts.first;
   let life = newTunnelLife(current.signInEndsAtMs, now());
@@ -124,7 +125,9 @@ export function runTunnel(
 
   const touch = async (): Promise<Kept> => {
     try {
-      return await current.session.touch();
+      const kept = await current.session.touch();
+      doubt();
+      return kept;
     } catch (reason) {
       return keptOf(reason);
     }
@@ -144,6 +147,7 @@ export function runTunnel(
       const old = current;
       current = next;
       // Its streams run on over sockets of their own; only calls to the router end.
+      doubt();
       await old.close().catch((reason: unknown) => say('close', reason));
       return { kind: 'ok' };
     } catch (reason) {
@@ -174,6 +178,18 @@ export function runTunnel(
     );
   };
 
+  /**
+   * Ends streams whose instances were believed under a pool key that the log has replaced meanwhile. An honest router
+   * has cut them already; one that helps a thief has not.
+   */
+  const doubt = (): void => {
+    for (const [stream, stop] of live) {
+      if (stream.poolKeyId === current.session.poolKeyOf(stream.gateway)) continue;
+      live.delete(stream);
+      stop();
+    }
+  };
+
   const carry = async (local: Duplex, opening: AbortSignal): Promise<PamError | null> => {
     const own = new AbortController();
     const stop = () => own.abort('stopped');
@@ -185,7 +201,10 @@ export function runTunnel(
     try {
       const stream = await current.session.open(own.signal);
       opening.removeEventListener('abort', leave);
-      return await splice(stream, local, own.signal);
+      live.set(stream, stop);
+      doubt();
+      const error = await splice(stream, local, own.signal);
+      return live.delete(stream) ? error : keysReplaced();
     } catch (reason) {
       return PamError.from(reason, 'PAM_INTERNAL', reason instanceof Error ? reason.message : 'the stream failed');
     } finally {
@@ -296,6 +315,12 @@ function keptOf(reason: unknown): Kept {
     default:
       return { kind: 'ended', error };
   }
+}
+
+function keysReplaced(): PamError {
+  return new PamError('PAM_GATEWAY_REMOVED', 'reset, because the gateway was removed or has new keys', {
+    remedy: 'Connect again: a new connection goes to an instance with the new keys.',
+  });
 }
 
 function nameOf(socket: Socket): string {

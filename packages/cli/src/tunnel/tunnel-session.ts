@@ -78,6 +78,8 @@ export interface TunnelSession {
   attempt(not: readonly InstanceId[], told: (step: AttemptStep) => void, signal: AbortSignal): Promise<ConnectResult>;
   /** Asks for a leg to the instance that holds a stream of this tunnel, also of one begun under an earlier sign-in. */
   askForLeg(session: SessionId, stream: StreamId): Promise<z.output<typeof resumeStream.reply>>;
+  /** Thumbprint of a pool's signing key as the log has it now; null when the gateway was removed. */
+  poolKeyOf(gateway: GatewayUid): string | null;
   /** Keeps the session alive; answers what became of it. Throws what the router or the way to it says. */
   touch(): Promise<Kept>;
   /** Tells the router; best effort. */
@@ -87,9 +89,15 @@ export interface TunnelSession {
 export interface SessionStream {
   readonly stream: StreamId;
   readonly opened: OpenedStream;
+  readonly gateway: GatewayUid;
+  /** Thumbprint of the pool's key under which the instance was believed. */
+  readonly poolKeyId: string;
   /** Finds another carrier to the instance that opened it; `ask` is that of the session of now, whose sign-in is good. */
   reattachBy(ask: TunnelSession['askForLeg']): Reattach;
 }
+
+/** More instances than a pool has; who believed so many begins anew. */
+const mostInstances = 4_000;
 
 export async function startTunnelSession(
   deps: { readonly clock: Clock; readonly signedIn: SignedIn; readonly reach: Reach },
@@ -183,6 +191,8 @@ export async function startTunnelSession(
       };
     };
 
+  /** Instances that were verified, and the thumbprint of the pool's key that vouched for them. */
+  const believedUnder = new Map<InstanceId, string>();
   const verifyInstance = async (der: Uint8Array, wanted: InstanceId): Promise<InstanceId> => {
     const gateway = log.state().gateways.get(target.gateway);
     if (gateway === undefined || gateway.removed) throw new PamError('PAM_GATEWAY_REMOVED', 'the gateway was removed');
@@ -192,7 +202,11 @@ export async function startTunnelSession(
       poolPublicJwk: gateway.signKey,
       nowMs: clock.nowMs(),
     });
-    if (instance === wanted) return instance;
+    if (instance === wanted) {
+      if (believedUnder.size >= mostInstances) believedUnder.clear();
+      believedUnder.set(instance, gateway.signKeyId);
+      return instance;
+    }
     throw new PamError('PAM_INSTANCE_UNVERIFIED', `instance ${instance} answered; the router named ${wanted}`, {
       detail: { why: 'other-instance' },
     });
@@ -222,7 +236,8 @@ export async function startTunnelSession(
     const request = await sign(stream, own);
     const route = routeWith(own, request, await requestHash(request));
     const opened = await openStream({ clock, jitter }, { route }, stream, signal);
-    return { stream, opened, reattachBy: reattachOf(own, stream, opened.instance) };
+    const poolKeyId = believedUnder.get(opened.instance) ?? '';
+    return { stream, opened, gateway: target.gateway, poolKeyId, reattachBy: reattachOf(own, stream, opened.instance) };
   };
 
   return {
@@ -237,6 +252,10 @@ export async function startTunnelSession(
       }
     },
     askForLeg: (own, stream) => client.call(resumeStream, { params: { id: own, stream }, body: {} }),
+    poolKeyOf: (uid) => {
+      const gateway = log.state().gateways.get(uid);
+      return gateway === undefined || gateway.removed ? null : gateway.signKeyId;
+    },
     attempt: async (not, told, signal) => {
       const stream = streamIdSchema.parse(freshUid());
       const request = await sign(stream, session);
