@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-type Part = 'a' | 'b' | 'c';
+type Part = 'a' | 'b' | 'c' | 'd' | 'e' | 'g' | 'h';
 
 export interface BenchOptions {
   readonly parts: ReadonlySet<Part>;
@@ -8,20 +8,30 @@ export interface BenchOptions {
   readonly gib: number;
   readonly connections: number;
   readonly trials: number;
+  /** Streams of (g). */
+  readonly streams: number;
+  /** Simulated instances of (h), one row each. */
+  readonly links: readonly number[];
   readonly withPeers: boolean;
   readonly writeDocs: boolean;
 }
 
 const usage = `npm run bench -- [options]
 
-  --only a,b,c    (a) bulk, (b) latency and new connections, (c) SIGKILL of a serving instance
-  --quick         fewer and shorter rounds, 10 kills
+  --only a,b,…    (a) bulk, (b) latency and new connections, (c) SIGKILL of a serving instance, (d) an instance that
+                  freezes, is cut off, or does not reach the target, (e) the router's death under load, (g) a drain,
+                  (h) control links; all of them unless told. (d) wants root and network namespaces
+  --quick         fewer and shorter rounds, 10 trials, 100 streams, 1,000 links
   --gib N         GiB per round of (a)            --rounds N        rounds of (a) and (b)
-  --connections N connections per round of (b)    --trials N        kills of (c)
+  --connections N connections per round of (b)    --trials N        trials of (c), (d) and (e)
+  --streams N     streams of (g)                  --links N,M       instances of (h)
   --ours          without OpenSSH                 --write-docs      write docs/benchmarks.md as well
 `;
 
-const names: Readonly<Record<string, Part>> = { a: 'a', bulk: 'a', b: 'b', latency: 'b', c: 'c', kills: 'c' };
+const names: Readonly<Record<string, Part>> = {
+  ...{ a: 'a', bulk: 'a', b: 'b', latency: 'b', c: 'c', kills: 'c', d: 'd', failover: 'd' },
+  ...{ e: 'e', restarts: 'e', g: 'g', drain: 'g', h: 'h', links: 'h' },
+};
 
 /** Ends the program with the usage and exit code 2 for what is not understood. */
 export function parseOptions(argv: readonly string[]): BenchOptions {
@@ -37,12 +47,14 @@ function read(argv: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...argv],
     options: {
-      only: { type: 'string', default: 'a,b,c' },
+      only: { type: 'string', default: 'a,b,c,d,e,g,h' },
       quick: { type: 'boolean', default: false },
       gib: { type: 'string' },
       rounds: { type: 'string' },
       connections: { type: 'string' },
       trials: { type: 'string' },
+      streams: { type: 'string' },
+      links: { type: 'string' },
       ours: { type: 'boolean', default: false },
       'write-docs': { type: 'boolean', default: false },
     },
@@ -50,7 +62,7 @@ function read(argv: readonly string[]): BenchOptions {
   const parts = new Set(
     values.only.split(',').map((name) => {
       const part = names[name];
-      if (part === undefined) throw new Error(`--only knows a, b and c, not ${JSON.stringify(name)}`);
+      if (part === undefined) throw new Error(`--only knows a, b, c, d, e, g and h, not ${JSON.stringify(name)}`);
       return part;
     }),
   );
@@ -60,10 +72,14 @@ function read(argv: readonly string[]): BenchOptions {
     gib: positive('gib', values.gib, values.quick ? 0.25 : 1),
     connections: positive('connections', values.connections, values.quick ? 50 : 300),
     trials: positive('trials', values.trials, values.quick ? 10 : 100),
+    streams: positive('streams', values.streams, values.quick ? 100 : 500),
+    links: (values.links ?? (values.quick ? '1000' : '1000,10000'))
+      .split(',')
+      .map((text) => positive('links', text, 0)),
     withPeers: !values.ours,
     writeDocs: values['write-docs'],
   };
-  if (options.writeDocs && (parts.size < 3 || options.rounds < 3 || values.ours)) {
+  if (options.writeDocs && (parts.size < 7 || options.rounds < 3 || values.ours)) {
     throw new Error('--write-docs wants all parts, the peers and at least 3 rounds');
   }
   return options;

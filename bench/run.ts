@@ -2,12 +2,16 @@
  * `npm run bench`: ours and OpenSSH side by side, in one run. Figures, never assertions. `bench/options.ts` has the flags.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createCleanup } from '@sallyport/testkit';
+import { createCleanup, type Later } from '@sallyport/testkit';
 import { type BulkRow, measureBulk } from './measure/bulk.ts';
 import { startChild, stopChild } from './measure/child.ts';
+import { measureDrain } from './measure/drain.ts';
+import { measureFailover } from './measure/failover.ts';
 import { measureKills } from './measure/kills.ts';
 import { measureLatency } from './measure/latency.ts';
+import { type LinkRow, measureLinks } from './measure/links.ts';
 import { show } from './measure/numbers.ts';
+import { measureRestarts } from './measure/restarts.ts';
 import { parseOptions } from './options.ts';
 import { startHarnessTunnel } from './peers/harness-tunnel.ts';
 import { startSshPeer } from './peers/ssh.ts';
@@ -18,13 +22,59 @@ import { loadAverage, type Report, thisMachine } from './report/report.ts';
 import { tablesOf } from './report/tables.ts';
 
 const overallMs = 40 * 60_000;
-const { parts, rounds, gib, connections, trials, withPeers, writeDocs } = parseOptions(process.argv.slice(2));
+const options = parseOptions(process.argv.slice(2));
+const { parts, rounds, gib, connections, trials, withPeers, writeDocs } = options;
 const { later, run: cleanUp } = createCleanup();
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** One part, with everything it started gone at its end; nothing when it was not asked for. */
+async function part<T>(
+  name: Parameters<typeof parts.has>[0],
+  title: string,
+  run: (later: Later) => Promise<T>,
+): Promise<T | null> {
+  if (!parts.has(name)) return null;
+  say(`(${name}) ${title}`);
+  const own = createCleanup();
+  later(own.run);
+  try {
+    return await run(own.later);
+  } finally {
+    await own.run();
+  }
+}
 
 async function measure(): Promise<Report> {
   const startedMs = performance.now();
   const before = loadAverage();
+  const sideBySide = await measureSideBySide();
+  const failover = await part('d', 'failover', (end) => measureFailover(end, trials, say));
+  const restarts = await part('e', 'router restarts', (end) => measureRestarts(end, trials, say));
+  const drain = await part('g', 'drain', (end) => measureDrain(end, options.streams, say));
+  const links: LinkRow[] = [];
+  for (const count of options.links) {
+    const row = await part('h', `${count} control links`, (end) => measureLinks(end, count, say));
+    if (row !== null) links.push(row);
+  }
+  return {
+    at: new Date().toISOString(),
+    seconds: (performance.now() - startedMs) / 1_000,
+    rounds,
+    gibPerRound: gib,
+    connectionsPerRound: connections,
+    machine: thisMachine(),
+    loadAverage: { before, after: loadAverage() },
+    ...sideBySide,
+    failover: failover ?? [],
+    restarts,
+    drain,
+    links,
+  };
+}
+
+/** (a) to (c): ours beside OpenSSH, and kills of ours. */
+async function measureSideBySide(): Promise<Pick<Report, 'bulk' | 'latency' | 'kills'>> {
+  if (!parts.has('a') && !parts.has('b') && !parts.has('c')) return { bulk: [], latency: [], kills: null };
   const ssh = withPeers ? await startSshPeer() : null;
   later(() => ssh?.close());
   const target = await startChild(new URL('./harness/target.ts', import.meta.url), 'target');
@@ -51,18 +101,7 @@ async function measure(): Promise<Report> {
   const latency = parts.has('b') ? await measureLatency({ tunnels, load, roundTrips: 2_000, connections, rounds }) : [];
   if (parts.has('c')) say('(c) kills');
   const kills = parts.has('c') ? await measureKills(programs, trials, say) : null;
-  return {
-    at: new Date().toISOString(),
-    seconds: (performance.now() - startedMs) / 1_000,
-    rounds,
-    gibPerRound: gib,
-    connectionsPerRound: connections,
-    machine: thisMachine(),
-    loadAverage: { before, after: loadAverage() },
-    bulk,
-    latency,
-    kills,
-  };
+  return { bulk, latency, kills };
 }
 
 function publish(report: Report): void {

@@ -1,7 +1,11 @@
 import { cpus, loadavg, release } from 'node:os';
 import type { BulkRow } from '../measure/bulk.ts';
+import type { DrainRow } from '../measure/drain.ts';
+import type { FailoverRow } from '../measure/failover.ts';
 import type { KillRow } from '../measure/kills.ts';
 import type { LatencyRow } from '../measure/latency.ts';
+import type { LinkRow } from '../measure/links.ts';
+import type { RestartRow } from '../measure/restarts.ts';
 import { sshVersion } from '../peers/ssh.ts';
 
 /** All figures of one run; what lies in `bench/results/`. */
@@ -17,6 +21,10 @@ export interface Report {
   readonly bulk: readonly BulkRow[];
   readonly latency: readonly LatencyRow[];
   readonly kills: KillRow | null;
+  readonly failover: readonly FailoverRow[];
+  readonly restarts: RestartRow | null;
+  readonly drain: DrainRow | null;
+  readonly links: readonly LinkRow[];
 }
 
 export interface Machine {

@@ -3,7 +3,8 @@ import type { Report } from './report.ts';
 
 /** The tables of a report as Markdown, aligned; one per part that was measured. */
 export function tablesOf(report: Report): readonly string[] {
-  return [bulkTable(report), latencyTable(report), killTable(report)].filter((table) => table !== '');
+  const tables = [bulkTable, latencyTable, killTable, failoverTable, restartTable, drainTable, linkTable];
+  return tables.map((of) => of(report)).filter((table) => table !== '');
 }
 
 function bulkTable({ bulk, rounds, gibPerRound }: Report): string {
@@ -52,6 +53,83 @@ function killTable({ kills }: Report): string {
       ['CPU-s of all processes, starts of the replacements included', show(kills.cpuAll)],
       ['CPU-s of router and pam', show(kills.cpuRouterAndPam)],
     ],
+  );
+}
+
+function failoverTable({ failover }: Report): string {
+  return table(
+    [
+      '(d) from the fault to the first byte through another',
+      'trials',
+      'p50 ms',
+      'p99 ms',
+      'max ms',
+      'connections',
+      'failed',
+    ],
+    failover.map((row) => [
+      row.kind,
+      String(row.trials),
+      ...[row.p50Ms, row.p99Ms, row.maxMs].map(show),
+      String(row.connections),
+      String(row.failures),
+    ]),
+  );
+}
+
+function restartTable({ restarts }: Report): string {
+  if (restarts === null) return '';
+  const { streams, ended, ran, wrong } = restarts;
+  return table(
+    [`(e) kill -9 of the router and a new one, ${streams} streams that run`, ''],
+    [
+      ['restarts', String(restarts.restarts)],
+      ['new router ready, p50 ms', show(restarts.readyP50Ms)],
+      ['stall of a stream that lived, p50 ms', show(restarts.stallP50Ms)],
+      ['p99 ms', show(restarts.stallP99Ms)],
+      ['max ms', show(restarts.stallMaxMs)],
+      ['streams that ended', `${ended} of ${ran}`],
+      ['streams with a wrong byte', String(wrong)],
+    ],
+  );
+}
+
+function drainTable({ drain }: Report): string {
+  if (drain === null) return '';
+  return table(
+    [`(g) SIGTERM to an instance with ${drain.streams} streams`, ''],
+    [
+      ['last stream ended by itself after, s', show(drain.lastStreamMs / 1_000)],
+      ['process gone after, s', show(drain.exitMs / 1_000)],
+      ['exit code', String(drain.exitCode)],
+      ['streams cut or with a wrong byte', String(drain.cut)],
+      ['new connections meanwhile', String(drain.connections)],
+      ['of these failed', String(drain.failures)],
+      ['first byte of these, p99 ms', show(drain.firstByteP99Ms)],
+    ],
+  );
+}
+
+function linkTable({ links }: Report): string {
+  return table(
+    [
+      '(h) control links',
+      'all joined after, s',
+      'router memory, MiB',
+      'relay memory, MiB',
+      'CPU of both, idle, % of a core',
+      'all back after kill -9, s',
+      'links lost while idle',
+    ],
+    links.map((row) => [
+      String(row.links),
+      show(row.joinedSeconds),
+      show(row.routerMebibytes),
+      show(row.relayMebibytes),
+      show(row.idleCpuPercent),
+      show(row.backSeconds),
+      String(row.lostIdle),
+    ]),
   );
 }
 

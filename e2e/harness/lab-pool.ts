@@ -4,11 +4,11 @@ import type { Instance } from './instance.ts';
 import { startTrafficTarget, startTrafficUser, type TrafficTarget, type TrafficUser, type UserEnd } from './traffic.ts';
 import type { Tunnel } from './tunnel.ts';
 
-/** An instance on a machine of its own. */
+/** An instance on a machine of its own; `replace` changes which. */
 export interface LabInstance {
   readonly host: LabHost;
-  readonly instance: Instance;
-  readonly id: string;
+  instance: Instance;
+  id: string;
 }
 
 /** Router, instances, target and user, each on a machine of its own in a network lab, with an open tunnel. */
@@ -23,6 +23,8 @@ export interface LabPool {
   readonly tunnel: Tunnel;
   /** A short stream of 20 bytes each way: how it ended, and the instance that served it (undefined: none did). */
   request(): Promise<UserEnd & { readonly by: LabInstance | undefined; readonly firstMs: number | null }>;
+  /** Ends the instance with SIGKILL, if it runs, and starts another in its place; ready when it resolves. */
+  replace(one: LabInstance): Promise<void>;
   /** Connections the target has seen from this instance. */
   seenFrom(instance: LabInstance): number;
 }
@@ -35,11 +37,18 @@ export async function startLabPool(later: Later, names: readonly string[]): Prom
   const installation = await newInstallation(later, [], { router, user: userHost });
   const config = await withPool(installation, names.length, '10.77.0.0/24');
   await newMachine(installation, 'web1', target);
+  let count = 0;
+  const start = (host: LabHost): Instance => {
+    count += 1;
+    return installation.startInstance(`${host.name}-${count}`, config, { within: host.within });
+  };
   const started = names.map((name) => {
     const host = lab.host(name);
-    return { host, instance: installation.startInstance(name, config, { within: host.within }) };
+    return { host, instance: start(host) };
   });
-  const instances = await Promise.all(started.map(async (one) => ({ ...one, id: await one.instance.id() })));
+  const instances: readonly LabInstance[] = await Promise.all(
+    started.map(async (one) => ({ ...one, id: await one.instance.id() })),
+  );
   const user = await startTrafficUser(later, userHost);
   const tunnel = await installation.openTunnel('web1');
   let requests = 0;
@@ -63,6 +72,11 @@ export async function startLabPool(later: Later, names: readonly string[]): Prom
         firstMs: end.received > 0 ? await stream.first() : null,
         by: instances.find(({ host }) => host.address === served?.from),
       };
+    },
+    replace: async (one) => {
+      await one.instance.kill();
+      one.instance = start(one.host);
+      one.id = await one.instance.id();
     },
     seenFrom: ({ host }) => target.accepted().filter((from) => from === host.address).length,
   };
