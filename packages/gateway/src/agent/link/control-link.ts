@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import {
   createPeer,
   errorCatalog,
@@ -39,6 +40,17 @@ export interface ControlLink {
 /** Seconds that a router which is full or starting asks for; anything else of the header is no wish of it. */
 function retryAfter(header: string | undefined): { retryAfterMs?: number } {
   return header !== undefined && /^\d{1,3}$/.test(header) ? { retryAfterMs: Number(header) * 1_000 } : {};
+}
+
+function refusedUpgrade(where: string, response: IncomingMessage): PamError {
+  const status = response.statusCode ?? 0;
+  const isBusy = status === 503;
+  return new PamError('PAM_ROUTER_UNREACHABLE', `${where} answered HTTP ${status} to the control link`, {
+    detail: isBusy ? retryAfter(response.headers['retry-after']) : {},
+    remedy: isBusy
+      ? 'The router is starting, or has too many connections at once; this instance dials again by itself.'
+      : 'Check that the address is that of the Sallyport router and that it is not older than this program.',
+  });
 }
 
 const upgradeWithinMs = 10_000;
@@ -134,14 +146,7 @@ async function opened(
   signal.addEventListener('abort', onAbort, { once: true });
   ws.once('open', resolve);
   ws.once('close', () => reject(new PamError('PAM_ROUTER_UNREACHABLE', `${where} closed the connection`)));
-  ws.once('unexpected-response', (_request, response) =>
-    reject(
-      new PamError('PAM_ROUTER_UNREACHABLE', `${where} answered HTTP ${response.statusCode ?? 0} to the control link`, {
-        detail: retryAfter(response.headers['retry-after']),
-        remedy: 'Check that the address is that of the Sallyport router and that it is not older than this program.',
-      }),
-    ),
-  );
+  ws.once('unexpected-response', (_request, response) => reject(refusedUpgrade(where, response)));
   ws.on('error', (error) =>
     reject(
       new PamError('PAM_ROUTER_UNREACHABLE', `the control link to ${where} failed: ${error.message}`, { cause: error }),
