@@ -53,6 +53,8 @@ export interface Pool {
   restUntilMs: number;
   readonly openings: Openings;
   readonly ejections: Ejections;
+  /** When both were last looked through for what is over. */
+  sweptAtMs: number;
 }
 
 type Health = 'ok' | 'suspect' | 'absent';

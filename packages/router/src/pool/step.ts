@@ -355,6 +355,7 @@ function poolOf(state: RouterPools, snapshot: PoolSnapshot): Pool {
     restUntilMs: 0,
     openings: new Map(),
     ejections: new Map(),
+    sweptAtMs: 0,
   };
   state.pools.set(uid, pool);
   return pool;
@@ -463,6 +464,9 @@ function removed(state: RouterPools, gateway: GatewayUid, effects: PoolEffect[])
 
 // --- what time brings
 
+/** Streams on their way and pairs are looked through this often: their times are tens of seconds. */
+const evidenceSweepMs = 1_000;
+
 type Silence = ReturnType<typeof silenceLimits>;
 
 function limits(state: RouterPools): Silence {
@@ -482,7 +486,7 @@ function tick(state: RouterPools, pool: Pool, silence: Silence, effects: PoolEff
     } else if (silentMs >= silence.suspectMs && member.health === 'ok') makeSuspect(member);
   }
   if (pool.joining.size > 0) expireChallenges(state, pool, effects);
-  if (pool.openings.size > 0 || pool.ejections.size > 0) sweepEvidence(pool, state.judgeMs);
+  if (state.judgeMs - pool.sweptAtMs >= evidenceSweepMs) sweepEvidence(pool, state.judgeMs);
   if (!calm) settle(state, pool, effects);
 }
 

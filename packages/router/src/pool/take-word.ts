@@ -103,6 +103,7 @@ export function forgetOpening(pool: Pool, opening: Opening): void {
 
 /** What time brings for streams on their way and for pairs. */
 export function sweepEvidence(pool: Pool, judgeMs: number): void {
+  pool.sweptAtMs = judgeMs;
   for (const opening of takeOldOpenings(pool.openings, judgeMs)) forgetOpening(pool, opening);
   if (pool.ejections.size > 0) sweepPairs(pool.ejections, judgeMs);
 }

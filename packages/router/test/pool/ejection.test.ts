@@ -209,7 +209,7 @@ describe('attacks', () => {
     expect(count()).toBeLessThanOrEqual(pairsAtMost);
     pool.world.bye('a', pool.links[0] ?? '', 'stopped');
     expect(count()).toBe(0);
-    pool.pass(31_000);
+    pool.pass(32_000);
     expect(state?.openings.size).toBe(0);
   });
 });
