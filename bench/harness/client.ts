@@ -1,7 +1,7 @@
 /** The client's half of the data plane: a local listener; every accepted connection is a stream of its own. */
 import { randomBytes } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
-import { newUid, streamIdSchema } from '../../packages/protocol/src/index.ts';
+import { newUid, PamError, streamIdSchema } from '../../packages/protocol/src/index.ts';
 import { checkInstanceCertificate } from '../../packages/seal/src/index.ts';
 import { connectLeg, createStreamContext, decodeTicket, openClientStream } from '../../packages/stream/src/index.ts';
 import type { BenchIdentities } from './identities.ts';
@@ -35,6 +35,11 @@ function listen({ identities, relayPort }: Setup): void {
   });
 }
 
+/** Bytes are kept as for a resume, so that its cost is measured; nothing is cut here. */
+const reattach = async (): Promise<never> => {
+  throw new PamError('PAM_STREAM_GONE', 'the bench resumes nothing');
+};
+
 async function carry(
   local: Socket,
   identities: BenchIdentities,
@@ -64,6 +69,6 @@ async function carry(
     stream,
     signal: never,
   });
-  if (opening.kind === 'opened') await opening.stream.splice(local, never);
+  if (opening.kind === 'opened') await opening.stream.splice(local, never, { reattach });
   else local.resetAndDestroy();
 }

@@ -6,6 +6,7 @@ import {
   connectLocal,
   createStreamContext,
   decodeTicket,
+  resumeTimes,
   runInstanceStream,
 } from '../../packages/stream/src/index.ts';
 import type { BenchIdentities } from './identities.ts';
@@ -49,6 +50,7 @@ async function serve(stream: string, ticket: string): Promise<void> {
       await once(socket, 'connect');
       return { kind: 'connected', socket };
     },
+    detachedMs: resumeTimes.instanceDetachedMs,
     signal: never,
   });
 }

@@ -10,6 +10,7 @@ const finalCodes: ReadonlySet<ErrorCode> = new Set([
   'PAM_STREAM_GONE',
   'PAM_STREAM_PROTOCOL',
   'PAM_SESSION_ENDED',
+  'PAM_SESSION_KILLED',
   'PAM_INSTANCE_UNVERIFIED',
   'PAM_ROUTER_IMPOSTOR',
   'PAM_NOT_FOUND',

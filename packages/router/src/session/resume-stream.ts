@@ -8,6 +8,7 @@ import {
   type SessionId,
   type StreamId,
 } from '@sallyport/protocol';
+import { endError } from './end-error.ts';
 import type { SessionDeps } from './session-service.ts';
 import type { SessionRow } from './session-store.ts';
 
@@ -44,12 +45,11 @@ export async function resumeStream(order: ResumeOrder, deps: ResumeDeps): Promis
   const { session, stream } = order;
   const row = await deps.own(session, order.person);
   if (row.device !== order.device) throw unknown(stream);
-  if (row.endedAtMs !== null) {
-    throw new PamError('PAM_SESSION_ENDED', `the session has ended: ${row.reason ?? 'unknown'}`);
-  }
+  if (row.endedAtMs !== null) throw endError(row.reason, row.words);
   await deps.flush();
   const place = await deps.sessions.getStream({ stream });
   if (place === null || place.session !== session) throw unknown(stream);
+  if (place.reason === 'killed') throw new PamError('PAM_SESSION_KILLED', `the stream was ended ${place.words}`);
   const { instance } = place;
   if (instance === null) throw new PamError('PAM_STREAM_GONE', 'no instance ever held this stream');
   const [ticket, instanceTicket] = [deps.newTicket(), deps.newTicket()];

@@ -22,6 +22,7 @@ import type { VaultStore } from '../vault/index.ts';
 import { checkPermission } from './check-permission.ts';
 import { type DispatchDeps, dispatchStream, type Placed } from './dispatch-stream.ts';
 import type { Killed, SessionRow, SessionStore, StreamChange, Unwanted } from './session-store.ts';
+import { endError } from './end-error.ts';
 import { createParkDesk, type ParkDesk } from './park-desk.ts';
 import { type Resumed, type ResumeOrder, resumeStream } from './resume-stream.ts';
 import { createStreamBook } from './stream-book.ts';
@@ -391,9 +392,4 @@ export function createSessionService(deps: SessionDeps): SessionService {
     waiting: () => journal.waiting(),
     flush: () => journal.flush(),
   };
-}
-
-function endError(reason: EndReason | null, words: string): PamError {
-  if (reason !== 'killed') return new PamError('PAM_SESSION_ENDED', `the session has ended: ${reason ?? 'unknown'}`);
-  return new PamError('PAM_SESSION_KILLED', `the session was ended ${words}`);
 }

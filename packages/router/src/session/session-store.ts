@@ -59,6 +59,9 @@ export interface SessionRow extends SessionStart {
 interface StreamPlace {
   readonly session: SessionId;
   readonly instance: InstanceId | null;
+  readonly reason: EndReason | null;
+  /** Of a kill. */
+  readonly words: string;
 }
 
 export interface ExplainedStream {

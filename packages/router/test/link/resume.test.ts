@@ -61,6 +61,14 @@ test('a stream of another session, an unknown one and an ended session are not i
   expect(holder.resumed).toHaveLength(before);
 });
 
+test('a killed stream is not introduced again, and its client is told who ended it', async () => {
+  const { stream, session, holder } = await opened();
+  await anna.must('POST', `/v1/sessions/${stream}/kill`, { reason: 'audit' }, true);
+  const before = holder.resumed.length;
+  expect(errorOf(await resume(session, stream))).toMatchObject({ code: 'PAM_SESSION_KILLED' });
+  expect(holder.resumed).toHaveLength(before);
+});
+
 test('what the instance refuses is passed on in its own words', async () => {
   const { session, stream, holder } = await opened();
   const error = { code: 'PAM_STREAM_GONE', message: 'the instance knows no such stream', remedy: 'r', detail: {} };

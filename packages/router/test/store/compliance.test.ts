@@ -389,7 +389,12 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
         (await store.session.listSessions({ ended: true, streams: true, limit: 5 }))[0]?.streams?.[0];
       await store.session.writeStreams({ changes: [routed('a'), { ...opened, atMs: nowMs }, detached] });
       expect(await view()).toMatchObject({ state: 'open', detachedAtMs: nowMs + 1, detachedUntilMs: nowMs + 75_001 });
-      expect(await store.session.getStream({ stream })).toEqual({ session: sessionId('s'), instance: instanceId('i') });
+      expect(await store.session.getStream({ stream })).toEqual({
+        session: sessionId('s'),
+        instance: instanceId('i'),
+        reason: null,
+        words: '',
+      });
       expect(await store.session.getStream({ stream: streamId('none') })).toBeNull();
       await store.session.writeStreams({ changes: [{ kind: 'resumed', stream, atMs: nowMs + 2 }] });
       expect(await view()).toMatchObject({ detachedAtMs: null, detachedUntilMs: null });

@@ -286,10 +286,17 @@ export const sessionActs: ActsOf<SessionStore> = {
   },
 
   *getStream(q, input) {
-    const row = yield* first(q.db.selectFrom('stream').select(['session', 'instance']).where('id', '=', input.stream));
-    return row === undefined
-      ? null
-      : { session: sessionIdSchema.parse(row.session), instance: toInstance(row.instance) };
+    const row = yield* first(
+      q.db.selectFrom('stream').select(['session', 'instance', 'reason', 'words']).where('id', '=', input.stream),
+    );
+    if (row === undefined) return null;
+    const { session, instance, reason, words } = row;
+    return {
+      session: sessionIdSchema.parse(session),
+      instance: toInstance(instance),
+      reason: endReasonSchema.nullable().parse(reason),
+      words,
+    };
   },
 
   *touchSession(q, input) {
