@@ -69,6 +69,15 @@ test.each([
     'over_limit',
     '2/1 over limit, 1 suspect',
   ],
+  [
+    'one more than the maximum while a draining one is replaced',
+    gateway(1, [
+      { ...instance(1, 'draining'), drain: { by: 'operator', deadlineAtMs: atMs, replace: true } },
+      instance(2, 'ready'),
+    ]),
+    'degraded',
+    'DEGRADED (2/1, 1 draining)',
+  ],
   ['everybody absent', gateway(3, [instance(1, 'suspect', 'absent')]), 'offline', 'OFFLINE'],
   ['nobody there', gateway(3, []), 'offline', 'OFFLINE'],
   ['nobody ever', gateway(3, [], false), 'never_connected', 'NEVER CONNECTED'],

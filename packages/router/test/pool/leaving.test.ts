@@ -1,7 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Intent, MemberRow } from '../../src/pool/index.ts';
-import { decideIntent, decideSurplus } from '../../src/pool/decide-slots.ts';
+import type { InstanceId } from '@sallyport/protocol';
+import {
+  decideAdmission,
+  decideFill,
+  decideIntent,
+  decideLeave,
+  decideReclaim,
+  decideSurplus,
+  type Intent,
+  type MemberRow,
+  type PoolChange,
+  type PoolRows,
+} from '../../src/pool/index.ts';
 import { defaultTiming } from '../../src/pool/timing.ts';
 import { gatewayUid, host, instanceId } from '../store/samples.ts';
 import { World } from './world.ts';
@@ -169,6 +180,73 @@ describe.each([
         }
       }),
       { numRuns: 40 },
+    );
+  });
+});
+
+describe('room', () => {
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
+  const who = fc.constantFrom(...names);
+  const op = fc.oneof(
+    fc.record({ kind: fc.constant('join' as const), who }),
+    fc.record({ kind: fc.constant('leave' as const), who }),
+    fc.record({ kind: fc.constant('drain' as const), who, replace: fc.boolean() }),
+    fc.record({ kind: fc.constant('fill' as const) }),
+    fc.record({ kind: fc.constant('reclaim' as const), who }),
+    fc.record({ kind: fc.constant('resize' as const), to: fc.integer({ min: 1, max: 4 }), surplus: fc.boolean() }),
+  );
+
+  test('no decision admits anybody beyond the maximum and those who are being replaced, in any order (I1)', () => {
+    fc.assert(
+      fc.property(fc.array(op, { maxLength: 40 }), (ops) => {
+        const members = new Map<string, MemberRow>();
+        let rows: PoolRows = { maxInstances: 2, nextSeq: 1, nextEpoch: 1, members: [] };
+        const slots = (): MemberRow[] => rows.members.filter((row) => row.membership === 'slot');
+        const waiting = (): InstanceId[] =>
+          rows.members.filter((row) => row.membership === 'standby').map((row) => row.instance);
+        const take = (change: PoolChange): void => {
+          for (const row of change.changed) members.set(row.instance, row);
+          rows = { ...rows, nextSeq: change.nextSeq, nextEpoch: change.nextEpoch, members: [...members.values()] };
+        };
+        for (const [at, one] of ops.entries()) {
+          const before = slots().length;
+          const row = 'who' in one ? members.get(instanceId(one.who)) : undefined;
+          const ref = row === undefined ? [] : [row];
+          switch (one.kind) {
+            case 'join': {
+              const join = { gateway: gatewayUid(), instance: instanceId(one.who), noStandby: false };
+              take(decideAdmission(rows, { ...join, host, version: '0.1.0', address: 'a' }, at).change);
+              break;
+            }
+            case 'leave':
+              take(decideLeave(rows, ref, 'stopped', at));
+              break;
+            case 'drain': {
+              const intent: Intent = { ...drain, ...(one.replace ? { replace: true } : {}) };
+              const decided = decideIntent(rows, instanceId(one.who), intent, at);
+              if (!('refused' in decided)) take(decided);
+              break;
+            }
+            case 'fill':
+              take(decideFill(rows, waiting(), at));
+              break;
+            case 'reclaim':
+              take(decideReclaim(rows, ref, waiting(), at));
+              break;
+            case 'resize':
+              rows = { ...rows, maxInstances: one.to };
+              if (one.surplus) take(decideSurplus(rows, [], at, at).change);
+              break;
+            default:
+              one satisfies never;
+          }
+          const replaced = slots().filter(
+            (each) => each.intent.kind === 'drain' && each.intent.replace === true,
+          ).length;
+          if (slots().length > before) expect(slots().length).toBeLessThanOrEqual(rows.maxInstances + replaced);
+        }
+      }),
+      { numRuns: 500 },
     );
   });
 });

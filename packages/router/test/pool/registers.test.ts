@@ -284,6 +284,45 @@ const rows: readonly Row[] = [
     becomes: { joining: 'slot, ok', standby: 'slot, ok', slot: 'slot, ok', 'slot, drain': 'slot drain, ok' },
   },
   {
+    event: 'maximum lowered with --drain-surplus, x has the fewest streams',
+    happens: (cell, column) => {
+      const { world } = cell;
+      world.setMaximum(3);
+      if (column === 'joining') world.releaseAll();
+      world.hold = false;
+      world.hello('y');
+      world.intended.length = 0;
+      const drained = world.drainSurplus(1, { holder: 2, y: 1 }, deadlineAtMs - 1);
+      const intent = world.member('x')?.row.intent;
+      const deadline = intent?.kind === 'drain' ? intent.deadlineAtMs - deadlineAtMs : 'none';
+      const told = world.intended.filter(({ link }) => link === cell.link).length;
+      return `${shown(cell)}, deadline ${deadline}, told ${told}, drained ${drained.join(' ')}`;
+    },
+    becomes: {
+      joining: 'slot drain, ok, deadline -1, told 1, drained x',
+      standby: 'slot drain, ok, deadline -1, told 1, drained x y',
+      slot: 'slot drain, ok, deadline -1, told 1, drained x',
+      // It is on its way already, and its own deadline holds.
+      'slot, drain': 'slot drain, ok, deadline 0, told 0, drained ',
+    },
+  },
+  {
+    event: 'drain for a replacement while somebody waits',
+    waiting: true,
+    happens: (cell) => {
+      const { world } = cell;
+      const refused = codeOf(() => world.intent('x', { ...drain, replace: true }));
+      if (refused !== '') return refused;
+      return `${shown(cell)}; slots ${world.slots().join(' ')}`;
+    },
+    becomes: {
+      joining: 'refused PAM_NOT_FOUND',
+      standby: 'gone; slots holder',
+      slot: 'slot drain, ok; slots x w',
+      'slot, drain': 'slot drain, ok; slots x w',
+    },
+  },
+  {
     event: 'cordon, then uncordon',
     happens: (cell) => {
       const { world } = cell;

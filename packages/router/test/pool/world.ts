@@ -135,6 +135,16 @@ export class World {
     this.feed({ kind: 'snapshot', snapshot: (answer as { snapshot: PoolSnapshot }).snapshot });
   }
 
+  /** @returns who drains, in order. */
+  drainSurplus(maxInstances: number, streams: Readonly<Record<string, number>>, deadlineAtMs: number): string[] {
+    const counts = Object.entries(streams).map(([name, count]) => ({ instance: instanceId(name), streams: count }));
+    const surplus = { counts, deadlineAtMs };
+    const answer = this.call('setMaximum', { gateway: this.gateway, maxInstances, surplus, nowMs: this.wallMs() });
+    const { snapshot, drained } = answer as { snapshot: PoolSnapshot; drained: readonly string[] };
+    this.feed({ kind: 'snapshot', snapshot });
+    return drained.map((instance) => instance.replaceAll('_', ''));
+  }
+
   bye(name: string, link: string, reason: 'stopped' | 'drained'): void {
     const row = this.member(name)?.row;
     this.feed({ kind: 'bye', link });
