@@ -104,8 +104,15 @@ test('pam gateway list --watch tells each change, goes on while the router is aw
   const four = installation.startInstance('four', config);
   const id = await four.id();
   await until('the newcomer', () => JSON.stringify(looks().map(({ changes }) => changes)).includes(id));
+  installation.router.child.kill('SIGSTOP');
+  await until('a silent router is away', () => looks().at(-1)?.['router'] === 'away');
+  installation.router.child.kill('SIGCONT');
+  await until('it is back', () => looks().at(-1)?.['router'] === 'ok');
+  const before = looks().length;
   await installation.router.kill('SIGKILL');
-  const away = await until('the router is away', () => looks().find(({ router }) => router === 'away'));
+  const away = await until('the router is away', () =>
+    looks().findLast(({ router }, at) => at >= before && router === 'away'),
+  );
   expect(away).toMatchObject({ error: { code: 'PAM_ROUTER_UNREACHABLE' }, gateways: [{ gateway_name: gatewayName }] });
   await installation.restartRouter('SIGKILL');
   await until('the router is back', () => looks().at(-1)?.['router'] === 'ok');

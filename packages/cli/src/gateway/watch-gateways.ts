@@ -14,6 +14,9 @@ import {
   watchText,
 } from './watch-state.ts';
 
+/** A list takes milliseconds; a busy router a second or two. */
+const answerWithinMs = 5_000;
+
 const clearScreen = '\u001b[2J';
 /** To the first character, and lines that are too long are cut by the terminal, which knows how wide each one is. */
 const begin = '\u001b[?7l\u001b[H';
@@ -55,19 +58,41 @@ function watch(cli: Cli, options: WatchOptions): { readonly running: Promise<num
   let state = newWatchState;
   let session: VaultSession | null = null;
   let isFirst = true;
+  let looks = 0;
   let closed = false;
 
-  async function list(): Promise<readonly NamedGateway[]> {
-    session ??= await openVaultSession(cli);
+  /** A session that opens after its look was given up is of no use to the next one. */
+  async function list(number: number): Promise<readonly NamedGateway[]> {
+    if (session === null) {
+      const opened = await openVaultSession(cli);
+      if (closed || number !== looks) opened.close();
+      else session = opened;
+      return listNamedGateways(opened);
+    }
     return listNamedGateways(session);
   }
 
-  async function look(): Promise<WatchEvent> {
+  /** A router that says nothing at all is away long before a call to it ends by itself. */
+  async function withinTime<T>(work: Promise<T>): Promise<T> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const cancel = clock.after(answerWithinMs, () =>
+      reject(new PamError('PAM_TIMEOUT', `the router has said nothing for ${answerWithinMs / 1_000} s`)),
+    );
     try {
-      return { kind: 'seen', gateways: await list() };
+      return await Promise.race([work, late]);
+    } finally {
+      cancel();
+    }
+  }
+
+  async function look(): Promise<WatchEvent> {
+    looks += 1;
+    try {
+      return { kind: 'seen', gateways: await withinTime(list(looks)) };
     } catch (reason) {
       if (!(reason instanceof PamError) || !isPassing(reason)) throw reason;
       // The next look begins with a new connection, and finds the router that is there then.
+      looks += 1;
       session?.close();
       session = null;
       return { kind: 'failed', error: reason };
