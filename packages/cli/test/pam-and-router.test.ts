@@ -177,6 +177,18 @@ test('tunnel diagnose says step by step where it ends, and its exit code is that
   expect(away.code).toBe(errorCatalog.PAM_ROUTER_UNREACHABLE.exit);
 });
 
+test('ssh-config names the proxy it was run with, and never a password', async () => {
+  const config = async (proxy: string) => pam(['ssh-config', 'web1', '--proxy', proxy]);
+  expect((await config('none')).stdout).toMatch(/ProxyCommand .* --profile default --proxy none tunnel start /);
+  const secret = await pam(['ssh-config', 'web1'], '', {
+    SALLYPORT_PROXY: 'http://anna:hunter2@127.0.0.1:1',
+    NO_PROXY: '127.0.0.1',
+  });
+  expect(secret.code).toBe(0);
+  expect(secret.stdout + secret.stderr).not.toContain('hunter2');
+  expect(secret.stderr).toContain('SALLYPORT_PROXY');
+});
+
 test('gateway rekey prints a new configuration, voids the old one, and lists what was readable', async () => {
   refused(await pam(['gateway', 'rekey', '-g', 'dc1']), 'PAM_USAGE');
   const file = join(folder, 'dc1-new.conf');

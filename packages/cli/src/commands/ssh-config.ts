@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { PamError, type ResourceFacts, resourceTypes } from '@sallyport/protocol';
 import { z } from 'zod';
+import { reachOf } from '../api/reach-of.ts';
 import type { Cli, Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
 import { readText, writeWhole } from '../profile/file-store.ts';
@@ -81,12 +82,25 @@ async function sshHost(session: VaultSession, record: Resource): Promise<SshHost
   return { recordUid: record.uid, title: record.title, login: login === '' ? null : login };
 }
 
+/** The proxy that was asked for, unless it has a password: that stays out of files and of the list of processes. */
+function proxyWords(cli: Cli): readonly string[] {
+  if (cli.proxy === undefined || cli.proxy === '') return [];
+  const { proxy } = reachOf(cli);
+  if (proxy === null) return ['--proxy', 'none'];
+  if (proxy.authorization === null) return ['--proxy', proxy.shown];
+  cli.terminal.err(
+    'The proxy is not written, because it has a password: set SALLYPORT_PROXY, or "proxy" in pam.json.\n',
+  );
+  return [];
+}
+
 /** The program that runs now, by absolute paths: ssh is started by cron, ansible and editors with other PATHs. */
 function programOf(cli: Cli, profile: string): readonly string[] {
   const home = cli.env['SALLYPORT_HOME'];
   const words = [
     ...(home === undefined || home === '' ? [] : ['env', `SALLYPORT_HOME=${resolve(home)}`]),
     ...[process.execPath, ...process.execArgv, resolve(process.argv[1] ?? 'pam'), '--profile', profile],
+    ...proxyWords(cli),
   ];
   if (words.some((word) => /[\u0000-\u001f\u007f]/.test(word))) {
     throw new PamError('PAM_CONFIG_INVALID', 'the path of pam or of its home has a control character in it', {
