@@ -29,7 +29,13 @@ interface Ejection {
   returnedUntilMs: number | null;
 }
 
-export const ejectionTimes = { firstMs: 10_000, mostMs: 600_000, jitter: 0.2, probeWithinMs: 15_000 } as const;
+export const ejectionTimes = {
+  firstMs: 10_000,
+  mostMs: 600_000,
+  jitter: 0.2,
+  probeWithinMs: 15_000,
+  probeTellsMs: 1_000,
+} as const;
 export const pairsAtMost = 2_000;
 
 export type PairStanding =

@@ -1,5 +1,5 @@
-import type { InstanceId, StreamId } from '@sallyport/protocol';
-import { eject, endProbe, forgetPairsOf, giveBack, isProbe, sweepPairs } from './ejections.ts';
+import type { InstanceId, ItemUid, StreamId } from '@sallyport/protocol';
+import { eject, ejectionTimes, endProbe, forgetPairsOf, giveBack, isProbe, sweepPairs } from './ejections.ts';
 import { type Opening, takeOldOpenings } from './openings.ts';
 import type { Pool, PoolEffect, PoolEvent, RouterPools } from './pool-state.ts';
 
@@ -65,7 +65,10 @@ function opened(
   for (const [other, asked] of opening.asked) {
     if (other !== instance && asked.stage === 'counted') uncount(pool, other);
     if (other === instance) opening.asked.set(other, { ...asked, stage: 'settled' });
-    else if (asked.stage === 'unreached' || isProbe(pool.ejections, other, resource, stream)) {
+    else if (
+      asked.stage === 'unreached' ||
+      isFailedProbe(pool, other, { resource, stream, forMs: judgeMs - asked.atMs })
+    ) {
       accuse(pool, opening, other, { judgeMs, chance: word.chance }, effects);
       opening.asked.delete(other);
     } else {
@@ -75,6 +78,21 @@ function opened(
   }
   // Somebody may still say that it could not reach the target.
   if (open === 0) pool.openings.delete(stream);
+}
+
+/**
+ * Another opened the stream of this probe. That tells only when the probe had its second (the client's `probeMs`): who
+ * leaves it at once and opens elsewhere shall not keep an instance ejected.
+ */
+function isFailedProbe(
+  pool: Pool,
+  instance: InstanceId,
+  of: { readonly resource: ItemUid; readonly stream: StreamId; readonly forMs: number },
+): boolean {
+  if (!isProbe(pool.ejections, instance, of.resource, of.stream)) return false;
+  if (of.forMs >= ejectionTimes.probeTellsMs) return true;
+  endProbe(pool.ejections, instance, of.resource, of.stream);
+  return false;
 }
 
 function accuse(

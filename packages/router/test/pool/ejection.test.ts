@@ -76,6 +76,7 @@ describe('an instance that cannot reach what others reach', () => {
         probe: false,
       });
     }
+    pool.pass(1_000);
     pool.world.route([instanceId('a')], probing);
     pool.say('opened', 'b', probing.stream);
     expect(pool.world.pairs.at(-1)).toBe(`a ejected 2 for ${2 * firstMs}`);
@@ -189,6 +190,24 @@ describe('attacks', () => {
     pool.say('opened', 'c', of.stream);
     pool.say('unreached', 'a', streamId('never'));
     expect(pool.world.pairs).toEqual([]);
+  });
+
+  test('a client that leaves a probe at once and opens elsewhere does not prolong an ejection', () => {
+    const pool = new Asking('a', 'b');
+    pool.ask(db, butA);
+    pool.pass(firstMs + 50);
+    for (let i = 0; i < 10; i += 1) {
+      const of = { stream: pool.stream(), resource: db };
+      const { instance } = pool.world.route([], of);
+      if (instance === 'a') {
+        pool.world.route([instanceId('a')], of);
+        pool.say('ended', 'a', of.stream);
+      }
+      pool.say('opened', 'b', of.stream);
+    }
+    expect(pool.world.pairs).toEqual([`a ejected 1 for ${firstMs}`]);
+    expect([pool.ask(db, everybody), pool.ask(db, everybody)].flat()).toContain('a');
+    expect(pool.world.pairs.at(-1)).toBe('a returned');
   });
 
   test('an instance that says both of one stream ejects neither itself nor another', () => {
