@@ -33,7 +33,8 @@ test.skipIf(isMissing)('gateway and pam that can reach nothing but a proxy carry
   for (const host of [site, desk]) {
     host.setFaults([{ kind: 'unreachable', direction: 'out', peer: router.address }, oneWay('in', router.address)]);
   }
-  const pam = async (...args: string[]) => installation.pam(args, { env });
+  // Streams of the desk inside TLS and WebSocket, those of the site as they are: the proxy passes both.
+  const pam = async (...args: string[]) => installation.pam(args, { env: { ...env, SALLYPORT_CARRIER: 'websocket' } });
   await pam('app', 'new', 'prod');
   const { stdout: token } = await pam('gateway', 'new', '-n', 'dc1', '-a', 'prod', '-m', '1');
   await pam(
@@ -45,7 +46,16 @@ test.skipIf(isMissing)('gateway and pam that can reach nothing but a proxy carry
   const gateway = startProgram(
     cleanup.later,
     'pam-gateway',
-    ['start', '--state-dir', `${installation.folder}/site`, '--log-format', 'json', '--exit-with-stdin'],
+    [
+      'start',
+      '--state-dir',
+      `${installation.folder}/site`,
+      '--carrier',
+      'auto',
+      '--log-format',
+      'json',
+      '--exit-with-stdin',
+    ],
     { env: { ...env, SALLYPORT_TOKEN: token.trim() }, within: site.within },
   );
   await gateway.waitForLine(/"msg":"ready"/, { withinMs: longMs });

@@ -12,6 +12,7 @@ export const programs: readonly Program[] = [
     name: 'pam-router',
     entries: {
       main: 'packages/router/src/main.ts',
+      'carrier-process': 'packages/router/src/relay/carrier-process.ts',
       'relay-process': 'packages/router/src/relay/relay-process.ts',
       'sqlite-worker': 'packages/router/src/store/sqlite-worker.ts',
     },

@@ -36,7 +36,7 @@ const flagAliases: Readonly<Record<string, Readonly<Record<string, string>>>> = 
   'config edit': { '-env': '--environment', '-cn': '--connections', '-t': '--title' },
 };
 const groupsWithList = ['gateway', 'config', 'tunnel', 'app', 'record', 'session', 'audit', 'device', 'profile'];
-const globalsWithValue = ['--profile', '--proxy'];
+const globalsWithValue = ['--profile', '--proxy', '--carrier'];
 
 /**
  * Arguments as commander understands them; everything after `--` is left alone. Global flags come first: commander

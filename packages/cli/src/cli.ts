@@ -13,6 +13,8 @@ export interface Cli {
   readonly profileName: string | undefined;
   /** `--proxy`, SALLYPORT_PROXY or pam.json, as given: it may hold a password. */
   readonly proxy: string | undefined;
+  /** `--carrier`, SALLYPORT_CARRIER or pam.json, as given. */
+  readonly carrier: string | undefined;
   readonly format: Format;
   /** Aborted by Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal;

@@ -31,7 +31,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     const home = homeFolder(env);
     if (argv.length === 0) return showHelp(terminal);
-    const { parsed, profile, proxy } = parse(productVersion, readArguments(argv));
+    const { parsed, profile, proxy, carrier } = parse(productVersion, readArguments(argv));
     if (parsed.kind === 'text') {
       terminal.out(parsed.text);
       return 0;
@@ -48,6 +48,7 @@ export async function main(argv: readonly string[]): Promise<number> {
         home,
         profileName: profile ?? settings.profile,
         proxy: proxy ?? settings.proxy,
+        carrier: carrier ?? settings.carrier,
         format,
         signal: interrupt.signal,
       },

@@ -27,6 +27,11 @@ export function buildProgram(version: string, found: (parsed: Parsed) => void): 
         'SALLYPORT_PROXY',
       ),
     )
+    .addOption(
+      new Option('--carrier <kind>', 'what streams travel in: tcp (default), websocket (inside TLS), auto').env(
+        'SALLYPORT_CARRIER',
+      ),
+    )
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showSuggestionAfterError(true)
     .addHelpText('after', globalHelp);
@@ -44,6 +49,7 @@ Environment and file: a flag comes first, then the environment, then $SALLYPORT_
   SALLYPORT_PROFILE   --profile      "profile" in pam.json
   SALLYPORT_FORMAT    --format       "format" in pam.json
   SALLYPORT_PROXY     --proxy        "proxy" in pam.json, else HTTPS_PROXY; NO_PROXY lists what it is not for
+  SALLYPORT_CARRIER   --carrier      "carrier" in pam.json
 Data goes to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict or limit, 5 not allowed, 6 not signed in,
 69 unavailable, 75 try again, 130 interrupted.`;
@@ -79,7 +85,12 @@ function toOption(spec: FlagSpec): Option {
 export function parse(
   version: string,
   argv: readonly string[],
-): { readonly parsed: Parsed; readonly profile: string | undefined; readonly proxy: string | undefined } {
+): {
+  readonly parsed: Parsed;
+  readonly profile: string | undefined;
+  readonly proxy: string | undefined;
+  readonly carrier: string | undefined;
+} {
   let parsed: Parsed | undefined;
   let text = '';
   const program = buildProgram(version, (one) => {
@@ -102,7 +113,7 @@ export function parse(
   } catch (reason) {
     if (!(reason instanceof CommanderError)) throw reason;
     if (reason.exitCode === 0) {
-      return { parsed: { kind: 'text', text }, profile: undefined, proxy: undefined };
+      return { parsed: { kind: 'text', text }, profile: undefined, proxy: undefined, carrier: undefined };
     }
     if (reason.code === 'commander.help') throw usage('a command is missing', argv, program);
     throw usage(reason.message.replace(/^error: /, ''), argv, program);
@@ -112,7 +123,7 @@ export function parse(
     return typeof value === 'string' ? value : undefined;
   };
   if (parsed === undefined) throw usage('a command is missing', argv, program);
-  return { parsed, profile: globalOf('profile'), proxy: globalOf('proxy') };
+  return { parsed, profile: globalOf('profile'), proxy: globalOf('proxy'), carrier: globalOf('carrier') };
 }
 
 function descendants(command: Command): readonly Command[] {

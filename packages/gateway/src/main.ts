@@ -37,6 +37,7 @@ function buildProgram(finish: (run: () => Promise<number>) => void): Command {
   const reaching = (command: Command): Command =>
     common(command).option('--proxy <url>', 'http://[USER:PASSWORD@]HOST:PORT on the way to routers; none = no proxy');
   const start = reaching(program.command('start').description('run an instance until it is stopped'))
+    .option('--carrier <kind>', 'what streams travel in: tcp, websocket (inside TLS), or auto (default: tcp)')
     .option('--config-file <file>', 'file with the join configuration')
     .option('--token <token>', 'one-time token HOST[:PORT]:TOKEN, or - for stdin')
     .option('--state-dir <dir>', 'folder of this instance (default: next free $SALLYPORT_HOME/instances/N)')

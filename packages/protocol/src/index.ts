@@ -101,6 +101,7 @@ export type { LegRole, LegStatus, Preamble } from './leg.ts';
 export {
   decodePreamble,
   encodePreamble,
+  legCarrier,
   legLimits,
   legMagic,
   legRole,

@@ -48,6 +48,12 @@ export const legLimits = {
   parkLifeMs: 45_000,
 } as const;
 
+/**
+ * A leg inside TLS and a WebSocket: the ALPN name by which the router knows it in the first message of TLS, the path of the
+ * upgrade, and the most bytes of one message. An empty message ends a direction.
+ */
+export const legCarrier = { protocol: 'sallyport-leg/1', path: '/v1/leg', messageBytes: 65_536 } as const;
+
 /** Builds the 40 bytes that open a leg. */
 export function encodePreamble(role: LegRole, ticket: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(preambleBytes);

@@ -24,7 +24,7 @@ import { createSetupDesk, type SetupDesk } from './program/setup-desk.ts';
 import { startAlerts } from './program/start-alerts.ts';
 import type { RouterLog } from './program/router-log.ts';
 import { writeStateFile } from './program/state-file.ts';
-import { createClientAddresses, createRunningMatches, startRelay } from './relay/index.ts';
+import { createClientAddresses, createRunningMatches, startCarriers, startRelay } from './relay/index.ts';
 import { createSessionService } from './session/index.ts';
 import { openStore } from './store/index.ts';
 import { systemClock } from './system-clock.ts';
@@ -318,6 +318,14 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
   const sockets = new Set<Socket>();
   await pool.start();
   closing.add(() => pool.stop());
+  const carriers = startCarriers({
+    tls: identity,
+    listen: settings.listen,
+    port: () => relay.port,
+    balancers: settings.balancers,
+    log: (level, message, fields) => log[level](message, fields),
+  });
+  closing.add(() => carriers.close());
   const relay = await startRelay({
     host: settings.listen,
     port: settings.port,
@@ -330,6 +338,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
         socket.once('close', () => sockets.delete(socket));
         accept.offer(socket);
       },
+      onWrapped: carriers.take,
       onEchoed: (ticket) => echo.echoed(ticket),
       onMatched: matches.began,
       onEnded: matches.ended,

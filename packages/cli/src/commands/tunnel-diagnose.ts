@@ -1,6 +1,6 @@
 import { type InstanceId, PamError } from '@sallyport/protocol';
 import { z } from 'zod';
-import { reachOf } from '../api/reach-of.ts';
+import { carrierOf } from '../api/carrier-of.ts';
 import type { Cli, Run } from '../cli.ts';
 import { type Check, type Checklist, createChecklist, exitOf } from '../diagnose/check.ts';
 import { addUntried, checkInstances } from '../diagnose/instance-checks.ts';
@@ -82,7 +82,7 @@ async function checkTunnel(
   const tunnel = await list.run('session', 'session', [found, members], async () => {
     if (session === null || found === null) throw new PamError('PAM_INTERNAL', 'no session');
     const started = await startTunnelSession(
-      { clock: cli.clock, signedIn: session, reach: reachOf(cli) },
+      { clock: cli.clock, signedIn: session, carrier: carrierOf(cli, session.profile.pins) },
       found.target,
     );
     return { text: 'the router started one', value: started };

@@ -6,7 +6,7 @@ import { Duplex } from 'node:stream';
 import { errorCatalog, PamError, toWireError } from '@sallyport/protocol';
 import { z } from 'zod';
 import { formatAddress } from '../api/address.ts';
-import { reachOf } from '../api/reach-of.ts';
+import { carrierOf } from '../api/carrier-of.ts';
 import type { Cli, Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
 import { readWhole } from '../gateway/gateway-flags.ts';
@@ -127,7 +127,10 @@ async function bringUp(cli: Cli, id: string, record: string, flags: Flags, timeo
       return {
         session,
         found,
-        tunnel: await startTunnelSession({ clock: cli.clock, signedIn: session, reach: reachOf(cli) }, found.target),
+        tunnel: await startTunnelSession(
+          { clock: cli.clock, signedIn: session, carrier: carrierOf(cli, session.profile.pins) },
+          found.target,
+        ),
       };
     } catch (reason) {
       session.close();

@@ -6,6 +6,7 @@ import { readText } from './file-store.ts';
 const settingsSchema = z.strictObject({
   profile: z.string().max(64).optional(),
   proxy: z.string().max(2_048).optional(),
+  carrier: z.string().max(16).optional(),
   format: z.enum(['table', 'json']).optional(),
 });
 type Settings = z.infer<typeof settingsSchema>;

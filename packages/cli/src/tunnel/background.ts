@@ -44,6 +44,7 @@ export async function startInBackground(
         ...process.env,
         SALLYPORT_TUNNEL_LOG: log,
         ...(cli.proxy === undefined ? {} : { SALLYPORT_PROXY: cli.proxy }),
+        ...(cli.carrier === undefined ? {} : { SALLYPORT_CARRIER: cli.carrier }),
       },
     });
     const listening = await new Promise<Listening>((resolve, reject) => {

@@ -60,6 +60,7 @@ async function fakeCli() {
     home: folder,
     profileName: undefined,
     proxy: undefined,
+    carrier: undefined,
     format: 'table',
     signal,
   } as unknown as Cli;

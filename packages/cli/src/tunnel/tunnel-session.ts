@@ -33,7 +33,7 @@ import {
   decodeTicket,
   openClientStream,
   type OpenedStream,
-  type Reach,
+  type LegCarrier,
   type Reattach,
   resumeClientStream,
 } from '@sallyport/stream';
@@ -100,10 +100,10 @@ export interface SessionStream {
 const mostInstances = 4_000;
 
 export async function startTunnelSession(
-  deps: { readonly clock: Clock; readonly signedIn: SignedIn; readonly reach: Reach },
+  deps: { readonly clock: Clock; readonly signedIn: SignedIn; readonly carrier: LegCarrier },
   target: TunnelTarget,
 ): Promise<TunnelSession> {
-  const { clock, signedIn, reach } = deps;
+  const { clock, signedIn, carrier } = deps;
   const { client, chain, device, log, profile } = signedIn;
   const routerAddress = parseAddress(profile.router);
   const identity = await newSessionIdentity(clock.nowMs());
@@ -173,7 +173,13 @@ export async function startTunnelSession(
         instance: routed.instance,
         probe: routed.probe === true,
         connect: async (answered, signal) => {
-          const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(routed.ticket), reach, signal });
+          const leg = await connectLeg({
+            address,
+            role: 'client',
+            ticket: decodeTicket(routed.ticket),
+            carrier,
+            signal,
+          });
           told({ kind: 'leg' });
           return openClientStream({
             leg,
@@ -226,7 +232,7 @@ export async function startTunnelSession(
       createReattach({ clock, jitter }, async ({ gen, received }, signal) => {
         const found = await ask(own, stream);
         const address: Address = found.address === undefined ? routerAddress : parseAddress(found.address);
-        const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(found.ticket), reach, signal });
+        const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(found.ticket), carrier, signal });
         const verify = async (der: Uint8Array) => verifyInstance(der, instance);
         return resumeClientStream({ leg, context, stream, instance, gen, received, verifyInstance: verify, signal });
       });

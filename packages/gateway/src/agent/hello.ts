@@ -1,6 +1,6 @@
 import { type HostView, linkLimits, PamError, protocolRange, type StreamId } from '@sallyport/protocol';
 import { type JoinConfig, signHello } from '@sallyport/seal';
-import { decodeTicket, echoLeg, type Reach } from '@sallyport/stream';
+import { decodeTicket, echoLeg, type LegCarrier } from '@sallyport/stream';
 import type { IdentityKeeper } from './identity-keeper.ts';
 import type { ControlLink } from './link/control-link.ts';
 import type { Admission, Challenge } from './link/link-runner.ts';
@@ -15,8 +15,7 @@ export interface HelloDeps {
   readonly trust: TrustMemory;
   readonly host: HostView;
   readonly version: string;
-  /** How routers are reached. */
-  readonly reach: Reach;
+  readonly carrier: LegCarrier;
   readonly noStandby: boolean;
   readonly running: () => readonly StreamId[];
   readonly maxStreams: number;
@@ -60,7 +59,7 @@ export async function sayHello(
   await echoLeg({
     address: link.address,
     ticket: decodeTicket(challenge.echoTicket),
-    reach: deps.reach,
+    carrier: deps.carrier,
     signal,
   });
   const { certificatePem } = await identity.current();

@@ -1,5 +1,6 @@
 import type { ErrorCode, LinkHandlers, LinkParams, MembershipView, PamError } from '@sallyport/protocol';
 
+import type { Reach } from '@sallyport/stream';
 import type { NeverEndpoint } from './dial/index.ts';
 import { type HelloDeps, sayHello } from './hello.ts';
 import type { ControlLink } from './link/control-link.ts';
@@ -19,6 +20,8 @@ const reportWithinMs = 10_000;
 const byeWithinMs = { drained: 2_000, stopped: 500 } as const;
 
 export interface AgentDeps extends HelloDeps {
+  /** How routers are reached. */
+  readonly reach: Reach;
   readonly keys: KeyRing;
   readonly reporter: StreamReporter;
   readonly workload: Workload;
@@ -55,6 +58,8 @@ export interface AgentStatus {
 export interface InstanceAgent {
   start(): void;
   status(): AgentStatus;
+  /** Pins of the routers' keys to accept now. */
+  pins(): readonly string[];
   /** Endpoints of the routers as far as known, for the dial policy. */
   routerEndpoints(): readonly NeverEndpoint[];
   /** Says to the router that this instance drains by itself, if there is a link now. */
@@ -229,6 +234,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
         headNumber: trust.knownHead().n,
       };
     },
+    pins: pinsNow,
     routerEndpoints: () => places.endpoints(),
     reportDrain: (deadlineInMs) => {
       runner

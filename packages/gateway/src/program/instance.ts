@@ -16,7 +16,7 @@ import {
   systemDial,
   trustFile,
 } from '../agent/index.ts';
-import { directReach, type Reach } from '@sallyport/stream';
+import { type CarrierChoice, createLegCarrier, directReach, type Reach } from '@sallyport/stream';
 import { createTunnelWorkload } from '../tunnel/index.ts';
 import { createInstanceFigures, createWatchPages, watchReporter, watchWorkload } from '../watch/index.ts';
 import { type Health, type HealthServer, serveHealthPort, serveHealthSocket } from './health.ts';
@@ -31,6 +31,8 @@ export interface InstanceOptions {
   readonly log: Log;
   /** How routers are reached; directly when absent. */
   readonly reach?: Reach;
+  /** What legs travel in; TCP when absent. */
+  readonly carrier?: CarrierChoice;
   readonly noStandby?: boolean;
   readonly maxStreams?: number;
   /** How long a stream waits for another carrier, ms; 75 s by default. */
@@ -76,6 +78,12 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
   const maxStreams = options.maxStreams ?? defaultMaxStreams;
   const reporter = watchReporter(createStreamReporter(identity.key, runtime, log), figures);
   const ownListeners: NeverEndpoint[] = [];
+  const carrier = createLegCarrier({
+    choice: options.carrier ?? 'tcp',
+    reach,
+    pins: () => agent.pins(),
+    onFallBack: (router) => log.warn('plain legs do not pass here, going on by WebSocket', { router }),
+  });
   const workload = createTunnelWorkload({
     gateway: config.gateway,
     app: config.app,
@@ -84,7 +92,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     reporter,
     runtime,
     log,
-    reach,
+    carrier,
     dial: systemDial(runtime.schedule),
     never: () => [...ownListeners, ...agent.routerEndpoints()],
     localAddresses,
@@ -109,6 +117,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     host,
     version,
     reach,
+    carrier,
     noStandby: options.noStandby ?? false,
     running: workload.running,
     maxStreams,

@@ -1,5 +1,5 @@
 import { isRouterAway, PamError } from '@sallyport/protocol';
-import { type Reach, readReach } from '@sallyport/stream';
+import { carrierChoices, type Reach, readReach } from '@sallyport/stream';
 import { systemRuntime } from '../agent/index.ts';
 import { version } from '../version.ts';
 import { defaultMaxStreams, type RunningInstance, startInstance } from './instance.ts';
@@ -85,6 +85,7 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
   const healthPort = settings.whole('health-port', { least: 1, most: 65_535 });
   const metricsListen = settings.text('metrics-listen');
   const metricsPlace = metricsListen === undefined ? null : readListenPlace('metrics-listen', metricsListen);
+  const carrier = oneOf('carrier', settings.text('carrier') ?? 'tcp', carrierChoices);
   const reach = readReach(settings.text('proxy'), process.env);
   const source = await pickJoinSource({
     configFile: settings.text('config-file'),
@@ -114,6 +115,7 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
         runtime: systemRuntime,
         log,
         reach,
+        carrier,
         noStandby: settings.isOn('no-standby'),
         maxStreams,
         ...(detachedSeconds === undefined ? {} : { detachedMs: detachedSeconds * 1_000 }),

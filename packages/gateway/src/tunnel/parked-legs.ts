@@ -1,7 +1,7 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { legLimits, PamError, toBase64url } from '@sallyport/protocol';
 import type { HostPort } from '@sallyport/seal';
-import { decodeTicket, type ParkedLeg, parkLeg, type Reach } from '@sallyport/stream';
+import { decodeTicket, type LegCarrier, type ParkedLeg, parkLeg } from '@sallyport/stream';
 import type { Log, Runtime } from '../agent/index.ts';
 
 /** At most this many legs are parked at once, and a dispatch waits this long for the leg it was bound to, ms. */
@@ -14,21 +14,21 @@ const lifeAtLeastMs = legLimits.parkLifeMs * 0.8;
 export interface ParkedLegs {
   park(tickets: readonly string[], router: HostPort): void;
   /** The matched leg of a dispatch. Rejects with PAM_LEG_FAILED when no parked leg was bound to its ticket in time. */
-  take(ticket: string): Promise<Socket>;
+  take(ticket: string): Promise<Duplex>;
   close(): void;
 }
 
-export function createParkedLegs(runtime: Runtime, log: Log, reach: Reach): ParkedLegs {
+export function createParkedLegs(runtime: Runtime, log: Log, carrier: LegCarrier): ParkedLegs {
   const stopped = new AbortController();
   const parked = new Set<ParkedLeg>();
-  const bound = new Map<string, Promise<Socket>>();
-  const waiting = new Map<string, (matched: Promise<Socket>) => void>();
+  const bound = new Map<string, Promise<Duplex>>();
+  const waiting = new Map<string, (matched: Promise<Duplex>) => void>();
 
-  function onBound(ticket: string, matched: Promise<Socket>): void {
+  function onBound(ticket: string, matched: Promise<Duplex>): void {
     const waiter = waiting.get(ticket);
     if (waiter !== undefined) return waiter(matched);
     bound.set(ticket, matched);
-    const drop = (socket: Socket): void => {
+    const drop = (socket: Duplex): void => {
       if (bound.delete(ticket)) socket.destroy();
     };
     runtime.schedule(legLimits.ticketLifeMs, () => {
@@ -37,7 +37,7 @@ export function createParkedLegs(runtime: Runtime, log: Log, reach: Reach): Park
   }
 
   async function parkOne(ticket: string, router: HostPort): Promise<void> {
-    const leg = await parkLeg({ address: router, ticket: decodeTicket(ticket), reach, signal: stopped.signal });
+    const leg = await parkLeg({ address: router, ticket: decodeTicket(ticket), carrier, signal: stopped.signal });
     if (stopped.signal.aborted || parked.size >= parkedAtMost) return leg.close();
     parked.add(leg);
     const sinceMs = runtime.monotonicMs();
@@ -70,7 +70,7 @@ export function createParkedLegs(runtime: Runtime, log: Log, reach: Reach): Park
         bound.delete(ticket);
         return known;
       }
-      const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+      const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
       const late = (): void =>
         reject(new PamError('PAM_LEG_FAILED', 'no parked leg was bound', { detail: { status: 'lost' } }));
       const cancel = runtime.schedule(boundWithinMs, late);

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import { type LinkResult, type Notice, PamError, type RefusedClass, toWireError } from '@sallyport/protocol';
 import { type InstanceIdentity, requestHash } from '@sallyport/seal';
@@ -8,7 +8,7 @@ import {
   createStreamContext,
   decodeTicket,
   readStop,
-  type Reach,
+  type LegCarrier,
   runInstanceStream,
   type StreamOutcome,
 } from '@sallyport/stream';
@@ -38,8 +38,8 @@ export interface TunnelDeps extends Pick<CheckDeps, 'gateway' | 'app' | 'box'> {
   readonly reporter: StreamReporter;
   readonly runtime: Runtime;
   readonly log: Log;
-  /** How routers are reached; targets are dialled with `dial` alone. */
-  readonly reach: Reach;
+  /** What legs travel in; targets are dialled with `dial` alone. */
+  readonly carrier: LegCarrier;
   readonly dial: DialDeps;
   /** Routers and own listeners. */
   readonly never: () => readonly NeverEndpoint[];
@@ -74,7 +74,7 @@ type Refusal = Extract<LinkResult<'stream.dispatch'>, { kind: 'refused' }>['clas
 export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
   const { runtime, log, identity, reporter } = deps;
   const streams = createStreamTable(runtime.monotonicMs);
-  const legs = createParkedLegs(runtime, log, deps.reach);
+  const legs = createParkedLegs(runtime, log, deps.carrier);
   const contexts = new WeakMap<InstanceIdentity, SecureContext>();
   let holding: 'serve' | 'cordon' | 'for-good' = 'serve';
   let leaving: Leaving | null = null;
@@ -251,7 +251,7 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     }
   }
 
-  async function legOf(params: Dispatch, context: WorkloadContext, signal: AbortSignal): Promise<Socket> {
+  async function legOf(params: Dispatch, context: WorkloadContext, signal: AbortSignal): Promise<Duplex> {
     if (params.parked) {
       const bound = await legs.take(params.ticket).catch((error: PamError) => error);
       if (!(bound instanceof PamError)) return bound;
@@ -261,7 +261,7 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       address: context.router,
       role: 'instance',
       ticket: decodeTicket(params.ticket),
-      reach: deps.reach,
+      carrier: deps.carrier,
       signal,
     });
   }
@@ -281,8 +281,8 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     nowMs: runtime.nowMs,
     legOf: (ticket, { router }) => {
       const { signal } = new AbortController();
-      const { reach } = deps;
-      return connectLeg({ address: router, role: 'instance', ticket: decodeTicket(ticket), reach, signal });
+      const { carrier } = deps;
+      return connectLeg({ address: router, role: 'instance', ticket: decodeTicket(ticket), carrier, signal });
     },
     tlsContext,
   };

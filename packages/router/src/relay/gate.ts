@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
-import { decodePreamble, type LegRole, preambleBytes, toBase64url } from '@sallyport/protocol';
+import { decodePreamble, type LegRole, preambleBytes, toBase64url, legCarrier } from '@sallyport/protocol';
 import type { Balancers } from './balancers.ts';
 import type { DescriptorBudget } from './descriptor-budget.ts';
 import type { RelayLimits } from './relay-messages.ts';
 import { looksLikeProxyHeader, readProxyHeader } from './proxy-header.ts';
+import { readTlsHello } from './read-hello.ts';
 import { UndecidedSockets } from './undecided-sockets.ts';
 import { type RelaySocket, takeOver } from './relay-socket.ts';
 
@@ -18,7 +19,7 @@ export interface ArrivedLeg {
 
 export interface GateEvents {
   /** The first byte said TLS. Reading has been stopped; `early` is all that was read. */
-  tls(socket: Socket, early: Uint8Array, from: string | null): void;
+  tls(socket: Socket, early: Uint8Array, from: string | null, isLeg: boolean): void;
   leg(leg: ArrivedLeg): void;
   /** A balancer without its header, or a header of somebody who is none. */
   badHeader(address: string, why: BadHeader): void;
@@ -41,6 +42,8 @@ export class Gate {
   readonly #events: GateEvents;
   readonly #nowMs: () => number;
   readonly #balancers: Balancers;
+  /** TLS whose first message has not come whole. */
+  readonly #halfHellos = new Map<Socket, () => void>();
   #dropped = 0;
 
   constructor(
@@ -91,10 +94,21 @@ export class Gate {
       }
       const opening = decodePreamble(have);
       if (opening.kind === 'incomplete') return true;
+      const hello = opening.kind === 'tls' ? readTlsHello(have) : null;
+      if (hello?.kind === 'incomplete') {
+        // It is TLS all the same: when its time is over it is handed on as it is.
+        this.#halfHellos.set(socket, () => {
+          link.stop();
+          socket.off('end', onEnd);
+          this.#events.tls(socket, have, from, false);
+        });
+        return true;
+      }
+      this.#halfHellos.delete(socket);
       this.#undecided.remove(socket);
       socket.off('end', onEnd);
       if (opening.kind === 'tls') {
-        this.#events.tls(socket, have, from);
+        this.#events.tls(socket, have, from, hello?.protocols.includes(legCarrier.protocol) ?? false);
         return false;
       }
       if (opening.kind === 'refused') {
@@ -107,13 +121,21 @@ export class Gate {
     };
     socket.on('error', () => socket.destroy());
     socket.on('end', onEnd);
-    socket.on('close', () => this.#undecided.remove(socket));
+    socket.on('close', () => {
+      this.#undecided.remove(socket);
+      this.#halfHellos.delete(socket);
+    });
     this.#drop(this.#undecided.add(socket, peer, this.#nowMs()));
     link.read();
   }
 
   sweep(): void {
-    for (const socket of this.#undecided.takeOlder(this.#nowMs() - this.#limits.preambleWithinMs)) this.#drop(socket);
+    for (const socket of this.#undecided.takeOlder(this.#nowMs() - this.#limits.preambleWithinMs)) {
+      const handOn = this.#halfHellos.get(socket);
+      this.#halfHellos.delete(socket);
+      if (handOn === undefined) this.#drop(socket);
+      else handOn();
+    }
   }
 
   #turnAway(socket: Socket, peer: string, why: BadHeader): boolean {

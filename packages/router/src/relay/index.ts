@@ -1,4 +1,5 @@
 export { readBalancers } from './balancers.ts';
+export { startCarriers } from './start-carriers.ts';
 export { createClientAddresses } from './client-addresses.ts';
 export type { MatchEnd, RelayLimits, RelayTotals } from './relay-messages.ts';
 export { createRunningMatches } from './running-matches.ts';

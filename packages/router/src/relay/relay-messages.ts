@@ -60,7 +60,7 @@ export type FromRelay =
   | { readonly kind: 'listening'; readonly legs: number; readonly descriptors: number }
   | { readonly kind: 'expected'; readonly id: number }
   | { readonly kind: 'counted'; readonly id: number; readonly totals: RelayTotals }
-  | { readonly kind: 'tls'; readonly early: Uint8Array; readonly from: string | null }
+  | { readonly kind: 'tls'; readonly early: Uint8Array; readonly from: string | null; readonly isLeg: boolean }
   | { readonly kind: 'matched'; readonly match: string; readonly client: string; readonly instance: string }
   | { readonly kind: 'bytes'; readonly matches: readonly ({ readonly match: string } & MatchBytes)[] }
   | ({ readonly kind: 'ended'; readonly match: string; readonly why: MatchEnd } & MatchBytes)

@@ -55,7 +55,8 @@ export class RelayServer {
   constructor(deps: RelayServerDeps) {
     this.#deps = deps;
     const events = {
-      tls: (socket: Socket, early: Uint8Array, from: string | null) => this.#handOver(socket, early, from),
+      tls: (socket: Socket, early: Uint8Array, from: string | null, isLeg: boolean) =>
+        this.#handOver(socket, { kind: 'tls', early, from, isLeg }),
       leg: (leg: ArrivedLeg) => this.#admit(leg),
       badHeader: (address: string, why: BadHeader) => this.#sayBadHeader(address, why),
     };
@@ -129,14 +130,14 @@ export class RelayServer {
     this.#deps.tell({ kind: 'log', level: 'warn', message, fields: { address, why, count } });
   }
 
-  #handOver(socket: Socket, early: Uint8Array, from: string | null): void {
+  #handOver(socket: Socket, message: Extract<FromRelay, { kind: 'tls' }>): void {
     if (this.#handovers >= this.#deps.budget.handovers) {
       this.#tally.droppedHandovers++;
       socket.destroy();
       return;
     }
     this.#handovers++;
-    this.#deps.tell({ kind: 'tls', early, from }, socket, () => this.#handovers--);
+    this.#deps.tell(message, socket, () => this.#handovers--);
   }
 
   #admit({ link, role, ticket, early }: ArrivedLeg): void {

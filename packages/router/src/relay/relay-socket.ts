@@ -19,6 +19,8 @@ export interface RelaySocket {
   onBytes: (bytes: Uint8Array) => boolean;
   /** Reads on. */
   read(): void;
+  /** Stops reading at once, outside of `onBytes`. */
+  stop(): void;
   /** From the next read but one, take up to 64 KiB at a time. */
   useLargeReads(): void;
 }
@@ -32,7 +34,7 @@ const smallReadBytes = 2_048;
  * @throws PAM_INTERNAL when this Node version does not work like that.
  */
 export function takeOver(accepted: Socket): RelaySocket {
-  const holder = accepted as unknown as { _handle?: { readonly reading?: boolean } | null };
+  const holder = accepted as unknown as { _handle?: { reading?: boolean; readStop?: () => void } | null };
   const handle = holder._handle;
   if (!handle || handle.reading === true) {
     throw new PamError('PAM_INTERNAL', 'this Node version does not give away the handle of an accepted socket');
@@ -53,6 +55,10 @@ export function takeOver(accepted: Socket): RelaySocket {
     socket,
     onBytes: () => false,
     read: () => void socket.resume(),
+    stop() {
+      handle.reading = false;
+      handle.readStop?.();
+    },
     useLargeReads() {
       if (buffer.length < legLimits.bytesPerTurn) buffer = Buffer.allocUnsafeSlow(legLimits.bytesPerTurn);
     },

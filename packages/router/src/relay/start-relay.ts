@@ -28,6 +28,8 @@ export interface RelayEvents {
    * @param from - its address as a balancer told it; null when it is the socket's own.
    */
   onTls(socket: Socket, from: string | null): void;
+  /** A leg inside TLS; nothing of it has been read but `early`. Give both away in this turn. */
+  onWrapped?(socket: Socket, early: Uint8Array): void;
   onMatched?(match: string, tickets: { readonly client: string; readonly instance: string }): void;
   /** Totals so far of a match that moved, about every 5 s. */
   onBytes?(match: string, bytes: MatchBytes): void;
@@ -217,7 +219,7 @@ class RelayParent implements Relay {
       case 'counted':
         return this.#asked.get(message.id)?.(message.totals);
       case 'tls':
-        return this.#onTls(message.early, message.from, handle);
+        return this.#onTls(message, handle);
       case 'matched':
         this.#matches.set(message.match, { bytesUp: 0, bytesDown: 0 });
         return events.onMatched?.(message.match, { client: message.client, instance: message.instance });
@@ -247,9 +249,13 @@ class RelayParent implements Relay {
     }
   }
 
-  #onTls(early: Uint8Array, from: string | null, handle: unknown): void {
+  #onTls({ early, from, isLeg }: Extract<FromRelay, { kind: 'tls' }>, handle: unknown): void {
     // The peer may have gone while its socket was on the way.
     if (!(handle instanceof Socket)) return;
+    if (isLeg && this.#options.events.onWrapped !== undefined) {
+      stopReading(handle);
+      return this.#options.events.onWrapped(handle, early);
+    }
     handle.on('error', () => handle.destroy());
     handle.unshift(early);
     this.#options.events.onTls(handle, from);
@@ -280,4 +286,12 @@ class RelayParent implements Relay {
       },
     );
   }
+}
+
+/** Node begins to read a socket from another process at once; in the turn in which it came nothing has been read yet. */
+function stopReading(socket: Socket): void {
+  const { _handle: handle } = socket as unknown as { _handle?: { reading: boolean; readStop(): void } | null };
+  if (!handle) return;
+  handle.reading = false;
+  handle.readStop();
 }

@@ -72,7 +72,7 @@ test("tells the target of a reset of the user's connection", async () => {
 
 test.each([
   ['the router cuts the match', (pipe: Pipe) => relay.cut(pipe.match)],
-  ['the leg of the client dies', (pipe: Pipe) => pipe.clientLeg.resetAndDestroy()],
+  ['the leg of the client dies', (pipe: Pipe) => (pipe.clientLeg as Socket).resetAndDestroy()],
   ['the leg of the instance dies', (pipe: Pipe) => pipe.instanceLeg.resetAndDestroy()],
   ['the leg of the instance ends without a word', (pipe: Pipe) => pipe.instanceLeg.destroy()],
 ])('a transfer cut in the middle is an error for both local ends: %s', async (_, cut) => {

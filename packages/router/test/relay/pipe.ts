@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import {
   gatewayUidSchema,
   type InstanceId,
@@ -15,6 +16,7 @@ import {
   connectLocal,
   createStreamContext,
   decodeTicket,
+  type LegCarrier,
   openClientStream,
   runInstanceStream,
   type StreamOutcome,
@@ -48,7 +50,7 @@ export interface Pipe {
   readonly user: Socket;
   readonly clientOutcome: Promise<StreamOutcome>;
   readonly instanceOutcome: Promise<StreamOutcome>;
-  readonly clientLeg: Socket;
+  readonly clientLeg: Duplex;
   readonly instanceLeg: Socket;
   readonly match: string;
 }
@@ -58,6 +60,8 @@ export interface PipeOptions {
   readonly ends: Ends;
   readonly targetPort: number;
   readonly windowBytes?: number;
+  /** What the client's leg travels in. */
+  readonly carrier?: LegCarrier;
   readonly clientSignal?: AbortSignal;
   readonly instanceSignal?: AbortSignal;
 }
@@ -73,7 +77,15 @@ export async function openPipe(options: PipeOptions): Promise<Pipe> {
   ]);
   const address = { host: '127.0.0.1', port: relay.port };
   const [clientLeg, instanceLeg] = await Promise.all([
-    connectLeg({ address, role: 'client', ticket: decodeTicket(client), signal: never }),
+    options.carrier === undefined
+      ? connectLeg({ address, role: 'client', ticket: decodeTicket(client), signal: never })
+      : connectLeg({
+          address,
+          role: 'client',
+          ticket: decodeTicket(client),
+          carrier: options.carrier,
+          signal: never,
+        }),
     connectLeg({ address, role: 'instance', ticket: decodeTicket(instance), signal: never }),
   ]);
   const instanceOutcome = serve(options, stream, instanceLeg);

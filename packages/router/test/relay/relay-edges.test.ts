@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { encodePreamble, legStatus } from '@sallyport/protocol';
 import { newRouterIdentity } from '@sallyport/seal';
@@ -10,7 +11,7 @@ import { type Relay, type RelayEvents, type RelayLimits, startRelay } from '../.
 import { makeEnds, never, newTicket, openPipe, startTarget } from './pipe.ts';
 
 const relays: Relay[] = [];
-const sockets: Socket[] = [];
+const sockets: Duplex[] = [];
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
   for (const relay of relays.splice(0)) await relay.close();

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { encodePreamble, type LegRole, legLimits, legStatus, ticketBytes } from '@sallyport/protocol';
-import { dialRouter } from '../reach/dial-router.ts';
-import type { Reach } from '../reach/reach.ts';
+import { type LegCarrier, plainCarrier } from '../reach/leg-carrier.ts';
 import { systemTimers, type Timers } from '../run/system-timers.ts';
 import { legFailed, LegReader } from './leg-reader.ts';
 
@@ -9,8 +9,8 @@ export interface LegOptions {
   readonly address: { readonly host: string; readonly port: number };
   /** 32 bytes, from the router's answer or the dispatch. */
   readonly ticket: Uint8Array;
-  /** How the router is reached; directly when absent. */
-  readonly reach?: Reach;
+  /** What it travels in; TCP, straight to the router, when absent. */
+  readonly carrier?: LegCarrier;
   readonly dialWithinMs?: number;
   readonly timers?: Timers;
   readonly signal: AbortSignal;
@@ -23,10 +23,14 @@ const dialMs = 5_000;
 /**
  * Opens a leg to the router's port and waits until it is matched.
  *
- * @returns the raw socket: paused, half-open, without delay, keep-alive 15 s; what follows is the other leg's.
+ * @returns the raw carrier: paused, half-open, without delay, keep-alive 15 s; what follows is the other leg's.
  * @throws PAM_ROUTER_UNREACHABLE, PAM_PROXY_*, or PAM_LEG_FAILED with `detail.status` (see `docs/protocol.md`, "Leg statuses").
  */
-export async function connectLeg(options: LegOptions & { readonly role: 'client' | 'instance' }): Promise<Socket> {
+export function connectLeg(
+  options: LegOptions & { readonly role: 'client' | 'instance'; readonly carrier?: never },
+): Promise<Socket>;
+export function connectLeg(options: LegOptions & { readonly role: 'client' | 'instance' }): Promise<Duplex>;
+export async function connectLeg(options: LegOptions & { readonly role: 'client' | 'instance' }): Promise<Duplex> {
   const reader = await openLeg(options, options.role);
   await reader.expect(legStatus.matched, answerWithinMs);
   return reader.release();
@@ -49,7 +53,7 @@ export interface ParkedLeg {
 export interface BoundLeg {
   /** The dispatch's ticket, 32 bytes. */
   readonly ticket: Uint8Array;
-  readonly matched: Promise<Socket>;
+  readonly matched: Promise<Duplex>;
 }
 
 /** Dials ahead; resolves when the relay said PARKED. */
@@ -73,15 +77,8 @@ async function waitForBind(reader: LegReader): Promise<BoundLeg> {
 async function openLeg(options: LegOptions, role: LegRole): Promise<LegReader> {
   if (options.ticket.length !== ticketBytes) throw legFailed('unknown', 'a ticket is 32 bytes');
   const timers = options.timers ?? systemTimers;
-  const { address, reach, signal, dialWithinMs: withinMs = dialMs } = options;
-  const socket = await dialRouter({
-    address,
-    withinMs,
-    halfOpen: true,
-    timers,
-    signal,
-    ...(reach === undefined ? {} : { reach }),
-  });
+  const { address, carrier = plainCarrier, signal, dialWithinMs: withinMs = dialMs } = options;
+  const socket = await carrier.dial({ address, withinMs, timers, signal });
   const reader = new LegReader(socket, timers, signal);
   reader.write(encodePreamble(role, options.ticket));
   return reader;

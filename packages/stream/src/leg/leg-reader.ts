@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type LegStatus, legStatus, PamError } from '@sallyport/protocol';
 import { breakLeg } from './break-leg.ts';
 import type { Timers } from '../run/system-timers.ts';
@@ -7,13 +7,13 @@ const names = new Map((Object.keys(legStatus) as LegStatus[]).map((name) => [leg
 
 /** Reads what the relay says on a leg, byte exact: what follows MATCHED stays in the socket for TLS. */
 export class LegReader {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #timers: Timers;
   readonly #signal: AbortSignal;
   #wake: () => void = () => undefined;
   #failure: PamError | null = null;
 
-  constructor(socket: Socket, timers: Timers, signal: AbortSignal) {
+  constructor(socket: Duplex, timers: Timers, signal: AbortSignal) {
     this.#socket = socket;
     this.#timers = timers;
     this.#signal = signal;
@@ -50,7 +50,7 @@ export class LegReader {
   }
 
   /** Gives the socket away, as it is. */
-  release(): Socket {
+  release(): Duplex {
     this.#detach();
     return this.#socket;
   }

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import {
@@ -23,7 +22,7 @@ import { openingLimits, requireHalfOpen } from './opening-limits.ts';
 
 export interface ClientStreamOptions {
   /** Matched leg from `connectLeg`: half-open, paused. Owned from here on. */
-  readonly leg: Socket;
+  readonly leg: Duplex;
   readonly context: SecureContext;
   /** Checks the chain to the pool key and says whose certificate it is; throws PamError. */
   readonly verifyInstance: (certificateDer: Uint8Array) => InstanceId | Promise<InstanceId>;

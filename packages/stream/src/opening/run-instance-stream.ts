@@ -1,4 +1,6 @@
+import { breakLeg } from '../leg/break-leg.ts';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import {
   type EndReason,
@@ -27,7 +29,7 @@ export type DialResult =
 
 export interface InstanceStreamOptions {
   /** Matched leg from `connectLeg` or a bound one. Owned from here on. */
-  readonly leg: Socket;
+  readonly leg: Duplex;
   readonly context: SecureContext;
   /** base64url SHA-256 of the session key's SPKI: the `cnf` of the signed request. */
   readonly sessionKey: string;
@@ -120,7 +122,7 @@ async function dialWatched(
     return await Promise.race([dial, watch]);
   } catch (reason) {
     over.abort(reason);
-    void dial.then((late) => (late.kind === 'connected' ? late.socket.resetAndDestroy() : undefined));
+    void dial.then((late) => (late.kind === 'connected' ? breakLeg(late.socket) : undefined));
     throw reason;
   } finally {
     over.abort();
@@ -152,7 +154,7 @@ function refuse(carrier: Carrier, refusedClass: RefusedClass, error: PamError): 
 
 function abandon(carrier: Carrier | null, error: PamError, options: InstanceStreamOptions): StreamOutcome {
   const reason = abandonReason(error, options.signal);
-  if (carrier === null) setImmediate(() => options.leg.resetAndDestroy());
+  if (carrier === null) setImmediate(() => breakLeg(options.leg));
   else {
     carrier.send({ kind: 'reset', code: error.code === 'PAM_STREAM_PROTOCOL' ? 'protocol' : 'stopped', text: reason });
     carrier.close();

@@ -1,4 +1,5 @@
-import type { Socket } from 'node:net';
+import { breakLeg } from '../leg/break-leg.ts';
+import type { Duplex } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import { PamError, type StreamId } from '@sallyport/protocol';
 import { Carrier } from '../run/carrier.ts';
@@ -11,7 +12,7 @@ import { openingLimits, requireHalfOpen } from './opening-limits.ts';
 
 export interface ServeResumeOptions {
   /** Matched leg from `connectLeg`. Owned from here on. */
-  readonly leg: Socket;
+  readonly leg: Duplex;
   readonly context: SecureContext;
   /** `cnf` of the request that began the stream: nobody else may resume it. */
   readonly sessionKey: string;
@@ -48,7 +49,7 @@ export async function serveResume(options: ServeResumeOptions): Promise<PamError
     options.running.offer(carrier, resume);
     return null;
   } catch (reason) {
-    if (carrier === null) setImmediate(() => options.leg.resetAndDestroy());
+    if (carrier === null) setImmediate(() => breakLeg(options.leg));
     else carrier.close();
     return PamError.from(reason, 'PAM_INTERNAL', 'a carrier could not be served');
   }

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { PamError } from '@sallyport/protocol';
 import { encodeFrame, frameHeader } from '../frame/encode-frame.ts';
@@ -29,7 +29,7 @@ const lingerMs = 2_000;
  */
 export class Carrier {
   readonly #tls: TLSSocket;
-  readonly #raw: Socket;
+  readonly #raw: Duplex;
   readonly #timers: Timers;
   readonly #decoder = new FrameDecoder();
   readonly #reader: TlsReader;
@@ -40,7 +40,7 @@ export class Carrier {
   #gone = false;
   #closing = false;
 
-  constructor(tls: TLSSocket, raw: Socket, timers: Timers) {
+  constructor(tls: TLSSocket, raw: Duplex, timers: Timers) {
     this.#tls = tls;
     this.#raw = raw;
     this.#timers = timers;

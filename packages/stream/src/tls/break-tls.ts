@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { breakLeg } from '../leg/break-leg.ts';
 
@@ -9,7 +9,7 @@ import { breakLeg } from '../leg/break-leg.ts';
  * handshake's end runs promises inside OpenSSL's own call) the process dies with SIGSEGV: seen with Node 24.21, when a
  * client refused a certificate.
  */
-export function breakTls(tls: TLSSocket, leg: Socket): void {
+export function breakTls(tls: TLSSocket, leg: Duplex): void {
   setImmediate(() => {
     breakLeg(leg);
     tls.destroy();

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { type InstanceId, PamError } from '@sallyport/protocol';
 import { breakTls } from './break-tls.ts';
@@ -17,7 +17,7 @@ export interface SecuredLeg {
  * @throws PAM_INSTANCE_UNVERIFIED, PAM_STREAM_LOST, PAM_TIMEOUT, or what `verifyInstance` threw. The leg is destroyed.
  */
 export async function secureClientLeg(options: {
-  readonly leg: Socket;
+  readonly leg: Duplex;
   readonly context: SecureContext;
   readonly verifyInstance: (certificateDer: Uint8Array) => InstanceId | Promise<InstanceId>;
   readonly patience: Patience;

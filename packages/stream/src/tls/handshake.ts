@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { PamError } from '@sallyport/protocol';
 import { breakTls } from './break-tls.ts';
@@ -19,7 +19,7 @@ export interface Patience {
  */
 export function completeHandshake(
   tls: TLSSocket,
-  leg: Socket,
+  leg: Duplex,
   event: 'secureConnect' | 'secure',
   patience: Patience,
   refusal: (reason: Error & { code?: string }) => PamError,

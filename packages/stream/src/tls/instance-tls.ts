@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { timingSafeEqual, type X509Certificate } from 'node:crypto';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import { PamError } from '@sallyport/protocol';
@@ -22,7 +22,7 @@ export interface ClientEvidence {
  * @throws PAM_STREAM_PROTOCOL when TLS itself failed (version, ALPN, rubbish), PAM_STREAM_LOST, PAM_TIMEOUT. The leg is
  * destroyed. The client is not judged yet: see `judgeClient`.
  */
-export async function secureInstanceLeg(leg: Socket, context: SecureContext, patience: Patience): Promise<TLSSocket> {
+export async function secureInstanceLeg(leg: Duplex, context: SecureContext, patience: Patience): Promise<TLSSocket> {
   const tls = new TLSSocket(leg, {
     isServer: true,
     secureContext: context,
