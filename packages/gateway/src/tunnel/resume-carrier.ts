@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import { type LinkParams, type LinkResult, PamError, toWireError } from '@sallyport/protocol';
 import { serveResume } from '@sallyport/stream';
@@ -10,7 +10,7 @@ export interface ResumeDeps {
   readonly log: Log;
   /** Wall time, Unix milliseconds. */
   readonly nowMs: () => number;
-  readonly legOf: (ticket: string, context: WorkloadContext) => Promise<Socket>;
+  readonly legOf: (ticket: string, context: WorkloadContext) => Promise<Duplex>;
   readonly tlsContext: () => Promise<SecureContext>;
 }
 
