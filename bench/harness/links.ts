@@ -15,7 +15,7 @@ import { systemRuntime } from '../../packages/gateway/src/agent/system-runtime.t
 import { readHostView } from '../../packages/gateway/src/program/host-view.ts';
 import { PamError, productVersion } from '../../packages/protocol/src/index.ts';
 import { decodeJoinConfig, importSigningKey } from '../../packages/seal/src/index.ts';
-import { directReach } from '../../packages/stream/src/index.ts';
+import { directReach, plainCarrier } from '../../packages/stream/src/index.ts';
 
 export interface LinksSetup {
   readonly kind: 'setup';
@@ -77,7 +77,7 @@ async function make(setup: LinksSetup): Promise<void> {
     const { config, pool, trust } = at;
     const identity = await createIdentityKeeper(pool, config.gateway, systemRuntime.nowMs);
     const hello = {
-      ...{ config, identity, trust, host, version: productVersion, reach: directReach, noStandby: true },
+      ...{ config, identity, trust, host, version: productVersion, carrier: plainCarrier, noStandby: true },
       ...{ running: () => [], maxStreams: 100, nowMs: systemRuntime.nowMs },
     };
     runners.push(

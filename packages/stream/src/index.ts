@@ -19,7 +19,7 @@ export { serveResume } from './opening/serve-resume.ts';
 export { connectLocal } from './run/local-scratch.ts';
 export { dialRouter } from './reach/dial-router.ts';
 export type { CarrierChoice, LegCarrier } from './reach/leg-carrier.ts';
-export { carrierChoices, createLegCarrier } from './reach/leg-carrier.ts';
+export { carrierChoices, createLegCarrier, plainCarrier } from './reach/leg-carrier.ts';
 export { legOverWebSocket } from './reach/websocket-leg.ts';
 export type { Reach } from './reach/reach.ts';
 export { directReach, proxyFor, readReach } from './reach/reach.ts';
