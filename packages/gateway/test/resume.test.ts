@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import type { LinkResult, SessionId, StreamId } from '@sallyport/protocol';
+import type { LinkResult, Notice, SessionId, StreamId } from '@sallyport/protocol';
 import { newSessionIdentity, type SessionIdentity } from '@sallyport/seal';
 import {
   connectLeg,
@@ -166,4 +166,31 @@ test('a stream that nobody resumes ends by its limit, and its target is reset', 
   const ended = lab.router.events.flatMap(({ events }) => events).find((one) => one.event === 'ended');
   expect(ended).toMatchObject({ reason: 'detached-timeout' });
   user.destroy();
+});
+
+test('a draining instance takes a stream back whose legs were cut, says so on the next carrier, and waits for its end', async () => {
+  lab = await startLab();
+  const dispatched = await lab.dispatch();
+  const opening = await lab.open(dispatched);
+  if (opening.kind !== 'opened') return expect.unreachable();
+  const { promise: drained, resolve: drains } = Promise.withResolvers<void>();
+  const { promise: notice, resolve: noticed } = Promise.withResolvers<Notice>();
+  const reattach: Reattach = async ({ gen, received }) => {
+    await drained;
+    return resumeAs(dispatched, { gen: gen + 1, received });
+  };
+  const { local, user } = await localPair();
+  const outcome = opening.stream.splice(local, never, { reattach }, noticed);
+  const { stream } = dispatched.claims;
+  lab.router.cutLegs();
+  await expect.poll(() => eventsOf(stream), { timeout: 60_000 }).toContain('detached');
+  lab.instance.drain(600_000);
+  user.write('nothing was on its way');
+  drains();
+  expect(String(await new Promise((got) => user.once('data', got)))).toBe('nothing was on its way');
+  expect((await notice).deadlineInMs).toBeLessThanOrEqual(600_000);
+  expect(lab.router.byes).toEqual([]);
+  user.end();
+  expect((await outcome).error).toBeNull();
+  expect(await lab.instance.left).toBe('drained');
 });
