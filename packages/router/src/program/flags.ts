@@ -97,7 +97,7 @@ export function addStartFlags(command: Command): Command {
     )
     .addOption(
       option('--drain-deadline <seconds>', 'how long streams through it may go on after SIGTERM')
-        .default(10)
+        .default(3)
         .argParser(wholeNumber(0, 86_400)),
     )
     .addOption(
