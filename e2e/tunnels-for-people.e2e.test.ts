@@ -34,7 +34,7 @@ function userOptions(knownHosts: string): readonly string[] {
   const own = sshd.clientOptions().filter((one) => one.startsWith('IdentityFile='));
   const options = [
     ...own,
-    ...['IdentitiesOnly=yes', 'BatchMode=yes', 'StrictHostKeyChecking=accept-new', 'ConnectTimeout=20'],
+    ...['IdentitiesOnly=yes', 'BatchMode=yes', 'StrictHostKeyChecking=accept-new', 'ConnectTimeout=90'],
     ...[`UserKnownHostsFile=${knownHosts}`, 'GlobalKnownHostsFile=/dev/null'],
   ];
   return options.flatMap((option) => ['-o', option]);
@@ -68,11 +68,14 @@ test.skipIf(missing !== undefined)(
 test.skipIf(missing !== undefined)(
   'diagnose reaches the target by way of every instance and leaves no stream behind',
   async () => {
-    const report = (await installation.json(['tunnel', 'diagnose', 'shell'])) as {
-      healthy: boolean;
-      checks: { id: string; status: string; text: string }[];
-    };
-    expect(report.healthy).toBe(true);
+    // On a busy machine a member may be suspect for a moment, which is a finding.
+    const report = await until('a diagnosis without a finding', async () => {
+      const found = (await installation.json(['tunnel', 'diagnose', 'shell'], { code: null })) as {
+        healthy: boolean;
+        checks: { id: string; status: string; text: string }[];
+      };
+      return found.healthy ? found : undefined;
+    });
     const instances = report.checks.filter((check) => check.id.startsWith('instance '));
     expect(instances.map((check) => check.status)).toEqual(['ok', 'ok']);
     expect(new Set(instances.map((check) => check.id)).size).toBe(2);
