@@ -309,7 +309,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
     clock,
     perSecond: timing.acceptsPerSecond,
     burst: timing.acceptsPerSecond,
-    isKnown: links.isKnown,
+    isKnown: (socket) => links.isKnown(addresses.of(socket)),
     letIn: (socket) => api.https.emit('connection', socket),
     closed: watch.figures.refusedAccept,
     log: log.warn,

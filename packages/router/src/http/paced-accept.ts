@@ -7,8 +7,8 @@ export interface PacedAcceptDeps {
   /** Handshakes a second, and how many at once after a quiet time. */
   readonly perSecond: number;
   readonly burst: number;
-  /** Was an instance admitted from this address? */
-  readonly isKnown: (address: string) => boolean;
+  /** Was an instance admitted from where this socket really comes from? */
+  readonly isKnown: (socket: Socket) => boolean;
   /** Starts the handshake. */
   readonly letIn: (socket: Socket) => void;
   /** Each socket that was closed for want of a turn. */
@@ -68,11 +68,7 @@ export function createPacedAccept(deps: PacedAcceptDeps): { offer(socket: Socket
       socket.once('close', () => {
         if (take(id) !== undefined) feed({ kind: 'gone', id });
       });
-      feed({ kind: 'came', id, known: deps.isKnown(plainAddress(socket)) });
+      feed({ kind: 'came', id, known: deps.isKnown(socket) });
     },
   };
-}
-
-function plainAddress(socket: Socket): string {
-  return (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
 }
