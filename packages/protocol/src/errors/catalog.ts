@@ -425,7 +425,8 @@ export const errorCatalog = {
     exit: 69,
     retry: 'backoff',
     meaning: 'The data connection through the router could not be made.',
-    remedy: 'Try again; if it lasts, look at the log of the router for this ticket.',
+    remedy:
+      'Try again; if it lasts, a network that passes only TLS may be in between: --carrier auto finds out and goes round it.',
   },
   PAM_INSTANCE_UNVERIFIED: {
     http: 502,

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { legCarrier, legLimits } from '@sallyport/protocol';
 import { legOverWebSocket } from '@sallyport/stream';
 import { WebSocketServer } from 'ws';
+import { UndecidedSockets } from './undecided-sockets.ts';
 
 /** Where the relay accepts, and how; all from the router's main process. */
 export interface WrappedLegsOptions {
@@ -12,8 +13,10 @@ export interface WrappedLegsOptions {
   readonly relay: { readonly host: string; readonly port: number };
   /** What the relay wants to hear first from this host; empty when nothing. */
   readonly preface: string;
-  /** Connections of both kinds at most: those that have not become a leg yet, and legs. */
+  /** Connections at most, legs or not. */
   readonly most: number;
+  /** Those that have said nothing as a leg yet; one too many, and an old one goes. */
+  readonly undecided?: { readonly most: number; readonly perAddress: number };
 }
 
 const limits = {
@@ -38,7 +41,11 @@ export function createWrappedLegs(
   options: WrappedLegsOptions,
   after: (ms: number, run: () => void) => () => void,
 ): WrappedLegs {
-  const sockets = new Set<Socket>();
+  // By their ends: TLS and HTTP show a connection in wrappings of their own.
+  const sockets = new Map<string, Socket>();
+  const undecided = new UndecidedSockets<string>(
+    options.undecided ?? { most: legLimits.undecidedSockets, perAddress: legLimits.undecidedPerAddress },
+  );
   const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: legCarrier.messageBytes });
   const https: Server = createServer(
     {
@@ -56,7 +63,10 @@ export function createWrappedLegs(
   https.on('upgrade', (request, socket: Duplex, head) => {
     socket.on('error', () => socket.destroy());
     if (request.url !== legCarrier.path) return void socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
-    wss.handleUpgrade(request, socket, head, (ws) => carry(legOverWebSocket(ws), options, after));
+    wss.handleUpgrade(request, socket, head, (ws) => {
+      const decided = (): void => undecided.remove(endsOf(request.socket));
+      carry(legOverWebSocket(ws), options, after, decided);
+    });
   });
   https.on('tlsClientError', (_reason, socket) => socket.destroy());
   // Without it headersTimeout and requestTimeout never run on a server that does not listen.
@@ -65,20 +75,36 @@ export function createWrappedLegs(
     take: (socket) => {
       socket.on('error', () => socket.destroy());
       if (sockets.size >= options.most) return void socket.destroy();
-      sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
+      const ends = endsOf(socket);
+      sockets.set(ends, socket);
+      socket.once('close', () => {
+        sockets.delete(ends);
+        undecided.remove(ends);
+      });
+      const oldest = undecided.add(ends, socket.remoteAddress ?? '', 0);
+      if (oldest !== null) sockets.get(oldest)?.destroy();
       https.emit('connection', socket);
     },
   };
 }
 
+function endsOf({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
 /** The relay is dialled when there is something to say to it: it waits for a preamble only so long. */
-function carry(leg: Duplex, options: WrappedLegsOptions, after: (ms: number, run: () => void) => () => void): void {
+function carry(
+  leg: Duplex,
+  options: WrappedLegsOptions,
+  after: (ms: number, run: () => void) => () => void,
+  decided: () => void,
+): void {
   const cancel = after(limits.firstBytesMs, () => leg.destroy());
   leg.on('error', cancel);
   leg.on('close', cancel);
   leg.once('readable', () => {
     cancel();
+    decided();
     if (!leg.destroyed) join(leg, options);
   });
 }

@@ -164,6 +164,27 @@ async function sayInTwo(relay: Relay, hello: Buffer, cut: number, at: number): P
   return answer;
 }
 
+test('a TLS client whose hello is not whole in time is handed on as it is, and loses nothing', async () => {
+  const router = await newRouterIdentity(['localhost'], Date.now());
+  const tlsServer = createTlsServer({ cert: router.certificatePem, key: router.privateKeyPem });
+  tlsServer.on('tlsClientError', () => undefined);
+  const handed = Promise.withResolvers<void>();
+  const onTls = (socket: Socket): void => {
+    tlsServer.emit('connection', socket);
+    handed.resolve();
+  };
+  const relay = await start({ onTls }, { preambleWithinMs: 100 });
+  const hello = await captureHello();
+  const socket = dial(relay);
+  await once(socket, 'connect');
+  socket.write(hello.subarray(0, 300));
+  await handed.promise;
+  socket.write(hello.subarray(300));
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  // A hello that lost a byte is never answered.
+  expect(answer[0]).toBe(0x16);
+});
+
 async function captureHello(): Promise<Buffer> {
   const target = Promise.withResolvers<Buffer>();
   const { port, close } = await startTarget((socket) => socket.once('data', target.resolve));

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { legCarrier } from '@sallyport/protocol';
 import { newRouterIdentity } from '@sallyport/seal';
 import {
   type CarrierChoice,
@@ -214,4 +216,26 @@ test('a leg inside TLS comes through a balancer, whose header is before all', as
   await relay.expect([{ ticket, role: 'echo', match: 'e' }]);
   const address = { host: '127.0.0.1', port: await listen(balancer) };
   await echoLeg({ address, ticket: decodeTicket(ticket), carrier: carrier('websocket'), signal: never });
+});
+
+test('600 connections that say nothing inside TLS keep no leg out', async () => {
+  const { relay, echo } = await start();
+  await echo('websocket');
+  const silent: TLSSocket[] = [];
+  closing.push(() => {
+    for (const one of silent) one.destroy();
+  });
+  for (let i = 0; i < 600; i++) {
+    const tls = connectTls({
+      host: '127.0.0.1',
+      port: relay.port,
+      rejectUnauthorized: false,
+      ALPNProtocols: [legCarrier.protocol],
+    });
+    tls.on('error', () => undefined);
+    silent.push(tls);
+    if (i % 40 === 39) await once(tls, 'secureConnect');
+  }
+  await echo('websocket');
+  await expect.poll(() => silent.filter((one) => one.destroyed).length, { timeout: longMs }).toBeGreaterThan(80);
 });
