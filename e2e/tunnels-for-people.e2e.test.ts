@@ -88,8 +88,11 @@ test.skipIf(missing !== undefined)(
 
 test.skipIf(missing !== undefined)('diagnose tells the target’s own word for each instance', async () => {
   await newMachine(installation, 'closed', { host: '127.0.0.1', port: await freePort() });
-  const run = await installation.pam(['tunnel', 'diagnose', 'closed'], { code: 1 });
-  expect(run.stdout.match(/^failed +instance .*target: .*refused the connection/gm)).toHaveLength(2);
+  const run = await until('both instances were tried', async () => {
+    const found = await installation.pam(['tunnel', 'diagnose', 'closed'], { code: 1 });
+    const words = found.stdout.match(/^failed +instance .*target: .*refused the connection/gm);
+    return words?.length === 2 ? found : undefined;
+  });
   expect(run.stdout).toContain('(PAM_TARGET_REFUSED)');
 });
 
