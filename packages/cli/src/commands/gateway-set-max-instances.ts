@@ -6,6 +6,7 @@ import { maxInstancesBounds, readWhole } from '../gateway/gateway-flags.ts';
 import { listNamedGateways } from '../gateway/list-named.ts';
 import { readDeadline, streamsText } from '../gateway/set-intent.ts';
 import { showJson } from '../terminal/show.ts';
+import { plain } from '../terminal/terminal.ts';
 import { openVaultSession } from '../vault/open-session.ts';
 import { resolveName } from '../vault/resolve.ts';
 
@@ -36,7 +37,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
   );
   session.close();
   const nameOf = (id: string): string =>
-    `${gateway.view.instances.find((one) => one.instanceId === id)?.deviceName ?? 'unknown host'} (${id})`;
+    `${plain(gateway.view.instances.find((one) => one.instanceId === id)?.deviceName ?? 'unknown host')} (${id})`;
   if (cli.format === 'json') {
     showJson(cli.terminal, {
       gateway_uid: gateway.uid,

@@ -10,6 +10,7 @@ import type { Run } from '../cli.ts';
 import { argument } from '../flags.ts';
 import { openSignedIn } from '../person/signed-in.ts';
 import { bytesText, isoTime, showJson, showTable, timeCell } from '../terminal/show.ts';
+import { plain } from '../terminal/terminal.ts';
 
 /**
  * `pam session why ID|last`: for each stream every decision, its candidates, why each was passed over, and whether the
@@ -58,7 +59,7 @@ export const run: Run = async (cli, args) => {
   for (const { stream, decisions } of streams) {
     const state =
       stream.state === 'ended'
-        ? `ended ${timeCell(stream.endedAtMs)}: ${stream.reason ?? 'unknown'}${stream.words === '' ? '' : ` ${stream.words}`}`
+        ? `ended ${timeCell(stream.endedAtMs)}: ${stream.reason ?? 'unknown'}${stream.words === '' ? '' : ` ${plain(stream.words)}`}`
         : stream.state;
     cli.terminal.out(
       `stream ${stream.stream} of session ${stream.session}\n` +

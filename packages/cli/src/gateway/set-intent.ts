@@ -7,6 +7,7 @@ import {
 } from '@sallyport/protocol';
 import type { Cli } from '../cli.ts';
 import { isoTime } from '../terminal/show.ts';
+import { plain } from '../terminal/terminal.ts';
 import { openVaultSession } from '../vault/open-session.ts';
 import { resolveName } from '../vault/resolve.ts';
 import { readWhole } from './gateway-flags.ts';
@@ -69,8 +70,9 @@ export function intentJson(set: IntentSet, intent: Wanted['kind']): Record<strin
   };
 }
 
+/** The router's words about a host must not steer the terminal. */
 export function instanceName({ instance, gateway }: IntentSet): string {
-  return `${instance.deviceName} (${instance.instanceId}) of “${gateway.title}”`;
+  return `${plain(instance.deviceName)} (${plain(instance.instanceId)}) of “${plain(gateway.title)}”`;
 }
 
 export function streamsText(count: number): string {
