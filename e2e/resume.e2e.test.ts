@@ -4,6 +4,7 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import {
   createCleanup,
+  descendantsOf,
   requireTarget,
   runChild,
   startChild,
@@ -16,7 +17,6 @@ import { type Installation, newInstallation, newMachine, withPool } from './harn
 import type { Instance } from './harness/instance.ts';
 import { member, members } from './harness/json.ts';
 import { connectRaw } from './harness/raw-connection.ts';
-import { startRouter } from './harness/router.ts';
 import type { Tunnel } from './harness/tunnel.ts';
 import { longMs, patience, until } from './harness/until.ts';
 
@@ -220,16 +220,27 @@ test('while the router is away streams wait, pam says so once, and both what was
   await Promise.all(waiting.map((one) => until('greeted', () => one.received().byteLength === 6)));
   const losses = (): number => tunnel.messages().split('The way to the gateway was lost').length - 1;
   const before = losses();
-  const { port } = installation.router;
   await installation.router.kill('SIGKILL');
   await until('pam says so', () => losses() === before + 1);
   for (const { socket } of waiting) socket.end('meanwhile\n');
-  await startRouter(cleanup.later, { dataDir: installation.dataDir, port });
+  await installation.restartRouter();
   for (const one of waiting) {
     expect(await one.ended).toBe('end');
     expect(one.received().toString()).toBe('hello\nmeanwhile\n');
   }
   expect(losses()).toBe(before + 1);
+});
+
+test('a relay process that dies alone is a stall, too', async () => {
+  const connection = await connectRaw(tunnel.port);
+  connection.socket.write('hello\n');
+  await until('greeted', () => connection.received().byteLength === 6);
+  const relay = descendantsOf(installation.router.child.pid).at(-1);
+  if (relay === undefined) throw new Error('the router has no relay');
+  process.kill(relay, 'SIGKILL');
+  connection.socket.end('meanwhile\n');
+  expect(await connection.ended).toBe('end');
+  expect(connection.received().toString()).toBe('hello\nmeanwhile\n');
 });
 
 test('session list shows since when a stream is detached and until when it is waited for', async () => {

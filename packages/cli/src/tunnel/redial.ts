@@ -2,8 +2,11 @@ import { type ErrorCode, errorCatalog, PamError } from '@sallyport/protocol';
 import type { Reattach, Reattached } from '@sallyport/stream';
 import type { Clock } from '../time/clock.ts';
 
-/** Milliseconds. Full jitter below a ceiling that doubles: a router that starts is not asked by all streams at once. */
-export const redialTimes = { firstMs: 50, mostMs: 2_000, attemptMs: 10_000 } as const;
+/**
+ * Milliseconds. Full jitter below a ceiling that doubles: a router that starts is not asked by all streams at once.
+ * `askedMostMs`: more than this a router does not mean for a stream that ends after 60 s.
+ */
+export const redialTimes = { firstMs: 50, mostMs: 1_000, askedMostMs: 30_000, attemptMs: 10_000 } as const;
 
 /** What asking again would not change, and what must not be asked again: somebody else answered. */
 const finalCodes: ReadonlySet<ErrorCode> = new Set([
@@ -32,7 +35,7 @@ export function nextDial(failures: number, error: PamError, jitter: number): Nex
   const ceiling = Math.min(redialTimes.mostMs, redialTimes.firstMs * 2 ** Math.min(failures, 10));
   const asked = error.detail['retryAfterMs'];
   if (typeof asked !== 'number' || !(asked > 0)) return { kind: 'again', afterMs: jitter * ceiling };
-  const atLeastMs = Math.min(asked, redialTimes.mostMs);
+  const atLeastMs = Math.min(asked, redialTimes.askedMostMs);
   return { kind: 'again', afterMs: atLeastMs + jitter * Math.min(ceiling, atLeastMs) };
 }
 

@@ -12,6 +12,8 @@ export interface ResumeDeps {
   readonly nowMs: () => number;
   readonly legOf: (ticket: string, context: WorkloadContext) => Promise<Duplex>;
   readonly tlsContext: () => Promise<SecureContext>;
+  /** The instance stops: legs that wait for a RESUME are given up. */
+  readonly signal: AbortSignal;
 }
 
 /** Legs of one stream on which somebody may be about to resume. An honest client dials one after the other. */
@@ -74,7 +76,7 @@ async function serve(
   try {
     const [leg, tls] = await Promise.all([deps.legOf(ticket, context), deps.tlsContext()]);
     // Not the stream's own signal: an ended one still answers who asks.
-    const { signal } = new AbortController();
+    const { signal } = deps;
     const error = await serveResume({
       leg,
       context: tls,

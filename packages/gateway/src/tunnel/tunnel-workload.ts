@@ -275,12 +275,14 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     return made;
   }
 
+  const stopping = new AbortController();
   const resuming: ResumeDeps = {
     streams,
+    signal: stopping.signal,
     log,
     nowMs: runtime.nowMs,
     legOf: (ticket, { router }) => {
-      const { signal } = new AbortController();
+      const { signal } = stopping;
       const { carrier } = deps;
       return connectLeg({ address: router, role: 'instance', ticket: decodeTicket(ticket), carrier, signal });
     },
@@ -307,7 +309,10 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       leaving = { message, untilMs: runtime.monotonicMs() + deadlineInMs };
       streams.notifyAll(noticeOf(leaving));
     },
-    reset: (reason) => streams.end([], reason),
+    reset: (reason) => {
+      streams.end([], reason);
+      stopping.abort();
+    },
     empty: () => streams.empty(),
     count: () => streams.size,
   };
