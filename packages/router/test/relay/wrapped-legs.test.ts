@@ -10,6 +10,7 @@ import {
   decodeTicket,
   directReach,
   echoLeg,
+  systemTimers,
 } from '@sallyport/stream';
 import { descendantsOf } from '@sallyport/testkit';
 import { afterEach, expect, onTestFinished, test } from 'vitest';
@@ -165,11 +166,11 @@ test('whoever does not read holds up only what is his, and little of it', async 
 });
 
 /** A network that lets nothing pass that does not begin like TLS. */
-async function onlyTls(port: number): Promise<number> {
+async function onlyTls(port: number, isNarrow = () => true): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.once('data', (first: Buffer) => {
-      if (first[0] !== 0x16) return void socket.destroy();
+      if (first[0] !== 0x16 && isNarrow()) return void socket.destroy();
       const on = connect({ host: '127.0.0.1', port });
       on.on('error', () => socket.destroy());
       on.write(first);
@@ -201,6 +202,33 @@ test('auto takes plain legs where they pass, and says once when they do not', as
     await echoLeg({ address, ticket: decodeTicket(ticket), carrier: auto, signal: never });
   }
   expect(said).toEqual([`127.0.0.1 ${narrow}`]);
+});
+
+test('auto asks again after five minutes: networks change', async () => {
+  const { relay, carrier, said } = await start();
+  let isNarrow = false;
+  let laterMs = 0;
+  const port = await onlyTls(relay.port, () => isNarrow);
+  const auto = carrier('auto');
+  const timers = { ...systemTimers, nowMs: () => systemTimers.nowMs() + laterMs };
+  const echo = async (): Promise<void> => {
+    const ticket = newTicket();
+    await relay.expect([{ ticket, role: 'echo', match: 'e' }]);
+    await echoLeg({
+      address: { host: '127.0.0.1', port },
+      ticket: decodeTicket(ticket),
+      carrier: auto,
+      timers,
+      signal: never,
+    });
+  };
+  await echo();
+  isNarrow = true;
+  await expect(echo()).rejects.toMatchObject({ code: 'PAM_LEG_FAILED' });
+  expect(said).toEqual([]);
+  laterMs = 300_000;
+  await echo();
+  expect(said).toHaveLength(1);
 });
 
 test('a leg inside TLS comes through a balancer, whose header is before all', async () => {

@@ -32,10 +32,13 @@ export const plainCarrier: LegCarrier = {
 
 /** A router answers a stranger's leg at once; a network that lets none pass says nothing, or cuts. */
 const probeWithinMs = 3_000;
+/** Networks change, laptops more than most: so long what was found is believed. A probe is one connection. */
+const foundForMs = 300_000;
 
 export function createLegCarrier(options: LegCarrierOptions): LegCarrier {
   const { choice, reach } = options;
-  const known = new Map<string, Promise<'tcp' | 'websocket'>>();
+  const known = new Map<string, { readonly found: Promise<'tcp' | 'websocket'>; readonly atMs: number }>();
+  const said = new Set<string>();
   const plain: LegCarrier['dial'] = async (wish) => dialRouter({ ...wish, reach, halfOpen: true });
   const wrapped: LegCarrier['dial'] = async (wish) => dialWebSocket({ ...wish, reach, halfOpen: true }, options.pins());
 
@@ -43,7 +46,8 @@ export function createLegCarrier(options: LegCarrierOptions): LegCarrier {
     if (await passes(plain, wish)) return 'tcp';
     const leg = await wrapped(wish);
     leg.destroy();
-    options.onFallBack(router);
+    if (!said.has(router)) options.onFallBack(router);
+    said.add(router);
     return 'websocket';
   }
 
@@ -51,11 +55,15 @@ export function createLegCarrier(options: LegCarrierOptions): LegCarrier {
     dial: async (wish) => {
       if (choice !== 'auto') return choice === 'tcp' ? plain(wish) : wrapped(wish);
       const router = `${wish.address.host} ${wish.address.port}`;
-      const asked = known.get(router) ?? probe(wish, router);
-      known.set(router, asked);
-      // When neither passes, the next leg asks again.
-      asked.catch(() => known.delete(router));
-      return (await asked) === 'tcp' ? plain(wish) : wrapped(wish);
+      const nowMs = (wish.timers ?? systemTimers).nowMs();
+      let last = known.get(router);
+      if (last === undefined || nowMs - last.atMs >= foundForMs) {
+        last = { found: probe(wish, router), atMs: nowMs };
+        known.set(router, last);
+        // When neither passes, the next leg asks again.
+        last.found.catch(() => known.delete(router));
+      }
+      return (await last.found) === 'tcp' ? plain(wish) : wrapped(wish);
     },
   };
 }
