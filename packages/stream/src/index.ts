@@ -29,6 +29,7 @@ export type {
   Reattach,
   Reattached,
   RunningSplice,
+  StreamDoor,
   StreamOutcome,
 } from './run/splice.ts';
 export type { StopReason } from './run/stop-reason.ts';

@@ -1,5 +1,5 @@
 import type { DeviceId, EndReason, Notice, SessionId, StreamId } from '@sallyport/protocol';
-import { resumeTimes, type RunningSplice, type StopReason } from '@sallyport/stream';
+import { resumeTimes, type StopReason, type StreamDoor } from '@sallyport/stream';
 
 export interface RunningStream {
   readonly stream: StreamId;
@@ -9,7 +9,7 @@ export interface RunningStream {
   /** Who signed the request, whose key may resume, and until when (Unix seconds) it is good. */
   readonly request: { readonly iss: DeviceId; readonly cnf: string; readonly until: number };
   /** Set with OPENED: from here on only its own ends, a kill or its time end it, and a lost carrier may be replaced. */
-  opened: Pick<RunningSplice, 'offer' | 'notify'> | null;
+  opened: StreamDoor | null;
   /** Legs on which somebody may be about to resume. */
   resuming: number;
 }
@@ -38,13 +38,18 @@ export function createStreamTable(monotonicMs: () => number): StreamTable {
   const tombstones = new Map<StreamId, { readonly of: RunningStream; readonly untilMs: number }>();
   let waiters: (() => void)[] = [];
 
-  function bury(ended: RunningStream): void {
+  /** Keeps what answers, and nothing of what ran: no socket, no request. */
+  function bury(ended: RunningStream, door: StreamDoor): void {
+    const { stream, session, ticket, request } = ended;
+    const { iss, cnf, until } = request;
+    const opened = door.tombstone();
+    const of = { stream, session, ticket, controller: new AbortController(), request: { iss, cnf, until }, opened };
     const now = monotonicMs();
-    for (const [stream, { untilMs }] of tombstones) {
+    for (const [oldest, { untilMs }] of tombstones) {
       if (untilMs > now && tombstones.size < tombstonesKept) break;
-      tombstones.delete(stream);
+      tombstones.delete(oldest);
     }
-    tombstones.set(ended.stream, { of: ended, untilMs: now + resumeTimes.tombstoneMs });
+    tombstones.set(stream, { of: { ...of, resuming: 0 }, untilMs: now + resumeTimes.tombstoneMs });
   }
 
   return {
@@ -64,7 +69,7 @@ export function createStreamTable(monotonicMs: () => number): StreamTable {
     remove: (stream) => {
       const ended = streams.get(stream);
       streams.delete(stream);
-      if (ended !== undefined && ended.opened !== null) bury(ended);
+      if (ended !== undefined && ended.opened !== null) bury(ended, ended.opened);
       if (streams.size > 0) return;
       for (const waiter of waiters) waiter();
       waiters = [];

@@ -14,7 +14,7 @@ import {
 } from '@sallyport/protocol';
 import { newStreamState } from '../flow/flow-state.ts';
 import { Carrier } from '../run/carrier.ts';
-import { type AttachmentChange, type RunningSplice, splice, type StreamOutcome } from '../run/splice.ts';
+import { type AttachmentChange, splice, type StreamDoor, type StreamOutcome } from '../run/splice.ts';
 import { readStop } from '../run/stop-reason.ts';
 import { systemTimers, type Timers } from '../run/system-timers.ts';
 import type { Patience } from '../tls/handshake.ts';
@@ -45,7 +45,7 @@ export interface InstanceStreamOptions {
   /** TLS and OPEN; 10 s by default. The dial has its own limits. */
   readonly openWithinMs?: number;
   /** `running` takes other carriers (`serveResume`) and notices for the user, and after the end says that there is nothing to resume. */
-  readonly onOpened?: (running: Pick<RunningSplice, 'offer' | 'notify'>) => void;
+  readonly onOpened?: (running: StreamDoor) => void;
   /** How long a lost carrier may be replaced; 0, the default: its loss is the end. */
   readonly detachedMs?: number;
   readonly onAttachment?: (change: AttachmentChange) => void;

@@ -54,12 +54,17 @@ export type AttachmentChange =
   | { readonly kind: 'detached'; readonly limitInMs: number }
   | { readonly kind: 'attached'; readonly gen: number };
 
+/** What an instance keeps of a stream to be reached by: running, or ended. */
+export type StreamDoor = Pick<RunningSplice, 'offer' | 'notify' | 'tombstone'>;
+
 /** A stream that runs, through one carrier after another. */
 export interface RunningSplice {
   /** Never rejects. */
   readonly outcome: Promise<StreamOutcome>;
   /** Instance: the holder of the session key said RESUME on this carrier. Owned from here on; also after the end. */
   offer(carrier: Carrier, resume: { readonly gen: number; readonly received: number }): void;
+  /** Once it ended: what is left of it to say GONE to who resumes. Holds no socket, no bytes. */
+  tombstone(): StreamDoor;
   /** Says something to the user's end, at once or on the next carrier; of several only the last. */
   notify(notice: Notice): void;
 }
@@ -130,6 +135,20 @@ class Splice implements RunningSplice {
     this.#reader = readByTurns(this.#local, this.#onLocalBytes);
     if (this.#state.localPaused) this.#reader.pause();
     return this;
+  }
+
+  tombstone(): StreamDoor {
+    const { code, final } = this.#state.end ?? { code: 'ended', final: false };
+    const gone = { kind: 'gone', code, received: this.#state.received, final } as const;
+    const door: StreamDoor = {
+      offer: (carrier) => {
+        carrier.send(gone);
+        carrier.close();
+      },
+      notify: () => undefined,
+      tombstone: () => door,
+    };
+    return door;
   }
 
   offer(carrier: Carrier, { gen, received }: { readonly gen: number; readonly received: number }): void {
