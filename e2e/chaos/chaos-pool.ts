@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   descendantsOf,
   isRunning,
@@ -26,6 +26,10 @@ interface Place {
   count: number;
 }
 
+/** Longer than any fault with its redials, and short enough to wait for what nobody comes back to. */
+const detachSeconds = 30;
+const tunnelArgs = ['--detach-timeout', String(detachSeconds)];
+
 /** Router, a full pool and one standby, target and database, user: each on a machine of its own in a lab. */
 export interface ChaosPool {
   readonly installation: Installation;
@@ -43,6 +47,8 @@ export interface ChaosPool {
   /** Notes how many descriptors everybody holds at first. */
   noteDescriptors(): void;
   processes(): readonly ProcessRecord[];
+  /** Everything that every program said, by its name. */
+  logs(): ReadonlyMap<string, string>;
   /** Processes in the lab that are no descendants of this one. */
   strangers(): readonly string[];
 }
@@ -62,17 +68,24 @@ export async function startChaosPool(later: Later, size: number): Promise<ChaosP
     ...['--host', targetHost.address, '--port', String(postgres.port), '--field', 'databaseType=postgresql'],
   ]);
   const start = (host: LabHost, count: number): Instance =>
-    installation.startInstance(`${host.name}-${count}`, config, { within: host.within });
+    installation.startInstance(`${host.name}-${count}`, config, {
+      within: host.within,
+      args: ['--detach-timeout', String(detachSeconds + 10)],
+    });
   const places = names.map((name): Place => {
     const host = lab.host(name);
     return { host, instance: start(host, 1), count: 1 };
   });
   await Promise.all(places.map(({ instance }) => instance.id()));
   const user = await startTrafficUser(later, userHost);
-  const [web, database] = [await installation.openTunnel('web1'), await installation.openTunnel('db1')];
+  const [web, database] = [
+    await installation.openTunnel('web1', { args: tunnelArgs }),
+    await installation.openTunnel('db1', { args: tunnelArgs }),
+  ];
   const placeOf = (fault: PlannedFault): Place | null => (fault.place === null ? null : (places[fault.place] ?? null));
   const ends = new Map<PlannedFault, () => Promise<void> | void>();
-  const deps: FaultDeps = { installation, router, targetHost, start };
+  const ended: Instance[] = [];
+  const deps: FaultDeps = { installation, router, targetHost, start, ended };
   const named = (): readonly (readonly [string, number])[] => [
     ['router', installation.router.child.pid],
     ['relay', descendantsOf(installation.router.child.pid)[0] ?? -1],
@@ -108,6 +121,15 @@ export async function startChaosPool(later: Later, size: number): Promise<ChaosP
         descriptors: descriptorsOf(pid),
         descriptorsAtFirst: atFirst.get(name) ?? 0,
       })),
+    logs: () =>
+      new Map([
+        ['pam-tunnel-web1', web.child.stderr()],
+        ['pam-tunnel-db1', database.child.stderr()],
+        ['router', installation.router.child.stderr()],
+        ...[...ended, ...places.map(({ instance }) => instance)].map(
+          ({ stateDir, child }) => [basename(stateDir), child.stdout() + child.stderr()] as const,
+        ),
+      ]),
     strangers: () => strangersIn(lab, ['router', 'user', 'target', ...names]),
   };
 }
@@ -117,6 +139,8 @@ interface FaultDeps {
   readonly router: LabHost;
   readonly targetHost: LabHost;
   start(host: LabHost, count: number): Instance;
+  /** Instances that were replaced. */
+  readonly ended: Instance[];
 }
 
 type EndFault = () => Promise<void> | void;
@@ -136,6 +160,7 @@ async function beginAtInstance({ kind }: PlannedFault, place: Place, deps: Fault
   const { installation, router } = deps;
   const replace = async (): Promise<void> => {
     await instance.child.exited;
+    deps.ended.push(instance);
     place.count += 1;
     place.instance = deps.start(host, place.count);
   };

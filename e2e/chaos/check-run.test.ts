@@ -76,6 +76,11 @@ test.each<readonly [string, string, RunRecord]>([
   ['C4', 'a stream cut by a fault of another instance', { ...good, streams: [cut], faults: [fault('kill', two)] }],
   ['C4', 'a stream cut long after a fault', { ...good, streams: [cut], faults: [fault('kill', one, -30_000)] }],
   ['C4', 'a stream cut before a fault', { ...good, streams: [cut], faults: [fault('kill', one, 12_001)] }],
+  [
+    'C4',
+    'a running stream that ended with the router',
+    { ...good, streams: [cut], faults: [fault('router-kill', null)] },
+  ],
   ['C4', 'a stream cut by a drain', { ...good, streams: [cut], faults: [fault('drain', one)] }],
   [
     'C4',
@@ -103,17 +108,23 @@ test.each<readonly [string, string, RunRecord]>([
   expect(new Set(rules(run))).toEqual(new Set([rule]));
 });
 
+test('a target sees an end when the instance that dialled it is killed: its kernel says so', () => {
+  const target = cut.target.map((end) => ({ ...end, how: 'fin', finAfter: end.received }));
+  expect(rules({ ...good, streams: [{ ...cut, target }], faults: [fault('kill', one)] })).toEqual([]);
+  expect(rules({ ...good, streams: [{ ...cut, target }], faults: [fault('kill', two)] })).toEqual(['C3', 'C4']);
+});
+
 test('a clean end of a cut stream is found whatever explains the cut', () => {
   const user = { ...cut.user, how: 'fin', finAfter: 50 };
   expect(rules({ ...good, streams: [{ ...cut, user }], faults: [fault('kill', one)] })).toEqual(['C3']);
 });
 
 test.each([
-  ['of the instance that carried it', fault('kill', one)],
-  ['of the router', fault('router-kill', null)],
-  ['just before', fault('silence', one, 2_000)],
-])('a stream cut under a fault %s is explained', (_, one_) => {
-  expect(checkRun({ ...good, streams: [cut], faults: [one_] })).toEqual([]);
+  ['the death of the instance that carried it', cut, fault('kill', one)],
+  ['its death just before', cut, fault('kill', one, 2_000)],
+  ['a router that was away when it was opened', { ...cut, target: [] }, fault('router-kill', null)],
+])('a stream cut by %s is explained', (_, stream, why) => {
+  expect(checkRun({ ...good, streams: [stream], faults: [why] })).toEqual([]);
 });
 
 test('what its user gave up is no failure', () => {

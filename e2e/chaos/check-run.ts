@@ -71,21 +71,22 @@ export interface Violation {
 }
 
 /**
- * What a fault may break: streams that run on its instance, and connections that are being opened. What is planned
- * (drain, cordon) may break nothing, and a target that one instance cannot reach is reached through another.
+ * What a fault may break: streams that run on its instance, and connections that are being opened. A running stream
+ * outlives its carrier, so only the death of its instance ends it. What is planned (drain, cordon) may break nothing, and
+ * a target that one instance cannot reach is reached through another; a connection that runs there waits and goes on.
  */
 const mayBreak: Readonly<Record<FaultKind, { readonly running: boolean; readonly opening: boolean }>> = {
   kill: { running: true, opening: true },
   drain: { running: false, opening: false },
-  freeze: { running: true, opening: true },
+  freeze: { running: false, opening: true },
   cordon: { running: false, opening: false },
-  silence: { running: true, opening: true },
-  'silence-in': { running: true, opening: true },
-  'silence-out': { running: true, opening: true },
-  loss: { running: true, opening: true },
-  'no-target': { running: true, opening: false },
-  'router-kill': { running: true, opening: true },
-  'router-freeze': { running: true, opening: true },
+  silence: { running: false, opening: true },
+  'silence-in': { running: false, opening: true },
+  'silence-out': { running: false, opening: true },
+  loss: { running: false, opening: true },
+  'no-target': { running: false, opening: false },
+  'router-kill': { running: false, opening: true },
+  'router-freeze': { running: false, opening: true },
 };
 
 /** A fault explains what fails until links are cut, redialled and judged well again: G, one redial, two beats. */
@@ -96,7 +97,8 @@ const descriptorSlack = 40;
 /**
  * What must hold of every run, whatever the faults:
  *
- * C1 never more members than the maximum. C2 no wrong byte at either end. C3 a FIN is seen only after the last byte.
+ * C1 never more members than the maximum. C2 no wrong byte at either end. C3 a FIN is seen only after the last byte; at
+ * the target also from the kernel of a killed instance.
  * C4 what failed is explained by a fault of the router, or of the instance that carried it, in force then or lately.
  * C5 at rest router and instances say the same of who is in the pool, the pool is full, and no stream is left.
  * C6 at rest no process is missing or left over, and none holds more descriptors than it needs.
@@ -123,13 +125,14 @@ function checkMaximum({ views, rest }: RunRecord): readonly Violation[] {
 function checkStream(run: RunRecord, { order, fromMs, toMs, user, target }: StreamRecord): readonly Violation[] {
   const found: Violation[] = [];
   const ends = [
-    { at: 'user', sight: user, whole: order.down },
-    ...target.map((sight) => ({ at: `target (by ${sight.from})`, sight, whole: order.up })),
+    { at: 'user', sight: user, whole: order.down, by: null },
+    ...target.map((sight) => ({ at: `target (by ${sight.from})`, sight, whole: order.up, by: sight.from })),
   ];
-  for (const { at, sight, whole } of ends) {
+  for (const { at, sight, whole, by } of ends) {
     if (sight.wrongAt !== null)
       found.push({ rule: 'C2', what: `${order.id}: wrong byte at ${sight.wrongAt}, seen by its ${at}` });
-    if (sight.finAfter !== null && sight.finAfter !== whole) {
+    const isKilled = by !== null && wasKilled(run, by, fromMs, toMs);
+    if (sight.finAfter !== null && sight.finAfter !== whole && !isKilled) {
       const what = `${order.id}: its ${at} saw a clean end after ${sight.finAfter} of ${whole} bytes`;
       found.push({ rule: 'C3', what });
     }
@@ -138,11 +141,18 @@ function checkStream(run: RunRecord, { order, fromMs, toMs, user, target }: Stre
   if (isWhole || user.how === 'given-up') return found;
   const carriers = target.map(({ from }) => from);
   if (!isExplained(run, fromMs, toMs, carriers)) {
-    const by = carriers.length === 0 ? 'by nobody' : `by ${carriers.join(', ')}`;
-    const what = `${order.id} (${seconds(fromMs)} to ${seconds(toMs)}, carried ${by}) ended with ${user.how}`;
+    const carried = carriers.length === 0 ? 'by nobody' : `by ${carriers.join(', ')}`;
+    const what = `${order.id} (${seconds(fromMs)} to ${seconds(toMs)}, carried ${carried}) ended with ${user.how}`;
     found.push({ rule: 'C4', what: `${what}, and no fault explains it` });
   }
   return found;
+}
+
+/** The kernel ends the connections of a killed process with FIN, and nobody can tell the target: not even we. */
+function wasKilled({ faults }: RunRecord, address: string, fromMs: number, toMs: number): boolean {
+  return faults.some(
+    (fault) => fault.kind === 'kill' && fault.address === address && fault.fromMs <= toMs && fault.toMs >= fromMs,
+  );
 }
 
 /** `carriers`: addresses of the instances that carried it; none known: it was being opened, wherever. */

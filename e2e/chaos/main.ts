@@ -2,6 +2,9 @@
  * `npm run chaos -- [--seed N] [--minutes M] [--instances N]`: real programs under faults at random, from a seed that is
  * printed; exit code 1 when something did not hold. `--only kill,freeze` takes some kinds of fault.
  */
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createCleanup, requireNetworkLab } from '@sallyport/testkit';
 import { runChaos } from './run-chaos.ts';
@@ -41,7 +44,12 @@ async function run(): Promise<number> {
   process.stdout.write(`${streams.length} streams, ${cut} of them cut; ${uses.length} uses, ${failed} failed\n`);
   for (const { rule, what } of result.violations) process.stdout.write(`${rule} ${what}\n`);
   process.stdout.write(`verdict: ${result.violations.length === 0 ? 'everything held' : 'BROKEN'}\n`);
-  return result.violations.length === 0 ? 0 : 1;
+  if (result.violations.length === 0) return 0;
+  const folder = mkdtempSync(join(tmpdir(), `sallyport-chaos-${seed}-`));
+  for (const [name, text] of result.logs) writeFileSync(join(folder, `${name}.log`), text);
+  writeFileSync(join(folder, 'run.json'), JSON.stringify(result.run, null, 1));
+  process.stdout.write(`what everybody said is in ${folder}\n`);
+  return 1;
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -28,10 +28,13 @@ export interface ChaosResult {
   readonly schedule: readonly PlannedFault[];
   readonly run: RunRecord;
   readonly violations: readonly Violation[];
+  /** What every program said, by name. */
+  readonly logs: ReadonlyMap<string, string>;
 }
 
 const viewEveryMs = 2_000;
-const restWithinMs = 60_000;
+/** Over the time for which an instance keeps a stream whose user is gone. */
+const restWithinMs = 90_000;
 
 /**
  * Real programs under faults at random, then checked against what must hold (`check-run.ts`). The same seed, length and
@@ -57,7 +60,7 @@ export async function runChaos(later: Later, options: ChaosOptions): Promise<Cha
   say(`${done.streams.length} streams, ${done.uses.length} uses; waiting for rest`);
   const rest = await comeToRest(pool, nowMs);
   const run: RunRecord = { faults, streams: done.streams, uses: done.uses, views, rest };
-  return { schedule, run, violations: checkRun(run) };
+  return { schedule, run, violations: checkRun(run), logs: pool.logs() };
 }
 
 async function trouble(
