@@ -229,7 +229,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     if (member !== null) {
       if (byInstance.get(member.instance) === link) {
         byInstance.delete(member.instance);
-        whereabouts.left(member.instance, byPeer ? 'closed' : 'cut', byInstance.size);
+        whereabouts.left(member.instance, byPeer ? 'closed' : 'cut');
         services?.sessions.parks.forget(member.instance);
       }
       note('instance.left', { gateway: member.gateway, instance: member.instance });
@@ -263,7 +263,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
         },
         bye: async (which, params) => {
           const member = which.member();
-          if (member !== null) whereabouts.left(member.instance, 'bye', byInstance.size);
+          if (member !== null) whereabouts.left(member.instance, 'bye');
           await use().pool.bye(which.id, params.reason);
           if (member !== null)
             note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
