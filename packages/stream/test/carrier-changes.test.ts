@@ -101,6 +101,19 @@ test('[S7] detached ends by its limit on each side, with a reset, and says so to
   }
 });
 
+test('bytes of a target that has answered and closed are waited for as long as any, a mere FIN for 5 s', () => {
+  const answered = play(
+    stream('instance'),
+    [0, sent(500)],
+    [1, { kind: 'local-ended' }],
+    [2, frame({ kind: 'fin', length: 0 })],
+  ).state;
+  const limitOf = (state: StreamState): unknown => play(state, [100, lost]).state.attachment;
+  expect(limitOf(answered)).toMatchObject({ kind: 'detached', limitAtMs: 75_100 });
+  const confirmed = play(answered, [3, frame({ kind: 'ack', offset: 500 })]).state;
+  expect(limitOf(confirmed)).toMatchObject({ kind: 'detached', limitAtMs: 5_100 });
+});
+
 test('a client whose program left while it was detached looks 5 s more to say so, and says it first', () => {
   const left = play(stream('client'), [0, lost], [1_000, { kind: 'local-broken' }]).state;
   expect(left.attachment).toMatchObject({ kind: 'detached', limitAtMs: 6_000 });
