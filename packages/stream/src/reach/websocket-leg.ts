@@ -21,6 +21,8 @@ export function legOverWebSocket(ws: WebSocket): Duplex {
       ws.send(new Uint8Array(0), done);
     },
     destroy: (reason, done) => {
+      // Read on: the other's closing frame ends it, else ws keeps the connection for 30 s.
+      ws.resume();
       if (heardEnd && saidEnd && reason === null) ws.close(1_000);
       else ws.terminate();
       done(reason);
@@ -30,7 +32,8 @@ export function legOverWebSocket(ws: WebSocket): Duplex {
     if (!isBinary || heardEnd) return void leg.destroy(broken('it speaks no protocol of legs'));
     const bytes = Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data as Buffer);
     heardEnd = bytes.length === 0;
-    if (!leg.push(heardEnd ? null : bytes)) ws.pause();
+    if (heardEnd) leg.push(null);
+    else if (!leg.push(bytes)) ws.pause();
   });
   ws.on('error', (reason) => leg.destroy(broken(reason.message, reason)));
   ws.on('close', () => {
