@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:https';
 import { connect, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { legCarrier, legLimits } from '@sallyport/protocol';
+import { legCarrier, legLimits, legMagic } from '@sallyport/protocol';
 import { legOverWebSocket } from '@sallyport/stream';
 import { WebSocketServer } from 'ws';
 import { UndecidedSockets } from './undecided-sockets.ts';
@@ -92,7 +92,10 @@ function endsOf({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'r
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** The relay is dialled when there is something to say to it: it waits for a preamble only so long. */
+/**
+ * The relay is dialled when there is something to say to it: it waits for a preamble only so long. Only what begins like
+ * a leg is passed on: the relay hears all of it from this host, and TLS or a PROXY header inside would be believed to be.
+ */
 function carry(
   leg: Duplex,
   options: WrappedLegsOptions,
@@ -105,6 +108,9 @@ function carry(
   leg.once('readable', () => {
     cancel();
     decided();
+    const first = leg.read() as Buffer | null;
+    if (first?.[0] !== legMagic[0]) leg.destroy();
+    else leg.unshift(first);
     if (!leg.destroyed) join(leg, options);
   });
 }

@@ -267,3 +267,17 @@ test('600 connections that say nothing inside TLS keep no leg out', async () => 
   await echo('websocket');
   await expect.poll(() => silent.filter((one) => one.destroyed).length, { timeout: longMs }).toBeGreaterThan(80);
 });
+
+test('only legs come through: TLS inside a leg is not taken for a client on the router’s own host', async () => {
+  const { relay, carrier, toMain, echo } = await start();
+  const address = { host: '127.0.0.1', port: relay.port };
+  const leg = await carrier('websocket').dial({ address, withinMs: longMs, signal: never });
+  const broken = once(leg, 'error');
+  leg.resume();
+  leg.on('end', () => leg.destroy(new Error('it ended')));
+  // A ClientHello that names no protocol: for the API, from wherever it comes.
+  leg.write(Buffer.from('16030100050100000100', 'hex'));
+  await broken;
+  await echo('websocket');
+  expect(toMain).toEqual([]);
+});
