@@ -54,7 +54,8 @@ export function sessionRoutes(parts: RouterParts): Binding[] {
       const session = call.param('id', sessionIdSchema);
       const stream = call.param('stream', streamIdSchema);
       const { person, device } = call.caller;
-      parts.brakes.resumeStream.take(stream);
+      // Both are the device's own: whoever knows a stream's id from a list could else keep its user from resuming it.
+      parts.brakes.resumeStream.take(`${device} ${stream}`);
       parts.brakes.resumeDevice.take(device);
       const resumed = await sessions.resume({ session, stream, person, device });
       audit.later('stream.resumed', { session, stream, instance: resumed.instance });

@@ -1,7 +1,7 @@
 import type { InstanceId, LinkResult, StreamId } from '@sallyport/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { errorOf } from '../support/api-client.ts';
-import { claim, installation, type Operator, uid } from '../support/operator.ts';
+import { claim, installation, type Operator, secondDevice, uid } from '../support/operator.ts';
 import { freshRouter } from '../support/router.ts';
 import { member, type ScriptedInstance } from '../support/scripted-instance.ts';
 
@@ -87,6 +87,16 @@ test('a flood of resumes is braked for that stream and for no other', async () =
   expect(codes.slice(0, 20)).toEqual(Array.from({ length: 20 }, () => 'taken'));
   expect(codes).toContain('PAM_RATE_LIMITED');
   expect((await resume(other.session, other.stream)).status).toBe(200);
+});
+
+test('another device that knows the stream from the list cannot keep its own from resuming it', async () => {
+  const { session, stream } = await opened();
+  const other = await secondDevice(router.port, anna);
+  for (let n = 0; n < 40; n++) {
+    const answer = await other('POST', `/v1/sessions/${session}/streams/${stream}/resume`, {});
+    expect(['PAM_NOT_FOUND', 'PAM_RATE_LIMITED']).toContain(errorOf(answer).code);
+  }
+  expect((await resume(session, stream)).status).toBe(200);
 });
 
 test('the list shows since when a stream has no carrier and until when it is waited for, by its holder only', async () => {

@@ -23,6 +23,7 @@ import {
   entryHash,
   eventHash,
   finishRegistration,
+  finishSignIn,
   foldLog,
   type LogEntryBody,
   type LogState,
@@ -43,6 +44,7 @@ import {
   signRequest,
   type SigningKey,
   startRegistration,
+  startSignIn,
   wrapKey,
   exportPrivate,
 } from '@sallyport/seal';
@@ -393,4 +395,34 @@ export async function installation(
     }),
   );
   return { keys, pool, config, machine };
+}
+
+/** Another device of this person, signed in and in the log: how it calls. */
+export async function secondDevice(port: number, operator: Operator): Promise<Operator['call']> {
+  const device = await newSigningKey();
+  const client = createApiClient(port);
+  const { startLoginRequest, clientState } = await startSignIn(operator.password);
+  const begun = await client.ask({
+    method: 'POST',
+    path: '/v1/sign-in/begin',
+    body: { name: operator.name, startLoginRequest },
+  });
+  const { attempt, loginResponse } = begun.body as { attempt: string; loginResponse: string };
+  const { finishLoginRequest } = await finishSignIn({ password: operator.password, clientState, loginResponse });
+  let accessToken: string | undefined;
+  const call: Operator['call'] = async (method, path, body) =>
+    client.ask({ method, path, body, headers: await dpopHeaders({ method, path }, device, accessToken) });
+  const signedIn = await call('POST', '/v1/sign-in/finish', { attempt, finishLoginRequest, lifeMinutes: 720 });
+  accessToken = (signedIn.body as { accessToken: string }).accessToken;
+  const entry = await operator.entry(
+    {
+      kind: 'device',
+      person: operator.person,
+      device: { id: device.id as DeviceId, key: device.publicJwk, kind: 'cli', label: 'second' },
+    },
+    operator.personKey,
+  );
+  await call('POST', '/v1/log', { entry });
+  await operator.took(entry);
+  return call;
 }
