@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
-import { PamError } from '@sallyport/protocol';
+import { type ErrorCode, errorCatalog, PamError } from '@sallyport/protocol';
 import { createCleanup, createFakeClock, settle } from '@sallyport/testkit';
 import { afterEach, expect, test } from 'vitest';
 import type { TunnelState } from './registry.ts';
@@ -12,7 +12,7 @@ const cleanup = createCleanup();
 afterEach(() => cleanup.run());
 
 /** A tunnel over a router that notes what it is asked, on a real listener, with a clock that the test moves. */
-async function tunnelOf(router: { answer: 'ok' | 'away' }) {
+async function tunnelOf(router: { answer: 'ok' | 'away'; away?: ErrorCode }) {
   const clock = createFakeClock();
   const calls: string[] = [];
   const printed: string[] = [];
@@ -21,7 +21,7 @@ async function tunnelOf(router: { answer: 'ok' | 'away' }) {
   const sessionOf = (name: string): TunnelSession => {
     const call = async (what: string): Promise<void> => {
       calls.push(`${name} ${what}`);
-      if (router.answer === 'away') throw new PamError('PAM_ROUTER_UNREACHABLE', 'no connection');
+      if (router.answer === 'away') throw new PamError(router.away ?? 'PAM_ROUTER_UNREACHABLE', 'no connection');
     };
     const fail = async (): Promise<never> => {
       await call('open');
@@ -113,6 +113,20 @@ test('a router that is away for an hour is asked a few hundred times, and is sai
   router.answer = 'ok';
   await it.clock.advance(60_000);
   expect(it.states.at(-1)?.kind).toBe('ready');
+});
+
+test('nothing that waiting cures ends a tunnel, a router that is being restarted least of all', async () => {
+  const passing = (Object.keys(errorCatalog) as ErrorCode[]).filter((code) => errorCatalog[code].retry === 'backoff');
+  expect(passing).toContain('PAM_ROUTER_STOPPING');
+  for (const away of passing) {
+    const router: { answer: 'ok' | 'away'; away: ErrorCode } = { answer: 'away', away };
+    const it = await tunnelOf(router);
+    await it.clock.advance(30_000);
+    expect([away, it.states.at(-1)?.kind]).toEqual([away, 'router-away']);
+    router.answer = 'ok';
+    await it.clock.advance(60_000);
+    expect([away, it.states.at(-1)?.kind]).toEqual([away, 'ready']);
+  }
 });
 
 test('a stream whose instance was believed under a key that is replaced is reset, also when the router cuts nothing', async () => {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { PamError } from '@sallyport/protocol';
+import { errorCatalog, PamError } from '@sallyport/protocol';
 import type { AttachmentChange } from '@sallyport/stream';
 import type { Cli } from '../cli.ts';
 import { plain } from '../terminal/terminal.ts';
@@ -300,20 +300,13 @@ function keptOf(reason: unknown): Kept {
     case 'PAM_PROOF_INVALID':
     case 'PAM_DEVICE_UNKNOWN':
       return { kind: 'signed-out' };
-    case 'PAM_ROUTER_UNREACHABLE':
-    case 'PAM_PROXY_UNREACHABLE':
-    case 'PAM_PROXY_REFUSED':
-    case 'PAM_TIMEOUT':
-    case 'PAM_STORE_AWAY':
-    case 'PAM_RATE_LIMITED':
     case 'PAM_INTERNAL':
-    case 'PAM_TRUST_BEHIND':
     case 'PAM_CLOCK_SKEW':
     case 'PAM_TOO_LARGE':
     case 'PAM_BAD_REQUEST':
       return { kind: 'away' };
     default:
-      return { kind: 'ended', error };
+      return errorCatalog[error.code].retry === 'backoff' ? { kind: 'away' } : { kind: 'ended', error };
   }
 }
 
