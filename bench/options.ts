@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-type Part = 'a' | 'b' | 'c' | 'd' | 'e' | 'g' | 'h';
+type Part = 'a' | 'b' | 'c' | 'd' | 'e' | 'f' | 'g' | 'h';
 
 export interface BenchOptions {
   readonly parts: ReadonlySet<Part>;
@@ -19,18 +19,18 @@ export interface BenchOptions {
 const usage = `npm run bench -- [options]
 
   --only a,b,…    (a) bulk, (b) latency and new connections, (c) SIGKILL of a serving instance, (d) an instance that
-                  freezes, is cut off, or does not reach the target, (e) the router's death under load, (g) a drain,
-                  (h) control links; all of them unless told. (d) wants root and network namespaces
+                  freezes, is cut off, or does not reach the target, (e) the router's death under load, (f) legs plain and
+                  inside TLS, (g) a drain, (h) control links; all of them unless told. (d) wants root and network namespaces
   --quick         fewer and shorter rounds, 10 trials, 100 streams, 1,000 links
-  --gib N         GiB per round of (a)            --rounds N        rounds of (a) and (b)
-  --connections N connections per round of (b)    --trials N        trials of (c), (d) and (e)
+  --gib N         GiB per round of (a) and (f)    --rounds N        rounds of (a), (b) and (f)
+  --connections N connections per round of (b), (f)   --trials N        trials of (c), (d) and (e)
   --streams N     streams of (g)                  --links N,M       instances of (h)
   --ours          without OpenSSH                 --write-docs      write docs/benchmarks.md as well
 `;
 
 const names: Readonly<Record<string, Part>> = {
   ...{ a: 'a', bulk: 'a', b: 'b', latency: 'b', c: 'c', kills: 'c', d: 'd', failover: 'd' },
-  ...{ e: 'e', restarts: 'e', g: 'g', drain: 'g', h: 'h', links: 'h' },
+  ...{ e: 'e', restarts: 'e', f: 'f', carriers: 'f', g: 'g', drain: 'g', h: 'h', links: 'h' },
 };
 
 /** Ends the program with the usage and exit code 2 for what is not understood. */
@@ -47,7 +47,7 @@ function read(argv: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...argv],
     options: {
-      only: { type: 'string', default: 'a,b,c,d,e,g,h' },
+      only: { type: 'string', default: 'a,b,c,d,e,f,g,h' },
       quick: { type: 'boolean', default: false },
       gib: { type: 'string' },
       rounds: { type: 'string' },
@@ -62,7 +62,7 @@ function read(argv: readonly string[]): BenchOptions {
   const parts = new Set(
     values.only.split(',').map((name) => {
       const part = names[name];
-      if (part === undefined) throw new Error(`--only knows a, b, c, d, e, g and h, not ${JSON.stringify(name)}`);
+      if (part === undefined) throw new Error(`--only knows a to h, not ${JSON.stringify(name)}`);
       return part;
     }),
   );
@@ -79,7 +79,7 @@ function read(argv: readonly string[]): BenchOptions {
     withPeers: !values.ours,
     writeDocs: values['write-docs'],
   };
-  if (options.writeDocs && (parts.size < 7 || options.rounds < 3 || values.ours)) {
+  if (options.writeDocs && (parts.size < 8 || options.rounds < 3 || values.ours)) {
     throw new Error('--write-docs wants all parts, the peers and at least 3 rounds');
   }
   return options;

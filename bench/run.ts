@@ -4,6 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createCleanup, type Later } from '@sallyport/testkit';
 import { type BulkRow, measureBulk } from './measure/bulk.ts';
+import { measureCarriers } from './measure/carriers.ts';
 import { startChild, stopChild } from './measure/child.ts';
 import { measureDrain } from './measure/drain.ts';
 import { measureFailover } from './measure/failover.ts';
@@ -50,6 +51,9 @@ async function measure(): Promise<Report> {
   const sideBySide = await measureSideBySide();
   const failover = await part('d', 'failover', (end) => measureFailover(end, trials, say));
   const restarts = await part('e', 'router restarts', (end) => measureRestarts(end, trials, say));
+  const carriers = await part('f', 'carriers', (end) =>
+    measureCarriers(end, { bytes: gib * 2 ** 30, connections, rounds }, say),
+  );
   const drain = await part('g', 'drain', (end) => measureDrain(end, options.streams, say));
   const links: LinkRow[] = [];
   for (const count of options.links) {
@@ -67,6 +71,7 @@ async function measure(): Promise<Report> {
     ...sideBySide,
     failover: failover ?? [],
     restarts,
+    carriers,
     drain,
     links,
   };

@@ -22,15 +22,27 @@ export interface WholePrograms {
   whenFull(): Promise<void>;
 }
 
-export async function startWholePrograms(later: Later, targetPort: number): Promise<WholePrograms> {
+export interface WholeProgramsOptions {
+  /** What every leg travels in, at both ends; what the programs do when they are not told, when absent. */
+  readonly carrier?: 'tcp' | 'websocket';
+  /** Maximum of the pool, and instances it starts with. */
+  readonly instances?: number;
+}
+
+export async function startWholePrograms(
+  later: Later,
+  targetPort: number,
+  { carrier, instances: size = poolSize }: WholeProgramsOptions = {},
+): Promise<WholePrograms> {
+  const args = carrier === undefined ? [] : ['--carrier', carrier];
   const installation: Installation = await newInstallation(later);
-  const config = await withPool(installation, poolSize);
+  const config = await withPool(installation, size);
   await newMachine(installation, 'bench', { host: '127.0.0.1', port: targetPort });
   const instances: Instance[] = [];
   let started = 0;
   const addInstance = (): Instance => {
     started += 1;
-    const instance = installation.startInstance(`bench-${started}`, config);
+    const instance = installation.startInstance(`bench-${started}`, config, { args });
     instances.push(instance);
     return instance;
   };
@@ -39,16 +51,16 @@ export async function startWholePrograms(later: Later, targetPort: number): Prom
     await Promise.all(instances.map((instance) => instance.said('ready')));
     await until(
       'a full pool',
-      () => instances.filter((instance) => says(instance, '"membership":"slot"')).length >= poolSize,
+      () => instances.filter((instance) => says(instance, '"membership":"slot"')).length >= size,
     );
   };
-  for (let n = 0; n < poolSize; n += 1) addInstance();
+  for (let n = 0; n < size; n += 1) addInstance();
   await whenFull();
-  const { child, port } = await installation.openTunnel('bench');
+  const { child, port } = await installation.openTunnel('bench', { args });
   const routerPid = installation.router.child.pid;
   return {
     tunnel: {
-      name: 'Sallyport, whole programs (two hops)',
+      name: carrier === undefined ? 'Sallyport, whole programs (two hops)' : `Sallyport, --carrier ${carrier}`,
       port,
       get pids() {
         return [routerPid, child.pid, ...instances.map((instance) => instance.child.pid)];

@@ -33,6 +33,8 @@ ${tablesOf(report).join('\n')}
 - (d) hits the instance whose turn is next, in a pool of three on machines of their own (network namespaces); time counts
   from before the fault is put in force. A failure is a connection without its right answer. SIGKILL is (c).
 - (e) kills the router with SIGKILL and starts it anew at once; a stall is the longest time without a byte of a stream.
+- (f) the whole programs twice, each with a router and one instance of its own: every leg plain, and every leg inside TLS
+  and WebSocket (\`--carrier websocket\` at both ends). CPU has the relay and the carrier process in it.
 - (g) new connections follow back to back while the instance empties.
 - (h) simulated instances do the true hello and beat as true ones, over TLS, from many loopback addresses; they share the
   machine with the router. \`--accepts-per-second\` and the beat are the router's own defaults.

@@ -1,5 +1,6 @@
 import { cpus, loadavg, release } from 'node:os';
 import type { BulkRow } from '../measure/bulk.ts';
+import type { CarrierRows } from '../measure/carriers.ts';
 import type { DrainRow } from '../measure/drain.ts';
 import type { FailoverRow } from '../measure/failover.ts';
 import type { KillRow } from '../measure/kills.ts';
@@ -23,6 +24,7 @@ export interface Report {
   readonly kills: KillRow | null;
   readonly failover: readonly FailoverRow[];
   readonly restarts: RestartRow | null;
+  readonly carriers: CarrierRows | null;
   readonly drain: DrainRow | null;
   readonly links: readonly LinkRow[];
 }

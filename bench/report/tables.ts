@@ -1,14 +1,29 @@
+import type { BulkRow } from '../measure/bulk.ts';
+import type { LatencyRow } from '../measure/latency.ts';
 import { show } from '../measure/numbers.ts';
 import type { Report } from './report.ts';
 
 /** The tables of a report as Markdown, aligned; one per part that was measured. */
 export function tablesOf(report: Report): readonly string[] {
-  const tables = [bulkTable, latencyTable, killTable, failoverTable, restartTable, drainTable, linkTable];
-  return tables.map((of) => of(report)).filter((table) => table !== '');
+  const tables = [sideBySide, killTable, failoverTable, restartTable, carrierTables, drainTable, linkTable];
+  return tables.flatMap((of) => of(report)).filter((table) => table !== '');
 }
 
-function bulkTable({ bulk, rounds, gibPerRound }: Report): string {
-  const title = `(a) bulk, target → user, ${show(gibPerRound)} GiB, median of ${rounds}`;
+function sideBySide(report: Report): readonly string[] {
+  return [bulkTable('(a) bulk', report.bulk, report), latencyTable('(b) latency', report.latency, report)];
+}
+
+function carrierTables({ carriers, ...report }: Report): readonly string[] {
+  const { bulk, latency } = carriers ?? { bulk: [], latency: [] };
+  return [bulkTable('(f) carriers, bulk', bulk, report), latencyTable('(f) carriers, latency', latency, report)];
+}
+
+function bulkTable(
+  what: string,
+  bulk: readonly BulkRow[],
+  { rounds, gibPerRound }: Pick<Report, 'rounds' | 'gibPerRound'>,
+): string {
+  const title = `${what}, target → user, ${show(gibPerRound)} GiB, median of ${rounds}`;
   return table(
     [title, 'streams', 'MiB/s', 'CPU-s/GiB tunnel', 'CPU-s/GiB all processes'],
     bulk.map((row) => [
@@ -21,8 +36,12 @@ function bulkTable({ bulk, rounds, gibPerRound }: Report): string {
   );
 }
 
-function latencyTable({ latency, rounds, connectionsPerRound }: Report): string {
-  const title = `(b) latency, ms, median of ${rounds}`;
+function latencyTable(
+  what: string,
+  latency: readonly LatencyRow[],
+  { rounds, connectionsPerRound }: Pick<Report, 'rounds' | 'connectionsPerRound'>,
+): string {
+  const title = `${what}, ms, median of ${rounds}`;
   const opened = `new connection (${connectionsPerRound} a round) p50`;
   return table(
     [title, '1-byte round trip p50', 'p99', opened, 'p99', 'CPU ms each', 'TCP_NODELAY'],
