@@ -373,6 +373,7 @@ async function start(settings: RouterSettings, closing: ReturnType<typeof create
   watch.begin({
     trustStore: store.trust,
     relay,
+    carriers,
     pool,
     links,
     sessions,

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import { readDescriptorLimit } from './descriptor-budget.ts';
+import { ownUsage, type ProcessUsage } from './own-usage.ts';
 import { relayClock } from './system-relay-clock.ts';
 import { createWrappedLegs, type WrappedLegs, type WrappedLegsOptions } from './wrapped-legs.ts';
 
@@ -9,7 +10,13 @@ import { createWrappedLegs, type WrappedLegs, type WrappedLegsOptions } from './
  */
 export type ToCarriers =
   | { readonly kind: 'start'; readonly options: Omit<WrappedLegsOptions, 'most'> }
-  | { readonly kind: 'tls'; readonly early: Uint8Array };
+  | { readonly kind: 'tls'; readonly early: Uint8Array }
+  | { readonly kind: 'count'; readonly id: number };
+export interface FromCarriers {
+  readonly kind: 'counted';
+  readonly id: number;
+  readonly usage: ProcessUsage;
+}
 
 const checkParentMs = 250;
 const spareDescriptors = 48;
@@ -28,6 +35,11 @@ process.on('message', (message: ToCarriers, handle: unknown) => {
     // Two descriptors a leg: its own, and the one to the relay.
     const most = Math.max(8, Math.floor((readDescriptorLimit() - spareDescriptors) / 2));
     legs = createWrappedLegs({ ...message.options, most }, relayClock.after);
+    return;
+  }
+  if (message.kind === 'count') {
+    const counted: FromCarriers = { kind: 'counted', id: message.id, usage: ownUsage() };
+    if (process.connected) process.send?.(counted);
     return;
   }
   // The peer may have gone while its socket was on the way.

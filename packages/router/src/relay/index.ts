@@ -1,7 +1,8 @@
 export { readBalancers } from './balancers.ts';
-export { startCarriers } from './start-carriers.ts';
+export { type Carriers, startCarriers } from './start-carriers.ts';
 export { createClientAddresses } from './client-addresses.ts';
 export type { MatchEnd, RelayLimits, RelayTotals } from './relay-messages.ts';
+export { ownUsage, type ProcessUsage } from './own-usage.ts';
 export { createRunningMatches } from './running-matches.ts';
 export type { Relay, RelayEvents } from './start-relay.ts';
 export { startRelay } from './start-relay.ts';

@@ -1,5 +1,6 @@
 import type { LegRole, LegStatus } from '@sallyport/protocol';
 import type { DescriptorBudget } from './descriptor-budget.ts';
+import type { ProcessUsage } from './own-usage.ts';
 
 /**
  * Messages between the router's main process and its relay process, over the fork's IPC channel. Both ends are this
@@ -38,7 +39,7 @@ export interface MatchBytes {
 }
 
 /** What a relay process counted since it started, and what it holds now. Counts of sockets, bytes of carriers. */
-export interface RelayTotals extends MatchBytes {
+export interface RelayTotals extends MatchBytes, ProcessUsage {
   readonly undecided: number;
   readonly legs: number;
   readonly parked: number;
@@ -52,8 +53,6 @@ export interface RelayTotals extends MatchBytes {
   /** Accepted sockets that never said what they are, and TLS sockets that could not be handed on in time. */
   readonly droppedUndecided: number;
   readonly droppedHandovers: number;
-  readonly cpuSeconds: number;
-  readonly residentBytes: number;
 }
 
 export type FromRelay =

@@ -2,6 +2,7 @@ import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { readBalancers } from './balancers.ts';
 import { divideDescriptors, readDescriptorLimit } from './descriptor-budget.ts';
+import { ownUsage } from './own-usage.ts';
 import type { FromRelay, RelayLimits, ToRelay } from './relay-messages.ts';
 import { RelayServer } from './relay-server.ts';
 import { relayClock } from './system-relay-clock.ts';
@@ -35,10 +36,7 @@ function start(limits: RelayLimits, balancers: readonly string[], handle: unknow
     nowMs: relayClock.nowMs,
     jitter: relayClock.jitter,
     after: relayClock.after,
-    usage: () => {
-      const { user, system } = process.cpuUsage();
-      return { cpuSeconds: (user + system) / 1_000_000, residentBytes: process.memoryUsage.rss() };
-    },
+    usage: ownUsage,
     tell,
   });
   const server = createServer(

@@ -4,6 +4,7 @@ import type { Balancers } from './balancers.ts';
 import type { DescriptorBudget } from './descriptor-budget.ts';
 import { type ArrivedLeg, type BadHeader, Gate } from './gate.ts';
 import { LegSplice } from './leg-splice.ts';
+import type { ProcessUsage } from './own-usage.ts';
 import type { FromRelay, RelayLimits, RelayTotals, ToRelay } from './relay-messages.ts';
 import { RelayTally } from './relay-tally.ts';
 import { newRelayTable, type RelayEffect, type RelayEvent, stepRelay } from './relay-table.ts';
@@ -18,7 +19,7 @@ export interface RelayServerDeps {
   readonly jitter: () => number;
   readonly after: (ms: number, run: () => void) => () => void;
   /** Processor time and memory of this process. */
-  readonly usage: () => Pick<RelayTotals, 'cpuSeconds' | 'residentBytes'>;
+  readonly usage: () => ProcessUsage;
   /** `socket` is given away when there is one; `sent` is called when it left. */
   readonly tell: (message: FromRelay, socket?: Socket, sent?: () => void) => void;
 }

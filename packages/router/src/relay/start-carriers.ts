@@ -1,8 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import type { ToCarriers } from './carrier-process.ts';
+import type { FromCarriers, ToCarriers } from './carrier-process.ts';
 import { readBalancers } from './balancers.ts';
+import type { ProcessUsage } from './own-usage.ts';
+import { relayClock } from './system-relay-clock.ts';
 
 export interface CarriersOptions {
   readonly tls: { readonly certificatePem: string; readonly privateKeyPem: string };
@@ -17,12 +19,16 @@ export interface CarriersOptions {
 export interface Carriers {
   /** A socket whose reading has been stopped, and all that was read of it. */
   take(socket: Socket, early: Uint8Array): void;
+  /** Asks the process; `none` while there is none, null when it did not answer within `withinMs`. */
+  usage(withinMs: number): Promise<ProcessUsage | 'none' | null>;
   close(): Promise<void>;
 }
 
 export function startCarriers(options: CarriersOptions): Carriers {
   let child: ChildProcess | null = null;
   let closing = false;
+  let lastId = 0;
+  const asked = new Map<number, (usage: ProcessUsage) => void>();
 
   function running(): ChildProcess {
     if (child !== null) return child;
@@ -34,6 +40,7 @@ export function startCarriers(options: CarriersOptions): Carriers {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     child = made;
+    made.on('message', ({ id, usage }: FromCarriers) => asked.get(id)?.(usage));
     made.on('error', (reason) => options.log('error', 'carrier process failed', { error: reason.message }));
     made.once('exit', (code, signal) => {
       child = null;
@@ -58,6 +65,18 @@ export function startCarriers(options: CarriersOptions): Carriers {
   return {
     take: (socket, early) => {
       running().send({ kind: 'tls', early } satisfies ToCarriers, socket);
+    },
+    usage: async (withinMs) => {
+      if (child === null) return 'none';
+      const { promise, resolve } = Promise.withResolvers<ProcessUsage | null>();
+      const id = ++lastId;
+      const cancel = relayClock.after(withinMs, () => resolve(null));
+      asked.set(id, resolve);
+      if (child.connected) child.send({ kind: 'count', id } satisfies ToCarriers);
+      const usage = await promise;
+      cancel();
+      asked.delete(id);
+      return usage;
     },
     close: async () => {
       closing = true;

@@ -9,7 +9,7 @@ import {
 } from '@sallyport/protocol';
 import type { EventBody } from '../audit/index.ts';
 import type { PoolService } from '../pool/index.ts';
-import type { RelayTotals } from '../relay/index.ts';
+import type { ProcessUsage, RelayTotals } from '../relay/index.ts';
 import { type NotReady, reasonCodes } from './readiness.ts';
 import type { Usage } from './system-usage.ts';
 
@@ -28,6 +28,8 @@ interface FiguresNow {
   readonly reasons: readonly NotReady[];
   readonly pools: ReturnType<PoolService['list']>;
   readonly relay: RelayTotals | null;
+  /** `none`: no leg came inside TLS yet. */
+  readonly carriers: ProcessUsage | 'none' | null;
   readonly links: { readonly members: number; readonly strangers: number };
   readonly apiConnections: number;
   /** Things decided and not stored yet. */
@@ -114,6 +116,23 @@ function relayFigures(metrics: Maker): (totals: RelayTotals | null) => void {
   };
 }
 
+function carrierFigures(metrics: Maker): (usage: FiguresNow['carriers']) => void {
+  const up = metrics.gauge(
+    'sallyport_carriers_up',
+    'The carrier process answered this scrape; absent while there is none',
+  );
+  const cpu = metrics.counter('sallyport_carriers_cpu_seconds_total', 'Processor time of the carrier process');
+  const memory = metrics.gauge('sallyport_carriers_resident_memory_bytes', 'Memory of the carrier process');
+  return (usage) => {
+    for (const each of [up, memory]) each.clear();
+    if (usage === 'none') return;
+    up.set(usage === null ? 0 : 1);
+    if (usage === null) return;
+    cpu.total(usage.cpuSeconds);
+    memory.set(usage.residentBytes);
+  };
+}
+
 function processFigures(metrics: Maker): (usage: Usage) => void {
   const cpu = metrics.counter('process_cpu_seconds_total', 'Processor time, user and system');
   const memory = metrics.gauge('process_resident_memory_bytes', 'Resident memory');
@@ -124,8 +143,9 @@ function processFigures(metrics: Maker): (usage: Usage) => void {
     'quantile',
   ]);
   return (usage) => {
-    cpu.total(usage.cpuSeconds());
-    memory.set(usage.residentBytes());
+    const { cpuSeconds, residentBytes } = usage.used();
+    cpu.total(cpuSeconds);
+    memory.set(residentBytes);
     const descriptors = usage.descriptors();
     if (descriptors !== null) {
       open.set(descriptors.open);
@@ -146,6 +166,7 @@ function nowFigures(metrics: Maker): (now: FiguresNow) => void {
   const api = metrics.gauge('sallyport_api_connections', 'TLS connections to API and control links');
   const waiting = metrics.gauge('sallyport_store_waiting', 'Decided, not stored yet', ['kind']);
   const [process, pool, relay] = [processFigures(metrics), poolFigures(metrics), relayFigures(metrics)];
+  const carriers = carrierFigures(metrics);
   return (now) => {
     ready.set(now.reasons.length === 0 ? 1 : 0);
     for (const code of reasonCodes) why.set(now.reasons.some((each) => each.code === code) ? 1 : 0, [code]);
@@ -157,6 +178,7 @@ function nowFigures(metrics: Maker): (now: FiguresNow) => void {
     process(now.usage);
     pool(now.pools);
     relay(now.relay);
+    carriers(now.carriers);
   };
 }
 

@@ -1,12 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { readDescriptorLimit } from '../relay/index.ts';
+import { ownUsage, type ProcessUsage, readDescriptorLimit } from '../relay/index.ts';
 
 /** What this process uses, and how late its turns come. */
 export interface Usage {
-  /** User and system time since the start, seconds. */
-  cpuSeconds(): number;
-  residentBytes(): number;
+  used(): ProcessUsage;
   /** Null where the system does not say. */
   descriptors(): { readonly open: number; readonly limit: number } | null;
   /** Since the last call, in seconds. */
@@ -34,11 +32,7 @@ export function systemUsage(): Usage {
   const limit = readDescriptorLimit();
   const seconds = (ns: number): number => Math.max(0, ns / nanoseconds - sampledEveryMs / 1_000);
   return {
-    cpuSeconds: () => {
-      const { user, system } = process.cpuUsage();
-      return (user + system) / 1_000_000;
-    },
-    residentBytes: () => process.memoryUsage.rss(),
+    used: ownUsage,
     descriptors: () => {
       const open = openDescriptors();
       return open === null ? null : { open, limit };

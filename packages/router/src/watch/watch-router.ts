@@ -2,7 +2,7 @@ import { type PamError, productVersion } from '@sallyport/protocol';
 import type { AuditTrail, EventBody } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
 import type { PoolService } from '../pool/index.ts';
-import type { Relay } from '../relay/index.ts';
+import type { Carriers, Relay } from '../relay/index.ts';
 import type { SessionService } from '../session/index.ts';
 import type { TrustStore } from '../trust/index.ts';
 import { type NotReady, type ReadinessFacts, reasonsNotReady } from './readiness.ts';
@@ -14,6 +14,7 @@ import { serveWatch, type WatchPlace, type WatchServer } from './watch-server.ts
 interface WatchedParts {
   readonly trustStore: TrustStore;
   readonly relay: Pick<Relay, 'totals'>;
+  readonly carriers: Pick<Carriers, 'usage'>;
   readonly pool: Pick<PoolService, 'list'>;
   readonly links: { count(): number; strangers(): number };
   readonly sessions: Pick<SessionService, 'waiting'>;
@@ -64,6 +65,8 @@ export async function openWatch(deps: {
   });
   const relayTotals = shared(async () => parts?.relay.totals(askWithinMs) ?? null);
 
+  const carrierUsage = async (): ReturnType<Carriers['usage']> => parts?.carriers.usage(askWithinMs) ?? 'none';
+
   async function look(): Promise<{ reasons: readonly NotReady[]; relay: Awaited<ReturnType<typeof relayTotals>> }> {
     // One that stops shows its figures to the end.
     const [answers, relay] = await Promise.all([storeAnswers(), relayTotals()]);
@@ -72,11 +75,12 @@ export async function openWatch(deps: {
   }
 
   async function text(own: Usage): Promise<string> {
-    const { reasons, relay } = await look();
+    const [{ reasons, relay }, carriers] = await Promise.all([look(), carrierUsage()]);
     return figures.text({
       usage: own,
       reasons,
       relay,
+      carriers,
       pools: parts?.pool.list() ?? [],
       links: { members: parts?.links.count() ?? 0, strangers: parts?.links.strangers() ?? 0 },
       apiConnections: parts?.apiConnections() ?? 0,

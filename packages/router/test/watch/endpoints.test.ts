@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { PamError } from '@sallyport/protocol';
+import { createLegCarrier, directReach, echoLeg } from '@sallyport/stream';
 import { readMetrics, type Scrape } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
 import { claim, installation, type Operator } from '../support/operator.ts';
 import { freshRouter } from '../support/router.ts';
 import { member, type ScriptedInstance } from '../support/scripted-instance.ts';
@@ -94,6 +97,36 @@ test('a relay process that hangs makes the router not ready, by name, and ready 
     process.kill(router.relayPid, 'SIGCONT');
   }
   await expect.poll(async () => (await fetch(url('/readyz'))).status, { timeout: 60_000 }).toBe(200);
+});
+
+test('the carrier process is shown from its first leg on, and so is that it hangs', async () => {
+  expect((await scrape()).samples.map(({ name }) => name)).not.toContain('sallyport_carriers_up');
+  const carrier = createLegCarrier({
+    choice: 'websocket',
+    reach: directReach,
+    pins: () => [router.pin],
+    onFallBack: () => undefined,
+  });
+  const address = { host: '127.0.0.1', port: router.port };
+  const leg = echoLeg({ address, ticket: new Uint8Array(32), carrier, signal: new AbortController().signal });
+  // Refused: nobody expects its ticket. Or it gave up: on a busy machine the process needs longer to start than a leg waits.
+  await expect(leg).rejects.toBeInstanceOf(PamError);
+  const isUp = async (): Promise<boolean> =>
+    (await scrape()).samples.some(({ name, value }) => name === 'sallyport_carriers_up' && value === 1);
+  await expect.poll(isUp, { timeout: 60_000 }).toBe(true);
+  const figures = await scrape();
+  expect(figures.value('sallyport_carriers_cpu_seconds_total')).toBeGreaterThan(0);
+  expect(figures.value('sallyport_carriers_resident_memory_bytes')).toBeGreaterThan(2 ** 20);
+  const said = router.lines.find((line) => line.includes('carrier process starts')) ?? '{}';
+  const { pid } = z.object({ pid: z.number().int().min(2) }).parse(JSON.parse(said));
+  process.kill(pid, 'SIGSTOP');
+  try {
+    expect((await scrape()).value('sallyport_carriers_up')).toBe(0);
+    // Plain legs and the API go on: who waits for it is no reason to take the router out.
+    expect((await fetch(url('/readyz'))).status).toBe(200);
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
 });
 
 test('whoever speaks anything but a small GET gets an answer or a close, and changes nothing', async () => {
