@@ -418,6 +418,17 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       expect(swept).toEqual([{ session: sessionId('s'), stream: streamId('a'), instance: instanceId('i') }]);
     });
 
+    on('leaves a stream that was picked elsewhere last to the instance that says it runs it', async () => {
+      const store = await start();
+      await store.session.writeStreams({ changes: [routed('a')] });
+      const said = { running: [streamId('a')], routedBeforeMs: nowMs + 50, nowMs: nowMs + 200 };
+      expect(await store.session.reconcileStreams({ instance: instanceId('j'), ...said })).toEqual([]);
+      expect(await store.session.getStream({ stream: streamId('a') })).toMatchObject({ instance: instanceId('j') });
+      // Once it is open, nobody else is believed.
+      const [late] = await store.session.reconcileStreams({ instance: instanceId('k'), ...said });
+      expect(late).toEqual({ stream: streamId('a'), words: null });
+    });
+
     on('reconciles with what an instance says it runs', async () => {
       const store = await start();
       await store.session.writeStreams({ changes: [routed('kept'), routed('ghost'), routed('fresh', nowMs + 100)] });

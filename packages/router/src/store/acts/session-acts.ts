@@ -397,7 +397,13 @@ export const sessionActs: ActsOf<SessionStore> = {
     }
     const unwanted: Unwanted[] = [];
     for (const id of running) {
-      const row = yield* first(q.db.selectFrom('stream').select(['reason', 'words']).where('id', '=', id));
+      const row = yield* first(q.db.selectFrom('stream').select(['state', 'reason', 'words']).where('id', '=', id));
+      if (row?.state === 'routing') {
+        // Picked here first, then elsewhere, and opened here: only the word of it is still on its way.
+        const opened = { state: 'open', instance: input.instance };
+        yield* run(q.db.updateTable('stream').set(opened).where('id', '=', id));
+        continue;
+      }
       unwanted.push({ stream: streamIdSchema.parse(id), words: row?.reason === 'killed' ? row.words : null });
     }
     return unwanted;
