@@ -119,12 +119,17 @@ test('a clean end of a cut stream is found whatever explains the cut', () => {
   expect(rules({ ...good, streams: [{ ...cut, user }], faults: [fault('kill', one)] })).toEqual(['C3']);
 });
 
-test.each([
-  ['the death of the instance that carried it', cut, fault('kill', one)],
-  ['its death just before', cut, fault('kill', one, 2_000)],
-  ['a router that was away when it was opened', { ...cut, target: [] }, fault('router-kill', null)],
-])('a stream cut by %s is explained', (_, stream, why) => {
-  expect(checkRun({ ...good, streams: [stream], faults: [why] })).toEqual([]);
+test.each<readonly [string, StreamRecord, readonly FaultInForce[]]>([
+  ['the death of the instance that carried it', cut, [fault('kill', one)]],
+  ['its death just before', cut, [fault('kill', one, 2_000)]],
+  [
+    'a router that started while its instance was cut off',
+    cut,
+    [fault('router-kill', null, 10_500), { ...fault('silence', one, 9_000), toMs: 15_000 }],
+  ],
+  ['a router that was away when it was opened', { ...cut, target: [] }, [fault('router-kill', null)]],
+])('a stream cut by %s is explained', (_, stream, faults) => {
+  expect(checkRun({ ...good, streams: [stream], faults })).toEqual([]);
 });
 
 test('what its user gave up is no failure', () => {

@@ -151,18 +151,31 @@ function checkStream(run: RunRecord, { order, fromMs, toMs, user, target }: Stre
 /** The kernel ends the connections of a killed process with FIN, and nobody can tell the target: not even we. */
 function wasKilled({ faults }: RunRecord, address: string, fromMs: number, toMs: number): boolean {
   return faults.some(
-    (fault) => fault.kind === 'kill' && fault.address === address && fault.fromMs <= toMs && fault.toMs >= fromMs,
+    (fault) =>
+      fault.kind === 'kill' && fault.address === address && fault.fromMs <= toMs + aftermathMs && fault.toMs >= fromMs,
   );
 }
 
 /** `carriers`: addresses of the instances that carried it; none known: it was being opened, wherever. */
 function isExplained({ faults }: RunRecord, fromMs: number, toMs: number, carriers: readonly string[]): boolean {
-  return faults.some((fault) => {
+  const isByOne = faults.some((fault) => {
     if (fault.fromMs > toMs || fault.toMs + aftermathMs < fromMs) return false;
     const may = mayBreak[fault.kind];
     if (carriers.length === 0) return may.opening;
     return may.running && (fault.address === null || carriers.includes(fault.address));
   });
+  return isByOne || carriers.some((carrier) => missedRestart(faults, carrier, fromMs, toMs));
+}
+
+/** Its instance was cut off or frozen while the router started, for longer than a router waits for those it never saw. */
+function missedRestart(faults: readonly FaultInForce[], carrier: string, fromMs: number, toMs: number): boolean {
+  return faults.some(
+    ({ kind, toMs: startedAtMs }) =>
+      kind === 'router-kill' &&
+      startedAtMs >= fromMs - aftermathMs &&
+      startedAtMs <= toMs &&
+      faults.some((other) => other.address === carrier && other.fromMs <= startedAtMs && other.toMs >= startedAtMs),
+  );
 }
 
 function checkUses(run: RunRecord): readonly Violation[] {
