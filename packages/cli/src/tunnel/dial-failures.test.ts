@@ -54,6 +54,7 @@ async function failingTunnel(reason: PamError) {
     askForLeg: fail,
     touch: async () => ({ kind: 'ok' }),
     poolKeyOf: () => 'key',
+    vouchFor: async () => undefined,
     end: async () => undefined,
   };
   const tunnel = runTunnel(

@@ -5,7 +5,7 @@ import { createCleanup, createFakeClock, settle } from '@sallyport/testkit';
 import { afterEach, expect, test } from 'vitest';
 import type { TunnelState } from './registry.ts';
 import { runTunnel, type SignedTunnel } from './run-tunnel.ts';
-import type { TunnelSession } from './tunnel-session.ts';
+import type { SessionStream, TunnelSession } from './tunnel-session.ts';
 
 const hourMs = 3_600_000;
 const cleanup = createCleanup();
@@ -31,7 +31,8 @@ async function tunnelOf(router: { answer: 'ok' | 'away'; away?: ErrorCode }) {
       await call('touch');
       return { kind: 'ok' as const };
     };
-    return { open: fail, attempt: fail, askForLeg: fail, touch, poolKeyOf: () => 'key', end: async () => undefined };
+    const rest = { poolKeyOf: () => 'key', vouchFor: async () => undefined, end: async () => undefined };
+    return { open: fail, attempt: fail, askForLeg: fail, touch, ...rest };
   };
   const signed = (name: string): SignedTunnel => ({
     session: sessionOf(name),
@@ -129,38 +130,89 @@ test('nothing that waiting cures ends a tunnel, a router that is being restarted
   }
 });
 
+const unused = async (): Promise<never> => {
+  throw new PamError('PAM_INTERNAL', 'not in this test');
+};
+
+/** Runs until it is stopped, as a thief's would. */
+function endlessStream(session: string, poolKeyId: string, stopped: (reason: string) => void): SessionStream {
+  return {
+    ...{ session: session as never, stream: 'Stream0000000000000000' as never, poolKeyId },
+    ...{ gateway: 'Gateway000000000000000' as never, reattachBy: () => async () => expect.unreachable() },
+    opened: {
+      ...{ instance: 'Instance00000000000000' as never, forget: () => undefined },
+      splice: async (local, signal) => {
+        await once(signal, 'abort');
+        stopped(String(signal.reason));
+        local.destroy();
+        return { bytesUp: 0, bytesDown: 0, reason: 'stopped', error: null, opened: true };
+      },
+    },
+  };
+}
+
+test('streams of an earlier sign-in are vouched for under the new one, at once and from then on', async () => {
+  const clock = createFakeClock();
+  const vouched: string[][] = [];
+  let signInFile = false;
+  const sessionOf = (id: string): TunnelSession => ({
+    ...{ attempt: unused, askForLeg: unused, poolKeyOf: () => 'key', end: async () => undefined },
+    touch: async () => ({ kind: 'ok' as const }),
+    vouchFor: async (sessions) => void vouched.push([id, ...sessions]),
+    open: async () => endlessStream(id, 'key', () => undefined),
+  });
+  const signed = (id: string): SignedTunnel => ({
+    ...{ session: sessionOf(id), signInEndsAtMs: clock.nowMs() + 12 * hourMs, close: async () => undefined },
+  });
+  const tunnel = runTunnel(
+    { clock, terminal: { err: () => undefined } as never },
+    {
+      first: signed('one'),
+      looks: async () => signInFile,
+      renew: async () => signed('two'),
+      changed: () => undefined,
+      jitter: () => 0.5,
+    },
+    { detachedMs: 60_000, onDrain: () => undefined },
+  );
+  cleanup.later(() => tunnel.stop());
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, tunnel.accept);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanup.later(async () => void server.close());
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  cleanup.later(async () => void socket.destroy());
+  await once(server, 'connection');
+  await settle();
+  clock.jumpWall(12 * hourMs + 1);
+  await clock.advance(30_000);
+  expect(vouched.filter(([by]) => by === 'two')).toEqual([]);
+  signInFile = true;
+  await clock.advance(2_000);
+  await settle();
+  expect(vouched.at(-1)).toEqual(['two', 'one']);
+  const before = vouched.length;
+  await clock.advance(30_000);
+  expect(vouched.length).toBeGreaterThan(before);
+});
+
 test('a stream whose instance was believed under a key that is replaced is reset, also when the router cuts nothing', async () => {
   const clock = createFakeClock();
   const printed: string[] = [];
   let key = 'old';
   const stopped: string[] = [];
-  const fail = async (): Promise<never> => {
-    throw new PamError('PAM_INTERNAL', 'not in this test');
-  };
   const session: TunnelSession = {
-    ...{ attempt: fail, askForLeg: fail, poolKeyOf: () => key, end: async () => undefined },
+    ...{ attempt: unused, askForLeg: unused, poolKeyOf: () => key, end: async () => undefined },
     touch: async () => ({ kind: 'ok' as const }),
-    open: async () => ({
-      ...{ stream: 'Stream0000000000000000' as never, gateway: 'Gateway000000000000000' as never, poolKeyId: key },
-      reattachBy: () => fail,
-      opened: {
-        ...{ instance: 'Instance00000000000000' as never, forget: () => undefined },
-        // Runs until it is stopped, as a thief's would.
-        splice: async (local, signal) => {
-          await once(signal, 'abort');
-          stopped.push(String(signal.reason));
-          local.destroy();
-          return { bytesUp: 0, bytesDown: 0, reason: 'stopped', error: null, opened: true };
-        },
-      },
-    }),
+    vouchFor: async () => undefined,
+    open: async () => endlessStream('Session000000000000000', key, (reason) => stopped.push(reason)),
   };
   const tunnel = runTunnel(
     { clock, terminal: { err: (text: string) => void printed.push(text) } as never },
     {
       first: { session, signInEndsAtMs: clock.nowMs() + 12 * hourMs, close: async () => undefined },
       looks: async () => false,
-      renew: fail,
+      renew: unused,
       changed: () => undefined,
       jitter: () => 0.5,
     },

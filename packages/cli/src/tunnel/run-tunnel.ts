@@ -126,12 +126,16 @@ export function runTunnel(
   const touch = async (): Promise<Kept> => {
     try {
       const kept = await current.session.touch();
+      if (kept.kind === 'ok') await vouch();
       doubt();
       return kept;
     } catch (reason) {
       return keptOf(reason);
     }
   };
+  /** Streams of an earlier sign-in run on as long as somebody of the same person vouches for them. */
+  const vouch = async (): Promise<void> =>
+    current.session.vouchFor(new Set([...live.keys()].map(({ session }) => session)));
   const look = async (): Promise<boolean> => {
     try {
       return await parts.looks();
@@ -147,6 +151,7 @@ export function runTunnel(
       const old = current;
       current = next;
       // Its streams run on over sockets of their own; only calls to the router end.
+      await vouch();
       doubt();
       await old.close().catch((reason: unknown) => say('close', reason));
       return { kind: 'ok' };

@@ -82,11 +82,17 @@ export interface TunnelSession {
   poolKeyOf(gateway: GatewayUid): string | null;
   /** Keeps the session alive; answers what became of it. Throws what the router or the way to it says. */
   touch(): Promise<Kept>;
+  /**
+   * Keeps earlier sessions of this tunnel alive, whose sign-in may be over, for the streams that still run under them.
+   * Nothing is learnt: a session that was ended ends its streams at the instance.
+   */
+  vouchFor(sessions: ReadonlySet<SessionId>): Promise<void>;
   /** Tells the router; best effort. */
   end(): Promise<void>;
 }
 
 export interface SessionStream {
+  readonly session: SessionId;
   readonly stream: StreamId;
   readonly opened: OpenedStream;
   readonly gateway: GatewayUid;
@@ -243,7 +249,8 @@ export async function startTunnelSession(
     const route = routeWith(own, request, await requestHash(request));
     const opened = await openStream({ clock, jitter }, { route }, stream, signal);
     const poolKeyId = believedUnder.get(opened.instance) ?? '';
-    return { stream, opened, gateway: target.gateway, poolKeyId, reattachBy: reattachOf(own, stream, opened.instance) };
+    const reattachBy = reattachOf(own, stream, opened.instance);
+    return { session: own, stream, opened, gateway: target.gateway, poolKeyId, reattachBy };
   };
 
   return {
@@ -288,6 +295,10 @@ export async function startTunnelSession(
         await replace(own);
         return { kind: 'ok' };
       }
+    },
+    vouchFor: async (sessions) => {
+      const earlier = [...sessions].filter((id) => id !== session);
+      await Promise.allSettled(earlier.map(async (id) => client.call(touchSession, { params: { id }, body: {} })));
     },
     end: async () => {
       await client.call(endSession, { params: { id: session }, body: { reason: 'client-closed' } });
