@@ -94,7 +94,8 @@ const busyRetrySeconds = 5;
 function refuseUpgrade(socket: Duplex, status: string): void {
   socket.on('error', () => socket.destroy());
   const later = status.startsWith('503') ? `retry-after: ${busyRetrySeconds}\r\n` : '';
-  socket.end(`HTTP/1.1 ${status}\r\n${later}connection: close\r\ncontent-length: 0\r\n\r\n`);
+  // HTTP lets go of an upgraded socket: without an end of ours, who never hangs up would hold its descriptor for ever.
+  socket.end(`HTTP/1.1 ${status}\r\n${later}connection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy());
 }
 
 export function createLinkServer(deps: LinkServerDeps): LinkServer {

@@ -62,7 +62,9 @@ export function createWrappedLegs(
   );
   https.on('upgrade', (request, socket: Duplex, head) => {
     socket.on('error', () => socket.destroy());
-    if (request.url !== legCarrier.path) return void socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
+    if (request.url !== legCarrier.path) {
+      return void socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n', () => socket.destroy());
+    }
     wss.handleUpgrade(request, socket, head, (ws) => {
       const decided = (): void => undecided.remove(endsOf(request.socket));
       carry(legOverWebSocket(ws), options, after, decided);

@@ -1,6 +1,9 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import * as protocol from '@sallyport/protocol';
 import { newSigningKey } from '@sallyport/seal';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createApiClient, dpopHeaders, errorOf } from '../support/api-client.ts';
 import { claim, nowSeconds, type Operator, uid } from '../support/operator.ts';
 import { freshRouter } from '../support/router.ts';
@@ -141,3 +144,22 @@ test('device routes carry the heads of audit and log', async () => {
   expect(String(headers['sallyport-audit-head']).split('.')).toHaveLength(3);
   expect(headers['cache-control']).toBe('no-store');
 });
+
+test('whoever asks for an upgrade that is refused is gone from the router, also when he never hangs up', async () => {
+  const raw = connect({ host: '127.0.0.1', port: router.port, allowHalfOpen: true });
+  const tls = connectTls({ socket: raw, rejectUnauthorized: false });
+  await once(tls, 'secureConnect');
+  tls.write('GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n');
+  const [answer] = (await once(tls, 'data')) as [Buffer];
+  expect(String(answer)).toContain('404 Not Found');
+  const broken = new Promise<string>((resolve) => {
+    for (const socket of [raw, tls]) socket.on('error', (reason: NodeJS.ErrnoException) => resolve(`${reason.code}`));
+  });
+  // Only what nobody holds any more at the other end breaks when it is written to.
+  const writing = setInterval(() => tls.write('x'), 100);
+  onTestFinished(() => {
+    clearInterval(writing);
+    raw.destroy();
+  });
+  expect(await broken).toMatch(/ECONNRESET|EPIPE/);
+}, 30_000);
