@@ -147,8 +147,8 @@ export function createSessionService(deps: SessionDeps): SessionService {
       deps.legs.expectPark(tickets).then(() => deps.links.park(link, tickets), deps.failed);
     },
   });
-  /** Sessions that ended lately, so that a dispatch under way meanwhile does not outlive its session. */
-  const over = new Map<SessionId, PamError>();
+  /** Sessions that ended lately, and streams that were killed, so that a dispatch under way does not outlive them. */
+  const over = new Map<SessionId | StreamId, PamError>();
   let isTaking = true;
   let stopTimer = (): void => undefined;
   const moment = (): Moment => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() });
@@ -168,9 +168,9 @@ export function createSessionService(deps: SessionDeps): SessionService {
     return row;
   }
 
-  function remember(session: SessionId, error: PamError): void {
-    over.set(session, error);
-    clock.after(2 * dispatchDeadlineMs, () => over.delete(session));
+  function remember(id: SessionId | StreamId, error: PamError): void {
+    over.set(id, error);
+    clock.after(2 * dispatchDeadlineMs, () => over.delete(id));
   }
 
   /** @returns the streams whose instance could not be told. */
@@ -288,7 +288,7 @@ export function createSessionService(deps: SessionDeps): SessionService {
         },
         dispatchDeps(order),
       );
-      const ended = over.get(order.session);
+      const ended = over.get(order.session) ?? over.get(order.stream);
       if (ended !== undefined) {
         deps.links.end(placed.instance, [order.stream], 'stopped');
         throw ended;
@@ -342,6 +342,8 @@ export function createSessionService(deps: SessionDeps): SessionService {
       endStreams(streams, reason);
     },
     carryOut: (killed, words) => {
+      // A stream may be on its way: its instance knows it only once the dispatch was checked, and would not end it.
+      for (const { stream } of killed.streams) remember(stream, endError('killed', words));
       if (killed.killed === 'session') remember(killed.session, endError('killed', words));
       const untold = endStreams(killed.streams, 'killed', words);
       cutStreams(untold);

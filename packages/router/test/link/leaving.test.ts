@@ -171,6 +171,29 @@ test('a killed stream ends at its instance with who and why; a killed session ta
   expect(two.instance).toBe(idOf(b));
 });
 
+test('a stream that is killed while its instance still looks at the dispatch does not come to run', async () => {
+  const [, b = await join()] = instances;
+  const session = await anna.newSession(pool.gateway, made.machine.uid);
+  const before = b.dispatched.length;
+  const looked = Promise.withResolvers<void>();
+  b.answer = async () => {
+    await looked.promise;
+    return { kind: 'accepted' };
+  };
+  const placing = stream(session);
+  await until(() => b.dispatched.length > before);
+  const killed = b.dispatched.at(-1)?.stream;
+  const answer = await anna.call('POST', `/v1/sessions/${killed}/kill`, { reason: 'now' }, true);
+  expect(answer.body).toMatchObject({ killed: 'stream', streams: 1 });
+  await until(() => b.ended.some(({ streams }) => streams.includes(killed as StreamId)));
+  const told = b.ended.length;
+  looked.resolve();
+  expect((await placing).code).toBe('PAM_SESSION_KILLED');
+  await until(() => b.ended.length > told);
+  expect(b.ended.at(-1)).toMatchObject({ streams: [killed] });
+  b.answer = async () => ({ kind: 'accepted' });
+});
+
 test('a kill whose instance has no link is recorded, and ends the stream when the instance returns', async () => {
   const [, b = await join()] = instances;
   const session = await anna.newSession(pool.gateway, made.machine.uid);
