@@ -130,6 +130,16 @@ test('nothing that waiting cures ends a tunnel, a router that is being restarted
   }
 });
 
+test('a disk that is full for a while does not end a tunnel, and is said for what it is', async () => {
+  const router: { answer: 'ok' | 'away'; away: ErrorCode } = { answer: 'away', away: 'PAM_CONFIG_INVALID' };
+  const it = await tunnelOf(router);
+  await it.clock.advance(60_000);
+  expect(it.printed.join('')).toContain('(PAM_CONFIG_INVALID)');
+  router.answer = 'ok';
+  await it.clock.advance(60_000);
+  expect(it.states.at(-1)?.kind).toBe('ready');
+});
+
 const unused = async (): Promise<never> => {
   throw new PamError('PAM_INTERNAL', 'not in this test');
 };

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { errorCatalog, PamError } from '@sallyport/protocol';
+import { errorCatalog, isRouterAway, PamError } from '@sallyport/protocol';
 import type { AttachmentChange } from '@sallyport/stream';
 import type { Cli } from '../cli.ts';
 import { plain } from '../terminal/terminal.ts';
@@ -130,7 +130,7 @@ export function runTunnel(
       doubt();
       return kept;
     } catch (reason) {
-      return keptOf(reason);
+      return troubleOf(reason);
     }
   };
   /** Streams of an earlier sign-in run on as long as somebody of the same person vouches for them. */
@@ -156,8 +156,15 @@ export function runTunnel(
       await old.close().catch((reason: unknown) => say('close', reason));
       return { kind: 'ok' };
     } catch (reason) {
-      return keptOf(reason);
+      return troubleOf(reason);
     }
+  };
+
+  /** "Cannot be reached" would be all that is said of a full disk, else. */
+  const troubleOf = (reason: unknown): Kept => {
+    const kept = keptOf(reason);
+    if (kept.kind === 'away' && !(reason instanceof PamError && isRouterAway(reason.code))) say('tunnel', reason);
+    return kept;
   };
 
   const say = (who: string, reason: unknown): void => {
@@ -306,6 +313,8 @@ function keptOf(reason: unknown): Kept {
     case 'PAM_DEVICE_UNKNOWN':
       return { kind: 'signed-out' };
     case 'PAM_INTERNAL':
+    // A file of the profile that cannot be read or written: the disk may be full for a while.
+    case 'PAM_CONFIG_INVALID':
     case 'PAM_CLOCK_SKEW':
     case 'PAM_TOO_LARGE':
     case 'PAM_BAD_REQUEST':
