@@ -101,13 +101,15 @@ function* killStream(q: Queries, input: Parameters<SessionStore['killSession']>[
       .where('stream.id', '=', input.id),
   );
   if (known === undefined || (input.by !== null && input.by !== known.person)) return null;
-  if (known.state === 'ended') throw ended('stream', input.id);
-  yield* run(
+  // Read without a lock: the end that was written meanwhile stays.
+  const changed = yield* run(
     q.db
       .updateTable('stream')
       .set({ state: 'ended', ended_ms: input.nowMs, reason: 'killed', words: input.words })
-      .where('id', '=', input.id),
+      .where('id', '=', input.id)
+      .where('state', '<>', 'ended'),
   );
+  if (changed === 0) throw ended('stream', input.id);
   return {
     killed: 'stream',
     session: sessionIdSchema.parse(known.session),
@@ -318,13 +320,14 @@ export const sessionActs: ActsOf<SessionStore> = {
     if (row === undefined || (input.by !== null && input.by !== row.person)) {
       throw new PamError('PAM_NOT_FOUND', `there is no session or stream ${input.id}`);
     }
-    if (row.ended_ms !== null) throw ended('session', input.id);
-    yield* run(
+    const changed = yield* run(
       q.db
         .updateTable('session')
         .set({ ended_ms: input.nowMs, reason: 'killed', words: input.words })
-        .where('id', '=', row.id),
+        .where('id', '=', row.id)
+        .where('ended_ms', 'is', null),
     );
+    if (changed === 0) throw ended('session', input.id);
     const streams = yield* endStreams(q, row.id, 'killed', input.nowMs, input.words);
     const { session, person } = toSession(row);
     return { killed: 'session', session, person, streams };
@@ -391,7 +394,8 @@ export const sessionActs: ActsOf<SessionStore> = {
           q.db
             .updateTable('stream')
             .set({ state: 'ended', ended_ms: input.nowMs, reason: 'instance-lost' })
-            .where('id', '=', row.id),
+            .where('id', '=', row.id)
+            .where('state', '<>', 'ended'),
         );
       }
     }
