@@ -422,6 +422,8 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       const store = await start();
       await store.session.writeStreams({ changes: [routed('a')] });
       const said = { running: [streamId('a')], routedBeforeMs: nowMs + 50, nowMs: nowMs + 200 };
+      const refused = { reason: 'target-refused', bytesUp: 0, bytesDown: 0, atMs: nowMs } as const;
+      await store.session.writeStreams({ changes: [{ kind: 'ended', stream: streamId('a'), ...refused }] });
       expect(await store.session.reconcileStreams({ instance: instanceId('j'), ...said })).toEqual([]);
       expect(await store.session.getStream({ stream: streamId('a') })).toMatchObject({ instance: instanceId('j') });
       // Once it is open, nobody else is believed.

@@ -401,10 +401,20 @@ export const sessionActs: ActsOf<SessionStore> = {
     }
     const unwanted: Unwanted[] = [];
     for (const id of running) {
-      const row = yield* first(q.db.selectFrom('stream').select(['state', 'reason', 'words']).where('id', '=', id));
-      if (row?.state === 'routing') {
-        // Picked here first, then elsewhere, and opened here: only the word of it is still on its way.
-        const opened = { state: 'open', instance: input.instance };
+      const row = yield* first(
+        q.db
+          .selectFrom('stream')
+          .innerJoin('session', 'session.id', 'stream.session')
+          .select(['stream.state', 'stream.reason', 'stream.words', 'session.ended_ms as session_ended_ms'])
+          .where('stream.id', '=', id),
+      );
+      // Picked here first, then elsewhere, where the target was not reached or nobody was asked, and opened here: only
+      // the word of it is still on its way.
+      const isOpening =
+        row?.state === 'routing' ||
+        (row?.state === 'ended' && row.reason === 'target-refused' && row.session_ended_ms === null);
+      if (isOpening) {
+        const opened = { state: 'open', instance: input.instance, ended_ms: null, reason: null };
         yield* run(q.db.updateTable('stream').set(opened).where('id', '=', id));
         continue;
       }
