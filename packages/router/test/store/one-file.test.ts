@@ -75,7 +75,7 @@ test('a store of a newer program is refused and left as it is', async () => {
   await (await open()).close();
   const { file } = storeFiles(folder);
   const db = new DatabaseSync(file);
-  db.exec("INSERT INTO migration (n, name, at_ms) VALUES (2, '0002_from_the_future', 0)");
+  db.exec("INSERT INTO migration (n, name, at_ms) SELECT MAX(n) + 1, '9999_from_the_future', 0 FROM migration");
   db.close();
   expect(await codeOf(() => open())).toBe('PAM_STORE_SCHEMA_NEWER');
 });
