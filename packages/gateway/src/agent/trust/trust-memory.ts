@@ -24,7 +24,8 @@ export type ReadLog = (from: number) => Promise<LinkResult<'log.read'>>;
  *
  * T1 an entry counts only after it was verified and kept.
  * T2 what was seen once stays: a shorter or forked log is refused, before and after a restart.
- * T3 at most one catch-up runs; those who ask meanwhile wait for it.
+ * T3 at most one catch-up runs; those who ask meanwhile share the next one: what they heard of may be newer than the page
+ *    that was read for this one.
  *
  * @see architecture section 3, "Trust log"
  */
@@ -43,6 +44,7 @@ export interface TrustMemory {
 export async function openTrustMemory(settings: TrustSettings, store: TrustStore): Promise<TrustMemory> {
   let log = await foldLog(createLog(settings.anchor), await store.read());
   let running: Promise<LogState> | null = null;
+  let next: Promise<LogState> | null = null;
 
   async function fetchMore(read: ReadLog): Promise<LogState> {
     for (;;) {
@@ -65,14 +67,29 @@ export async function openTrustMemory(settings: TrustSettings, store: TrustStore
     return log;
   }
 
+  function begin(read: ReadLog): Promise<LogState> {
+    running = fetchMore(read).finally(() => {
+      running = null;
+    });
+    return running;
+  }
+
+  function beginNext(after: Promise<LogState>, read: ReadLog): Promise<LogState> {
+    const beginNow = (): Promise<LogState> => {
+      next = null;
+      return begin(read);
+    };
+    return after.then(beginNow, beginNow);
+  }
+
   return {
     log: () => log,
     knownHead: () => (log.head.n < settings.floor.n ? settings.floor : log.head),
     catchUp: (read) => {
-      running ??= fetchMore(read).finally(() => {
-        running = null;
-      });
-      return running;
+      if (next !== null) return next;
+      if (running === null) return begin(read);
+      next = beginNext(running, read);
+      return next;
     },
   };
 }
