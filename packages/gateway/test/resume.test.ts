@@ -157,6 +157,25 @@ test('a detached stream ends when its signed request does', async () => {
   user.destroy();
 });
 
+test('a stream ends as soon as the log says that its device was removed, also one that runs well', async () => {
+  lab = await startLab();
+  const { dispatched, user, outcome } = await open(waits);
+  user.on('error', () => undefined);
+  const { installation } = lab;
+  await installation.append({ kind: 'router-pin', pins: [lab.router.identity.pin] });
+  lab.link.notify('vault.changed', { head: installation.head(), items: [] });
+  user.write('still here');
+  expect(String(await new Promise((got) => user.once('data', got)))).toBe('still here');
+  await installation.append({ kind: 'device-removed', device: installation.deviceId });
+  lab.link.notify('vault.changed', { head: installation.head(), items: [] });
+  expect((await outcome).reason).toBe('stopped');
+  const { stream } = dispatched.claims;
+  await expect.poll(() => eventsOf(stream), { timeout: 60_000 }).toContain('ended');
+  const ended = lab.router.events.flatMap(({ events }) => events).find((one) => one.event === 'ended');
+  expect(ended).toMatchObject({ stream, reason: 'not-allowed' });
+  user.destroy();
+});
+
 test('a stream that nobody resumes ends by its limit, and its target is reset', async () => {
   lab = await startLab({ detachedMs: 500 });
   const { dispatched, user } = await open(waits);

@@ -1,5 +1,6 @@
 import type { ErrorCode, LinkHandlers, LinkParams, MembershipView, PamError } from '@sallyport/protocol';
 
+import type { LogState } from '@sallyport/seal';
 import type { Reach } from '@sallyport/stream';
 import type { NeverEndpoint } from './dial/index.ts';
 import { type HelloDeps, sayHello } from './hello.ts';
@@ -86,11 +87,17 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     (from) =>
       link.call('log.read', { from }, { timeoutMs: logReadWithinMs });
 
+  const catchUp = async (link: ControlLink): Promise<LogState> => {
+    const verified = await trust.catchUp(readLogOver(link));
+    workload.recheck(verified);
+    return verified;
+  };
+
   const contextOf = (link: ControlLink): WorkloadContext => ({
     held: runner.state().held,
     router: link.address,
     log: () => trust.log(),
-    catchUp: () => trust.catchUp(readLogOver(link)),
+    catchUp: () => catchUp(link),
     factsKey: (gen) => keys.factsKey(gen, trust.log()),
   });
 
@@ -105,7 +112,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     },
     'vault.changed': async ({ head }) => {
       if (head.n <= trust.log().head.n) return {};
-      await trust.catchUp(readLogOver(link)).catch((error: PamError) => link.cut(error));
+      await catchUp(link).catch((error: PamError) => link.cut(error));
       return {};
     },
     'link.intent': async ({ intent }) => {
@@ -143,7 +150,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
       return admission;
     },
     settle: async (link) => {
-      const verified = await trust.catchUp(readLogOver(link));
+      const verified = await catchUp(link);
       const gen = verified.apps.get(config.app)?.currentGen ?? 0;
       if (gen > 0) await keys.factsKey(gen, verified);
     },

@@ -66,8 +66,8 @@ type Refusal = Extract<LinkResult<'stream.dispatch'>, { kind: 'refused' }>['clas
  *
  * W1 nothing but the router is dialled before the client proved its key and said OPEN through end-to-end TLS.
  * W2 one signed request makes at most one stream here.
- * W3 a stream ends by its own ends, a kill, its signed time or this process; never by the loss of the control link, and by
- *    that of its carrier only when nobody resumed it in time.
+ * W3 a stream ends by its own ends, a kill, its signed time, the loss of its device's right in the log, or this process;
+ *    never by the loss of the control link, and by that of its carrier only when nobody resumed it in time.
  *
  * @see architecture sections 3 ("Session request") and 4 (`instance: dispatch → …`)
  */
@@ -132,6 +132,10 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       const checked = await checkDispatch(params, checks, context);
       if (signal.aborted) throw new PamError('PAM_LEG_FAILED', 'the link ended while the dispatch was checked');
       if (holding !== 'serve') return refuseHolding(holding);
+      // The log may have moved while the rest was checked; from here on `recheck` sees the stream.
+      if (!context.log().grants(checked.request.iss, 'connect')) {
+        throw new PamError('PAM_NOT_ALLOWED', 'the device that asks may not connect any more');
+      }
       const running: RunningStream = {
         stream: params.stream,
         session: params.session,
@@ -299,6 +303,13 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     end: ({ streams: ids, reason, words }) => streams.end(ids, reason, words),
     park: ({ tickets }, context) => {
       if (holding === 'serve') legs.park(tickets, context.router);
+    },
+    recheck: (log) => {
+      for (const stream of streams.ids()) {
+        const running = streams.get(stream);
+        if (running !== undefined && !log.grants(running.request.iss, 'connect'))
+          running.controller.abort('not-allowed');
+      }
     },
     running: () => streams.ids(),
     hold: (how) => {
