@@ -12,6 +12,7 @@ import {
   type StreamOutcome,
 } from '@sallyport/stream';
 import { afterEach, expect, test } from 'vitest';
+import { systemRuntime } from '../src/index.ts';
 import { type Dispatched, type Lab, localPair, startLab } from './lab/lab.ts';
 import { newTicket } from './lab/scripted-router.ts';
 
@@ -175,6 +176,19 @@ test('a stream ends as soon as the log says that its device was removed, also on
   expect(ended).toMatchObject({ stream, reason: 'not-allowed' });
   user.destroy();
 });
+
+test('a stream whose time ran out while the machine slept ends when its link is back', async () => {
+  let sleptMs = 0;
+  lab = await startLab({ runtime: { ...systemRuntime, nowMs: () => systemRuntime.nowMs() + sleptMs } });
+  const { dispatched, user, outcome } = await open(waits, Math.floor(Date.now() / 1_000) + 40);
+  user.on('error', () => undefined);
+  // Below what two clocks may differ by.
+  sleptMs = 50_000;
+  lab.link.cut();
+  expect((await outcome).reason).toBe('deadline');
+  await expect.poll(() => eventsOf(dispatched.claims.stream), { timeout: 60_000 }).toContain('ended');
+  user.destroy();
+}, 30_000);
 
 test('a stream that nobody resumes ends by its limit, and its target is reset', async () => {
   lab = await startLab({ detachedMs: 500 });

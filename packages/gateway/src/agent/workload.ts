@@ -26,7 +26,7 @@ export interface Workload {
   forget(params: LinkParams<'stream.forget'>): void;
   end(params: LinkParams<'stream.end'>): void;
   park(params: LinkParams<'leg.park'>, context: WorkloadContext): void;
-  /** More of the trust log was verified: what runs for a device that may not connect any more ends. */
+  /** The trust log was verified again: what runs for a device that may not connect any more ends, and what is past its time. */
   recheck(log: LogState): void;
   /** Streams that run now, for the hello after a loss of the link. */
   running(): readonly StreamId[];

@@ -307,8 +307,11 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
     recheck: (log) => {
       for (const stream of streams.ids()) {
         const running = streams.get(stream);
-        if (running !== undefined && !log.grants(running.request.iss, 'connect'))
-          running.controller.abort('not-allowed');
+        if (running === undefined) continue;
+        const { iss, until } = running.request;
+        // Its timer stood still if the machine slept; whoever sleeps loses the link, and comes here.
+        if (runtime.nowMs() >= until * 1_000) running.controller.abort('deadline');
+        else if (!log.grants(iss, 'connect')) running.controller.abort('not-allowed');
       }
     },
     running: () => streams.ids(),
