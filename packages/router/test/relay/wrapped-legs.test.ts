@@ -231,6 +231,18 @@ test('auto asks again after five minutes: networks change', async () => {
   expect(said).toHaveLength(1);
 });
 
+test('who leaves while auto looks for the way does not take it from those who wait', async () => {
+  const { relay, carrier } = await start();
+  const auto = carrier('auto');
+  const address = { host: '127.0.0.1', port: await onlyTls(relay.port) };
+  const gone = new AbortController();
+  const first = auto.dial({ address, withinMs: longMs, signal: gone.signal });
+  const second = auto.dial({ address, withinMs: longMs, signal: never });
+  gone.abort();
+  await expect(first).rejects.toMatchObject({ code: 'PAM_INTERRUPTED' });
+  (await second).destroy();
+});
+
 test('a leg inside TLS comes through a balancer, whose header is before all', async () => {
   const { relay, carrier } = await start(['127.0.0.1']);
   const balancer = createServer((socket) => {

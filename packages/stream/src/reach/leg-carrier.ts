@@ -58,7 +58,8 @@ export function createLegCarrier(options: LegCarrierOptions): LegCarrier {
       const nowMs = (wish.timers ?? systemTimers).nowMs();
       let last = known.get(router);
       if (last === undefined || nowMs - last.atMs >= foundForMs) {
-        last = { found: probe(wish, router), atMs: nowMs };
+        // Others wait for it: whoever asked first may leave. It is bounded by its own times.
+        last = { found: probe({ ...wish, signal: new AbortController().signal }, router), atMs: nowMs };
         known.set(router, last);
         // When neither passes, the next leg asks again.
         last.found.catch(() => known.delete(router));
