@@ -266,8 +266,10 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
           const member = which.member();
           if (member !== null) whereabouts.left(member.instance, 'bye');
           await use().pool.bye(which.id, params.reason);
-          if (member !== null)
-            note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
+          if (member === null) return;
+          note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
+          // It reported what it could before; what it could not would be shown as running for as long as its session lasts.
+          if (byInstance.get(member.instance) === which) lose(member.instance);
         },
         drain: async (which, { deadlineInMs }) => {
           const member = which.member();

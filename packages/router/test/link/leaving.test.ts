@@ -212,6 +212,22 @@ test('a kill whose instance has no link is recorded, and ends the stream when th
   expect(again.ended).toEqual([{ streams: [placed.stream], reason: 'killed', words: 'by anna: late' }]);
 });
 
+test('what an instance that says bye did not report as ended is not shown as running', async () => {
+  await join();
+  const session = await anna.newSession(pool.gateway, made.machine.uid);
+  const placed = await stream(session);
+  const leaver = instances.findLast((each) => idOf(each) === placed.instance);
+  if (leaver === undefined) return expect.unreachable(placed.code);
+  await leaver.peer.call('link.bye', { reason: 'stopped' }, { timeoutMs: 10_000 });
+  await until(async () => {
+    const { sessions } = await anna.must<{
+      sessions: { session: string; streams: { stream: string; reason: string }[] }[];
+    }>('GET', '/v1/sessions?streams=yes');
+    const streams = sessions.find((each) => each.session === session)?.streams;
+    return streams?.find((each) => each.stream === placed.stream)?.reason === 'instance-lost';
+  });
+});
+
 test('every word of an operator is in the audit log with his signature', async () => {
   const { events } = await anna.must<{ events: AuditEvent[] }>('GET', '/v1/audit?limit=500');
   const kinds = ['instance.cordoned', 'instance.uncordoned', 'instance.drained', 'gateway.resized', 'session.killed'];
