@@ -27,7 +27,7 @@ import type { TrustLog } from '../trust/index.ts';
 import type { VaultStore } from '../vault/index.ts';
 import { checkHello } from './check-hello.ts';
 import type { EchoDesk } from './echo-desk.ts';
-import { type Link, linkClose, openLink } from './link.ts';
+import { type Link, type LinkEnd, linkClose, openLink } from './link.ts';
 import type { AcceptEvents } from './stream-events.ts';
 import { createWhereabouts } from './whereabouts.ts';
 
@@ -223,14 +223,14 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     });
   };
 
-  function closed(link: Link, echoTicket: string, byPeer: boolean): void {
+  function closed(link: Link, echoTicket: string, how: LinkEnd): void {
     deps.echo.forget(echoTicket);
     links.delete(link.id);
     const member = link.member();
     if (member !== null) {
       if (byInstance.get(member.instance) === link) {
         byInstance.delete(member.instance);
-        whereabouts.left(member.instance, byPeer ? 'closed' : 'cut');
+        whereabouts.left(member.instance, how, byInstance.size);
         services?.sessions.parks.forget(member.instance);
       }
       note('instance.left', { gateway: member.gateway, instance: member.instance });
@@ -238,7 +238,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     services?.pool.linkClosed(link.id);
   }
 
-  function open(ws: WebSocket, address: string): void {
+  function open(ws: WebSocket, address: string, isReset: () => boolean): void {
     const id = `l${nextId++}`;
     const nonce = randomBytes(32).toString('base64url');
     const echoTicket = randomBytes(32).toString('base64url');
@@ -264,7 +264,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
         },
         bye: async (which, params) => {
           const member = which.member();
-          if (member !== null) whereabouts.left(member.instance, 'bye');
+          if (member !== null) whereabouts.left(member.instance, 'bye', byInstance.size);
           await use().pool.bye(which.id, params.reason);
           if (member === null) return;
           note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
@@ -284,7 +284,8 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
           if (member !== null) await deps.acceptEvents.accept(member.instance, params, use().sessions);
         },
         beat: (which, ping) => use().pool.beat(which.id, ping),
-        closed: (which, byPeer) => closed(which, echoTicket, byPeer),
+        closed: (which, how) => closed(which, echoTicket, how),
+        isReset,
         unexpected: (what, error) => deps.log('error', 'control link handler failed', { what, error: String(error) }),
       });
       links.set(id, link);
@@ -302,10 +303,14 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     if (services === null || !isTaking) return refuseUpgrade(socket, '503 Service Unavailable');
     const address = deps.addressOf(request.socket);
     if (tooManyStrangers(address)) return refuseUpgrade(socket, '503 Service Unavailable');
-    socket.on('error', () => socket.destroy());
+    let reset = false;
+    socket.on('error', () => {
+      reset = true;
+      socket.destroy();
+    });
     wss.handleUpgrade(request, socket, head, (ws) => {
       ws.on('error', () => ws.terminate());
-      open(ws, address);
+      open(ws, address, () => reset);
     });
   }
 

@@ -18,6 +18,12 @@ import { decodePing, encodePong } from './beat.ts';
 export const linkClose = { refused: 4_001, protocol: 4_002, late: 4_003, replaced: 4_004 } as const;
 
 /**
+ * How a link ended: we cut it; the process behind it died (a FIN without a word, which is what its kernel sends); or
+ * anything else that was not our doing: a reset, an error, a close frame of an instance that gives the link up.
+ */
+export type LinkEnd = 'cut' | 'died' | 'broken';
+
+/**
  * One control link.
  *
  * Stages: challenged → greeting (a hello is being checked) → member → closed.
@@ -60,8 +66,9 @@ export interface LinkDeps {
   readonly readLog: (from: number) => Promise<LinkResult<'log.read'>>;
   readonly events: (link: Link, params: LinkParams<'stream.events'>) => Promise<void>;
   readonly beat: (link: Link, ping: { seq: number; heard: number }) => { beatMs: number };
-  /** `byPeer`: its connection was closed from there, and not cut by us. */
-  readonly closed: (link: Link, byPeer: boolean) => void;
+  readonly closed: (link: Link, how: LinkEnd) => void;
+  /** The connection under the WebSocket ended with an error. */
+  readonly isReset: () => boolean;
   readonly unexpected: (what: string, error: unknown) => void;
 }
 
@@ -69,6 +76,8 @@ const unsentBytes = 8_388_608;
 const beatsPerSecond = 100;
 const messagesPerSecond = 2_000;
 const lastWordsMs = 250;
+/** RFC 6455, 7.1.5: what a WebSocket is said to be closed with when no close frame came. */
+const noCloseFrame = 1_006;
 
 /** Counts per second; answers false when there were more than `most`. */
 function createMeter(most: number, monotonicMs: () => number): () => boolean {
@@ -158,19 +167,19 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
     onHandlerError: (method, error) => deps.unexpected(method, error),
   });
 
-  function close(error: PamError, byPeer: boolean): void {
+  function close(error: PamError, how: LinkEnd): void {
     if (stage === 'closed') return;
     stage = 'closed';
     cancelHelloTimer();
     untold?.();
     peer.close(error);
-    deps.closed(link, byPeer);
+    deps.closed(link, how);
   }
   function cut(code: number, error: PamError): void {
     if (stage === 'closed') return;
     ws.close(code, error.code);
     clock.after(lastWordsMs, () => ws.terminate());
-    close(error, false);
+    close(error, 'cut');
   }
 
   const cancelHelloTimer = clock.after(linkLimits.helloWithinMs, () => {
@@ -192,8 +201,11 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
     const { beatMs } = stage === 'member' ? deps.beat(link, ping) : { beatMs: deps.idleBeatMs };
     ws.pong(encodePong(ping.seq, beatMs));
   });
-  ws.on('error', () => close(new PamError('PAM_LEG_FAILED', 'the control link broke'), true));
-  ws.on('close', () => close(new PamError('PAM_LEG_FAILED', 'the control link closed'), true));
+  ws.on('error', () => close(new PamError('PAM_LEG_FAILED', 'the control link broke'), 'broken'));
+  ws.on('close', (code) => {
+    const how = code === noCloseFrame && !deps.isReset() ? 'died' : 'broken';
+    close(new PamError('PAM_LEG_FAILED', 'the control link closed'), how);
+  });
 
   const link: Link = {
     id: deps.id,

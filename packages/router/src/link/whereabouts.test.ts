@@ -6,7 +6,7 @@ const instance = (n: number) => `instance-${n}`.padEnd(22, '0') as InstanceId;
 
 function play() {
   let nowMs = 0;
-  const places = createWhereabouts({ monotonicMs: () => nowMs, graceMs: 5_000 });
+  const places = createWhereabouts({ monotonicMs: () => nowMs, reserveMs: 1_000, graceMs: 5_000 });
   const where = (n: number): string => {
     try {
       return places.explain(instance(n));
@@ -30,18 +30,33 @@ test('after a start everybody is waited for as long as the grace lasts', () => {
   expect(where(1)).toBe('PAM_STREAM_GONE');
 });
 
-test('an instance whose link closed is lost when it is not back within the grace, one we cut is not, one that said bye is', () => {
+test('an instance that died is lost after the reserve, one whose link broke after the grace, one we cut never, one that said bye at once', () => {
   const { where, at, left, joined } = play();
   at(60_000);
-  left(instance(1), 'closed');
-  left(instance(2), 'cut');
-  left(instance(3), 'bye');
-  expect([1, 2, 3].map(where)).toEqual(['PAM_STREAM_NOT_HERE', 'PAM_STREAM_NOT_HERE', 'PAM_STREAM_GONE']);
-  at(64_999);
-  expect(where(1)).toBe('PAM_STREAM_NOT_HERE');
+  left(instance(1), 'died', 5);
+  left(instance(2), 'broken', 4);
+  left(instance(3), 'cut', 3);
+  left(instance(4), 'bye', 2);
+  const notHere = 'PAM_STREAM_NOT_HERE';
+  expect([1, 2, 3, 4].map(where)).toEqual([notHere, notHere, notHere, 'PAM_STREAM_GONE']);
+  at(60_999);
+  expect(where(1)).toBe(notHere);
+  at(61_000);
+  expect([1, 2, 3].map(where)).toEqual(['PAM_STREAM_GONE', notHere, notHere]);
   at(65_000);
-  expect([1, 2].map(where)).toEqual(['PAM_STREAM_GONE', 'PAM_STREAM_NOT_HERE']);
+  expect([2, 3].map(where)).toEqual(['PAM_STREAM_GONE', notHere]);
   joined(instance(1));
-  left(instance(1), 'closed');
-  expect(where(1)).toBe('PAM_STREAM_NOT_HERE');
+  left(instance(1), 'died', 5);
+  expect(where(1)).toBe(notHere);
+});
+
+test('when most die at once it is a balancer, or us: all of them are waited for as long as after a start', () => {
+  const { where, at, left, joined } = play();
+  at(60_000);
+  for (const n of [1, 2, 3]) left(instance(n), 'died', 3 - n);
+  joined(instance(2));
+  at(64_999);
+  expect([1, 3].map(where)).toEqual(['PAM_STREAM_NOT_HERE', 'PAM_STREAM_NOT_HERE']);
+  at(65_000);
+  expect([1, 3].map(where)).toEqual(['PAM_STREAM_GONE', 'PAM_STREAM_GONE']);
 });

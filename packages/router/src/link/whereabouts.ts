@@ -1,10 +1,13 @@
 import { type InstanceId, PamError } from '@sallyport/protocol';
+import type { LinkEnd } from './link.ts';
 
 /**
  * Where an instance without a link is, for those who want to resume a stream on it.
  *
- * - It closed its link: lost, unless it is back within RG. RJ is enough for the place in the pool, which is given back; a
- *   stream is not, and an instance that gave up a silent link closes it, too, and redials (`npm run chaos`, seed 7).
+ * - Its process died: lost, unless it is back within RJ; within RG when most died at once (then it is a balancer, or us).
+ *   A kernel ends the connections of a dead process with a FIN; who lives and gives a link up says so first.
+ * - Its link broke, or it gave a silent one up: lost, unless it is back within RG. RJ is enough for the place in the pool,
+ *   which is given back; a stream is not (`npm run chaos`, seed 7).
  * - We cut a silent one, or it was never here since this process began (RG): it may come back; the pool says when it is
  *   lost for good, and its streams end then.
  *
@@ -12,7 +15,8 @@ import { type InstanceId, PamError } from '@sallyport/protocol';
  */
 export interface Whereabouts {
   joined(instance: InstanceId): void;
-  left(instance: InstanceId, how: 'closed' | 'cut' | 'bye'): void;
+  /** @param linksLeft - links of other instances that still stand. */
+  left(instance: InstanceId, how: LinkEnd | 'bye', linksLeft: number): void;
   /** @throws PAM_STREAM_NOT_HERE with `detail.retryAfterMs`, PAM_STREAM_GONE. */
   explain(instance: InstanceId): never;
 }
@@ -20,25 +24,39 @@ export interface Whereabouts {
 /** Instances without a link that are remembered; the one that left first is forgotten first, and then counts as lost. */
 const remembered = 10_000;
 const askAgainMs = 250;
+/** Processes that died within this time died at once. */
+const atOnceMs = 1_000;
 
 export function createWhereabouts(times: {
   readonly monotonicMs: () => number;
+  readonly reserveMs: number;
   readonly graceMs: number;
 }): Whereabouts {
-  const { monotonicMs, graceMs } = times;
+  const { monotonicMs, reserveMs, graceMs } = times;
   const startedAtMs = monotonicMs();
   /** Until when it is waited for. */
   const away = new Map<InstanceId, number>();
 
-  const waitMs = { closed: graceMs, cut: Number.POSITIVE_INFINITY, bye: 0 } as const;
+  let deaths: { readonly instance: InstanceId; readonly atMs: number }[] = [];
+
+  const waitMs = { died: reserveMs, broken: graceMs, cut: Number.POSITIVE_INFINITY, bye: 0 } as const;
+
+  /** Most links gone in one second: who of them is still away is waited for as after a start. */
+  function noteDeath(instance: InstanceId, atMs: number, linksLeft: number): void {
+    deaths = [...deaths.filter((death) => atMs - death.atMs < atOnceMs), { instance, atMs }];
+    if (deaths.length < 2 || deaths.length <= linksLeft) return;
+    for (const death of deaths) if (away.has(death.instance)) away.set(death.instance, death.atMs + graceMs);
+  }
 
   return {
     joined: (instance) => {
       away.delete(instance);
     },
-    left: (instance, how) => {
+    left: (instance, how, linksLeft) => {
       if (away.has(instance)) return; // it said bye, then closed
-      away.set(instance, monotonicMs() + waitMs[how]);
+      const nowMs = monotonicMs();
+      away.set(instance, nowMs + waitMs[how]);
+      if (how === 'died') noteDeath(instance, nowMs, linksLeft);
       const [oldest] = away.size > remembered ? away.keys() : [];
       if (oldest !== undefined) away.delete(oldest);
     },

@@ -69,6 +69,9 @@ function closeError(where: string, code: number, reason: string): PamError {
   );
 }
 
+/** WebSocket close code: this instance lives, gives the link up and dials anew (docs/protocol-api.md). */
+const givenUp = 4_005;
+
 /**
  * Dials the router and opens the control link on a pinned socket. The challenge may come before this resolves.
  *
@@ -97,6 +100,8 @@ export async function openControlLink(
     if (over) return;
     over = true;
     peer.close(error);
+    // Without a word the router would take it for the death of this process, and its streams for lost.
+    if (ws.readyState === WebSocket.OPEN) ws.close(givenUp, error.code);
     ws.terminate();
     socket.destroy();
     deps.onClosed(error);
