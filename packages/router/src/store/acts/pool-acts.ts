@@ -52,6 +52,25 @@ const memberSchema = z.object({
   since_ms: z.int(),
 });
 
+/** Texts of one column kept parsed: a full pool's, and then some. */
+const textsKept = 4_096;
+
+/** Reads a column of JSON. Each admission reads its whole pool, nearly all of it as it was: a text is parsed once. */
+function columnReader<T>(schema: z.ZodType<T>): (text: string) => T {
+  const known = new Map<string, T>();
+  return (text) => {
+    const before = known.get(text);
+    if (before !== undefined) return before;
+    const value = schema.parse(JSON.parse(text));
+    if (known.size >= textsKept) known.clear();
+    known.set(text, value);
+    return value;
+  };
+}
+
+const readIntent = columnReader(intentSchema);
+const readHost = columnReader(hostSchema);
+
 function toMember(tuple: InstanceTuple): MemberRow {
   const row = memberSchema.parse(tuple);
   return {
@@ -62,8 +81,8 @@ function toMember(tuple: InstanceTuple): MemberRow {
     seq: row.seq,
     epoch: row.epoch,
     hellos: row.hellos,
-    intent: intentSchema.parse(JSON.parse(tuple.intent)),
-    host: hostSchema.parse(JSON.parse(tuple.host)),
+    intent: readIntent(tuple.intent),
+    host: readHost(tuple.host),
     version: row.version,
     address: row.address,
     connectedAtMs: row.connected_ms,
