@@ -64,7 +64,8 @@ export function takeOldOpenings(openings: Openings, judgeMs: number): readonly O
   for (const [stream, opening] of openings) {
     if (judgeMs - opening.sinceMs < openingLifeMs) break;
     openings.delete(stream);
-    old = [...old, opening];
+    if (old === none) old = [opening];
+    else old.push(opening);
   }
   return old;
 }

@@ -22,6 +22,8 @@ export interface RouterPools {
   /** UIDs are never used again: what arrives late about these is dropped. */
   readonly removed: Set<GatewayUid>;
   judgeMs: number;
+  /** Judge time before which a tick finds nothing to do; 0: it may. */
+  lookAtMs: number;
   /** Monotonic time of the last event. */
   seenAtMs: number;
   /** Judge times of recent closes of links, oldest first. */
@@ -197,6 +199,7 @@ export function createPools(timing: PoolTiming, nowMs: number, rules: PoolRules 
     links: new Map(),
     removed: new Set(),
     judgeMs: 0,
+    lookAtMs: 0,
     seenAtMs: nowMs,
     closes: [],
     graceUntilMs: 0,

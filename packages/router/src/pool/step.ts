@@ -35,6 +35,9 @@ export function step(state: RouterPools, event: PoolEvent, nowMs: number): reado
   state.judgeMs += state.rules.runningMs(nowMs - state.seenAtMs, state.timing);
   state.seenAtMs = nowMs;
   if (event.kind === 'beat') return beat(state, event);
+  if (event.kind === 'tick') return state.judgeMs < state.lookAtMs ? none : look(state);
+  // Words about streams move no member, and no time that a look waits for.
+  if (!('stream' in event)) state.lookAtMs = 0;
   const effects: PoolEffect[] = [];
   apply(state, event, effects);
   return effects;
@@ -42,7 +45,7 @@ export function step(state: RouterPools, event: PoolEvent, nowMs: number): reado
 
 const none: readonly PoolEffect[] = [];
 
-function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' }>, effects: PoolEffect[]): void {
+function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' | 'tick' }>, effects: PoolEffect[]): void {
   switch (event.kind) {
     case 'started':
       return start(state, event.snapshots, effects);
@@ -86,12 +89,6 @@ function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' }>, 
     case 'stream-released': {
       const pool = state.pools.get(event.gateway);
       if (pool !== undefined) takeWord(state, pool, event, effects);
-      return;
-    }
-    case 'tick': {
-      const silence = limits(state);
-      if (state.links.size === 0) holdGrace(state);
-      for (const pool of state.pools.values()) tick(state, pool, silence, effects);
       return;
     }
     default:
@@ -264,6 +261,7 @@ function noteClose(state: RouterPools): void {
  * waits need not wait for RG. Were this wrong, the next close would find a mass loss again.
  */
 function refuteMassLoss(state: RouterPools, loss: MassLoss): void {
+  state.lookAtMs = 0;
   state.massLoss = null;
   state.closes = [];
   state.graceUntilMs = 0;
@@ -469,8 +467,50 @@ const evidenceSweepMs = 1_000;
 
 type Silence = ReturnType<typeof silenceLimits>;
 
+const never = Number.POSITIVE_INFINITY;
+
 function limits(state: RouterPools): Silence {
   return silenceLimits(state.timing, state.links.size);
+}
+
+/**
+ * A tick that has something to look for. Most have not: nothing falls due before `lookAtMs`, unless an event comes, and
+ * each that could matter sets it back. Twenty scans a second of all members cost the simulation a third of its time.
+ */
+function look(state: RouterPools): readonly PoolEffect[] {
+  const effects: PoolEffect[] = [];
+  const silence = limits(state);
+  if (state.links.size === 0) holdGrace(state);
+  for (const pool of state.pools.values()) tick(state, pool, silence, effects);
+  if (effects.length > 0 || (state.massLoss !== null && state.links.size === 0)) {
+    state.lookAtMs = state.judgeMs;
+    return effects;
+  }
+  let at = never;
+  for (const pool of state.pools.values()) at = Math.min(at, nextLookAt(state, pool, silence));
+  state.lookAtMs = at;
+  return effects;
+}
+
+/**
+ * The earliest judge time at which a tick may do something in this pool, if no event comes before. A beat only moves it
+ * later, except that of a standby that was late: while one is, every tick looks.
+ */
+function nextLookAt(state: RouterPools, pool: Pool, silence: Silence): number {
+  if (pool.joining.size > 0) return state.judgeMs;
+  let at = pool.sweptAtMs + evidenceSweepMs;
+  const due = (ms: number): void => {
+    if (ms > state.judgeMs && ms < at) at = ms;
+  };
+  due(pool.restUntilMs);
+  for (const member of pool.members.values()) {
+    if (member.link !== null) at = Math.min(at, member.link.heardAtMs + silence.suspectMs);
+    if (member.promoteByMs !== null) due(member.promoteByMs);
+    if (member.health !== 'absent') continue;
+    due(member.reserveUntilMs);
+    due(member.absentSinceMs + state.timing.unwantedMs);
+  }
+  return at;
 }
 
 function tick(state: RouterPools, pool: Pool, silence: Silence, effects: PoolEffect[]): void {
@@ -509,9 +549,11 @@ function settle(state: RouterPools, pool: Pool, effects: PoolEffect[]): void {
   const gone: Member[] = [];
   const lost: Member[] = [];
   const absent: Member[] = [];
+  const joining = joiningIn(pool);
   for (const member of pool.members.values()) {
+    if (member.promoteByMs === null && member.health !== 'absent') continue;
     // Whoever is saying hello is alive, and the answer on its way may already have changed its row.
-    if (isJoining(pool, member.row.instance)) continue;
+    if (joining.has(member.row.instance)) continue;
     if (member.promoteByMs !== null && state.judgeMs >= member.promoteByMs) {
       return ask(pool, effects, { method: 'demote', member: refOf(member.row) });
     }
@@ -550,12 +592,14 @@ function ask(pool: Pool, effects: PoolEffect[], op: (PoolEffect & { kind: 'store
   effects.push({ kind: 'store', gateway: pool.uid, op });
 }
 
-function isJoining(pool: Pool, instance: InstanceId): boolean {
-  if (pool.joining.size === 0) return false;
-  for (const joining of pool.joining.values()) {
-    if (joining.hello.instance === instance && !joining.closed) return true;
-  }
-  return false;
+const nobody: ReadonlySet<InstanceId> = new Set();
+
+/** A set, because a thousand may be joining a pool of a thousand: after a restart, all of them at once. */
+function joiningIn(pool: Pool): ReadonlySet<InstanceId> {
+  if (pool.joining.size === 0) return nobody;
+  const instances = new Set<InstanceId>();
+  for (const joining of pool.joining.values()) if (!joining.closed) instances.add(joining.hello.instance);
+  return instances;
 }
 
 /** Who may be promoted now: in line, serving, heard within S. */
