@@ -7,6 +7,7 @@ import {
   decideIntent,
   decideLeave,
   decideReclaim,
+  decideSurplus,
   type GatewayRow,
   type Intent,
   type Join,
@@ -23,12 +24,19 @@ export interface Admitted {
   readonly snapshot: PoolSnapshot;
 }
 
+export interface Drained {
+  readonly snapshot: PoolSnapshot;
+  readonly drained: readonly InstanceId[];
+}
+
 /** What the simulation asks of a store; on SQL in `sql-pool.ts`, on plain rows here. */
 export interface PoolBackend {
   snapshot(): PoolSnapshot;
   admit(join: Join, nowMs: number): Admitted;
   run(op: StoreOp, nowMs: number): PoolSnapshot;
   setMaximum(maxInstances: number, nowMs: number): PoolSnapshot;
+  /** A lowered maximum whose surplus drains; nobody has streams. */
+  drainSurplus(maxInstances: number, deadlineAtMs: number, nowMs: number): Drained;
   setIntent(instance: InstanceId, intent: Intent, nowMs: number): PoolSnapshot;
   close(): void;
 }
@@ -78,6 +86,12 @@ export class MemoryPool implements PoolBackend {
   setMaximum(maxInstances: number, nowMs: number): PoolSnapshot {
     this.#gateway = { ...this.#gateway, maxInstances, version: this.#gateway.version + 1, modifiedAtMs: nowMs };
     return this.snapshot();
+  }
+
+  drainSurplus(maxInstances: number, deadlineAtMs: number, nowMs: number): Drained {
+    this.#gateway = { ...this.#gateway, maxInstances, modifiedAtMs: nowMs };
+    const { change, drained } = decideSurplus(this.rowsFor(null), [], deadlineAtMs, nowMs);
+    return { drained, snapshot: this.#write(change) };
   }
 
   setIntent(instance: InstanceId, intent: Intent, nowMs: number): PoolSnapshot {

@@ -6,12 +6,14 @@ import { simulate } from './simulation.ts';
  * Simulates pools for a while and says how fast and what broke. Exits 1 when production broke something, or when a
  * planted fault was not found.
  *
- *     npm run test:sim -- [--seconds 60] [--seed N] [--hours 1] [--fault none|…] [--sql]
- *     npm run test:sim -- --replay SEED [--fault F] [--trace]
+ *     npm run test:sim -- [--seconds 60] [--seed N] [--hours 1] [--fault none|…] [--sql] [--no-leavings]
+ *     npm run test:sim -- --replay SEED [--fault F] [--trace] [--no-leavings]
  *
+ * `--no-leavings` leaves out surplus that drains and replacements; a seed then gives the run that it gave before them.
  * `--sql` runs the production transactions on SQLite in memory instead of the production decisions over plain rows.
  */
 const { values } = parseArgs({
+  allowNegative: true,
   options: {
     seconds: { type: 'string', default: '60' },
     seed: { type: 'string' },
@@ -19,11 +21,13 @@ const { values } = parseArgs({
     fault: { type: 'string' },
     replay: { type: 'string' },
     sql: { type: 'boolean', default: false },
+    leavings: { type: 'boolean', default: true },
     trace: { type: 'boolean', default: false },
   },
 });
 const hourMs = 3_600_000;
 const backend = values.sql ? 'sql' : 'memory';
+const { leavings } = values;
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 function faultOf(text: string | undefined): Fault | undefined {
@@ -39,7 +43,7 @@ function runFor(seconds: number, first: number, hours: number, fault: Fault): { 
   let storeOps = 0;
   let broken: string | null = null;
   while (performance.now() < until && broken === null) {
-    const result = simulate(seed, { ms: hours * hourMs, fault, backend });
+    const result = simulate(seed, { ms: hours * hourMs, fault, backend, leavings });
     picks += result.picks;
     storeOps += result.storeOps;
     if (result.broken !== null) broken = `seed ${seed} ${result.broken}`;
@@ -58,7 +62,7 @@ function runFor(seconds: number, first: number, hours: number, fault: Fault): { 
 const hours = Number(values.hours);
 if (values.replay !== undefined) {
   const fault = faultOf(values.fault) ?? 'none';
-  const options = { ms: hours * hourMs, fault, backend } as const;
+  const options = { ms: hours * hourMs, fault, backend, leavings } as const;
   const traced = values.trace ? { ...options, trace: say } : options;
   const results = [simulate(Number(values.replay), traced), simulate(Number(values.replay), options)];
   say(JSON.stringify(results[0]));

@@ -7,12 +7,13 @@ const hourMs = 3_600_000;
 const first = Number(process.env['SALLYPORT_SEED'] ?? Date.now() % 1_000_000_000);
 const seeds = Array.from({ length: 40 }, (_, i) => first + i);
 
-test(`40 pool-hours of deaths, pauses, kills, resizes and a slow store break nothing (first seed ${first})`, () => {
-  for (const seed of seeds) expect(simulate(seed, { ms: hourMs })).toMatchObject({ seed, broken: null });
+test(`40 pool-hours of deaths, pauses, kills, resizes, drains and a slow store break nothing (first seed ${first})`, () => {
+  for (const seed of seeds)
+    expect(simulate(seed, { ms: hourMs, leavings: true })).toMatchObject({ seed, broken: null });
 });
 
 test.each(faults.filter((fault) => fault !== 'none'))('the planted fault %s is found', (fault) => {
-  const found = seeds.find((seed) => simulate(seed, { ms: hourMs, fault }).broken !== null);
+  const found = seeds.find((seed) => simulate(seed, { ms: hourMs, fault, leavings: true }).broken !== null);
   expect(found).toBeDefined();
 });
 
@@ -27,9 +28,18 @@ test('the same seed gives the same run, word for word', () => {
   expect(run()).toEqual(lines);
 });
 
+test('a tick that looks at nothing would have found nothing', () => {
+  const run = (seed: number, lookAlways: boolean): string[] => {
+    const lines: string[] = [];
+    simulate(seed, { ms: hourMs / 2, leavings: true, lookAlways, trace: (line) => void lines.push(line) });
+    return lines;
+  };
+  for (const seed of seeds.slice(0, 10)) expect(run(seed, false)).toEqual(run(seed, true));
+});
+
 test('the decisions over rows in memory and the transactions on SQL give the same run', () => {
   for (const seed of seeds.slice(0, 5)) {
-    const options = { ms: hourMs / 2 } as const;
+    const options = { ms: hourMs / 2, leavings: true } as const;
     expect(simulate(seed, { ...options, backend: 'sql' })).toEqual(simulate(seed, options));
   }
 });

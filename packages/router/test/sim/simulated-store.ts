@@ -1,9 +1,10 @@
 import type { GatewayUid, InstanceId } from '@sallyport/protocol';
 import type { Intent, PoolSnapshot } from '../../src/pool/index.ts';
+import { isReplaced } from '../../src/pool/pool-rows.ts';
 import type { Hello, StoreOp } from '../../src/pool/pool-state.ts';
 import { gatewayUid } from '../store/samples.ts';
 import type { Fault } from './faults.ts';
-import { type Admitted, MemoryPool, type PoolBackend } from './memory-pool.ts';
+import { type Admitted, type Drained, MemoryPool, type PoolBackend } from './memory-pool.ts';
 import { SqlPool } from './sql-pool.ts';
 
 export type Backend = 'memory' | 'sql';
@@ -17,6 +18,11 @@ export class SimulatedStore {
   readonly #fault: Fault;
   readonly #backend: PoolBackend;
   truth: PoolSnapshot;
+  /** Slots in it, and may somebody in its line be promoted? Counted once a change: both are asked at each tick. */
+  slots = 0;
+  hasLine = false;
+  /** The maximum, and one more for each slot whose holder is being replaced. */
+  room: number;
   /** The most slots that the present maximum, or what was there when it was lowered, allows (I1). */
   #mostSlots: number;
   broken: string | null = null;
@@ -25,8 +31,9 @@ export class SimulatedStore {
     this.#fault = fault;
     this.#backend =
       backend === 'memory' ? new MemoryPool(this.gateway, maxInstances) : new SqlPool(this.gateway, maxInstances);
-    this.truth = this.#backend.snapshot();
     this.#mostSlots = maxInstances;
+    this.room = maxInstances;
+    this.truth = this.#adopt(this.#backend.snapshot());
   }
 
   read(): PoolSnapshot {
@@ -57,8 +64,15 @@ export class SimulatedStore {
   }
 
   setMaximum(maxInstances: number, nowMs: number): PoolSnapshot {
-    this.#mostSlots = Math.max(maxInstances, this.slots());
+    this.#mostSlots = Math.max(maxInstances, this.slots);
     return this.#adopt(this.#backend.setMaximum(maxInstances, nowMs));
+  }
+
+  drainSurplus(maxInstances: number, deadlineAtMs: number, nowMs: number): Drained {
+    this.#mostSlots = Math.max(maxInstances, this.slots);
+    const answer = this.#backend.drainSurplus(maxInstances, deadlineAtMs, nowMs);
+    this.#adopt(answer.snapshot);
+    return answer;
   }
 
   /** Null when the instance is not in the pool, or drains. */
@@ -68,22 +82,27 @@ export class SimulatedStore {
     return this.#adopt(this.#backend.setIntent(instance, intent, nowMs));
   }
 
-  slots(): number {
-    let count = 0;
-    for (const row of this.truth.members) if (row.membership === 'slot') count += 1;
-    return count;
-  }
-
   close(): void {
     this.#backend.close();
   }
 
   #adopt(snapshot: PoolSnapshot): PoolSnapshot {
     this.truth = snapshot;
-    const slots = this.slots();
+    let slots = 0;
+    let hasLine = false;
+    let { maxInstances: room } = snapshot.gateway;
+    for (const row of snapshot.members) {
+      if (row.membership === 'slot') {
+        slots += 1;
+        if (isReplaced(row)) room += 1;
+      } else if (row.membership === 'standby' && row.intent.kind === 'serve') hasLine = true;
+    }
+    this.slots = slots;
+    this.hasLine = hasLine;
+    this.room = room;
     if (slots > this.#mostSlots) this.broken = `I1: ${slots} slots, at most ${this.#mostSlots}`;
     // Once it shrank to a lowered maximum it may not grow again.
-    this.#mostSlots = Math.max(snapshot.gateway.maxInstances, Math.min(this.#mostSlots, slots));
+    this.#mostSlots = Math.max(room, Math.min(this.#mostSlots, slots));
     return snapshot;
   }
 }

@@ -13,6 +13,7 @@ import { defaultTiming } from '../../src/pool/timing.ts';
 import { host, instanceId } from '../store/samples.ts';
 import { type Fault, rulesWith } from './faults.ts';
 import { type Backend, SimulatedStore } from './simulated-store.ts';
+import { Leavings } from './leavings.ts';
 import { Targets } from './targets.ts';
 import { Turns } from './turns.ts';
 
@@ -56,17 +57,24 @@ interface Due {
 const { tickMs, beatMs, suspectMs, reserveMs, promoteMs } = defaultTiming;
 const actorsAtOnce = 9;
 const never = Number.POSITIVE_INFINITY;
+const tick: PoolEvent = { kind: 'tick' };
 
 export class Simulation {
   readonly #random: SeededRandom;
   readonly #store: SimulatedStore;
   readonly #targets: Targets;
+  readonly #leavings: Leavings | null;
+  readonly #lookAlways: boolean;
   readonly #rules: ReturnType<typeof rulesWith>;
   readonly #actors: Actor[] = [];
   #turns = new Turns();
   readonly #closedAtMs = new Map<string, number>();
   #state: RouterPools;
+  /** The one beat, filled in anew for each: an instance sends 14,400 an hour. */
+  readonly #beat = { kind: 'beat' as const, link: '', heard: 0, wallMs: 0 };
   #due: Due[] = [];
+  /** When the first of them is due. */
+  #dueAtMs = never;
   #nowMs = 0;
   #life = 1;
   #routerDownUntilMs = 0;
@@ -85,11 +93,14 @@ export class Simulation {
   readonly #seed: number;
   readonly #trace: Trace | null;
 
-  constructor(seed: number, fault: Fault, backend: Backend, trace: Trace | null) {
+  constructor(seed: number, options: Omit<SimulateOptions, 'ms'>) {
+    const { fault = 'none', backend = 'memory', trace = null, leavings = false, lookAlways = false } = options;
+    this.#lookAlways = lookAlways;
     this.#seed = seed;
     this.#trace = trace;
     this.#random = createSeededRandom(seed);
     this.#targets = new Targets(seed);
+    this.#leavings = leavings ? new Leavings(seed) : null;
     const maximum = 1 + this.#random.below(4);
     this.#store = new SimulatedStore(maximum, fault, backend);
     this.#rules = rulesWith(fault);
@@ -103,6 +114,7 @@ export class Simulation {
       this.#nowMs += tickMs;
       this.#turn();
       if (this.#store.broken !== null) this.#break(this.#store.broken);
+      if (this.#leavings !== null && this.#leavings.broken !== null) this.#break(this.#leavings.broken);
       if (this.#targets.broken !== null) this.#break(this.#targets.broken);
     }
     this.#store.close();
@@ -110,7 +122,7 @@ export class Simulation {
   }
 
   #turn(): void {
-    if (this.#due.length > 0) this.#runDue();
+    if (this.#nowMs >= this.#dueAtMs) this.#runDue();
     if (this.#nowMs < this.#pausedUntilMs) return;
     if (this.#pausedUntilMs > 0) {
       this.#pausedUntilMs = 0;
@@ -122,10 +134,12 @@ export class Simulation {
       this.#state = this.#startRouter();
     }
     // Timers first, then sockets: as libuv does, and as a router that wakes up does.
-    this.#feed({ kind: 'tick' });
+    if (this.#lookAlways) this.#state.lookAtMs = 0;
+    this.#feed(tick);
     for (const actor of this.#actors) this.#live(actor);
     if (this.#nowMs >= this.#nextPickMs) this.#pick();
     if (this.#nowMs >= this.#nextTroubleMs) this.#trouble();
+    if (this.#leavings !== null) this.#leaveMore(this.#leavings);
     this.#checkFreeSlot();
   }
 
@@ -162,7 +176,10 @@ export class Simulation {
     if (actor.welcome && this.#nowMs >= actor.nextBeatMs) {
       actor.nextBeatMs = this.#nowMs + beatMs;
       actor.heard += 1;
-      this.#feed({ kind: 'beat', link: actor.link, heard: actor.heard, wallMs: this.#nowMs });
+      this.#beat.link = actor.link;
+      this.#beat.heard = actor.heard;
+      this.#beat.wallMs = this.#nowMs;
+      this.#feed(this.#beat);
     }
   }
 
@@ -269,12 +286,7 @@ export class Simulation {
         const { link, member } = effect;
         const actor = this.#holderOf(link);
         if (actor === undefined || actor.frozenUntilMs > this.#nowMs || member.membership !== 'slot') return;
-        this.#due.push({
-          atMs: this.#nowMs + tickMs,
-          life: this.#life,
-          run: () => this.#feed({ kind: 'acknowledged', link, epoch: member.epoch }),
-        });
-        return;
+        return this.#after(tickMs, () => this.#feed({ kind: 'acknowledged', link, epoch: member.epoch }));
       }
       case 'ejected':
         return this.#targets.heard(effect, this.#nowMs);
@@ -307,23 +319,25 @@ export class Simulation {
     const slow = this.#nowMs < this.#slowUntilMs;
     const one = slow ? this.#random.below(2_500) : this.#random.below(20);
     const two = slow ? this.#random.below(2_500) : this.#random.below(20);
-    const life = this.#life;
-    this.#due.push({
-      atMs: this.#nowMs + one,
-      life,
-      run: () => {
-        const event = commit();
-        this.#due.push({ atMs: this.#nowMs + two, life, run: () => this.#feed(event) });
-      },
+    this.#after(one, () => {
+      const event = commit();
+      this.#after(two, () => this.#feed(event));
     });
+  }
+
+  /** Runs what this life of the router asked for. */
+  #after(ms: number, run: () => void): void {
+    const atMs = this.#nowMs + ms;
+    this.#due.push({ atMs, life: this.#life, run });
+    this.#dueAtMs = Math.min(this.#dueAtMs, atMs);
   }
 
   #runDue(): void {
     // A paused router gets its answers when it runs again, in the order in which they came.
-    const paused = this.#nowMs < this.#pausedUntilMs;
-    const now = paused ? [] : this.#due.filter((due) => due.atMs <= this.#nowMs);
-    if (now.length === 0) return;
+    if (this.#nowMs < this.#pausedUntilMs) return;
+    const now = this.#due.filter((due) => due.atMs <= this.#nowMs);
     this.#due = this.#due.filter((due) => due.atMs > this.#nowMs);
+    this.#dueAtMs = this.#due.reduce((first, due) => Math.min(first, due.atMs), never);
     for (const due of now.sort((a, b) => a.atMs - b.atMs)) if (due.life === this.#life) due.run();
   }
 
@@ -391,15 +405,30 @@ export class Simulation {
     this.#cordoned.add(actor.id);
     actor.draining = true;
     this.#feed({ kind: 'snapshot', snapshot });
-    const atMs = this.#nowMs + this.#random.below(30_000);
-    this.#due.push({
-      atMs,
-      life: this.#life,
-      run: () => {
-        if (this.#actors.includes(actor)) this.#leave(actor, 'drained');
-      },
-    });
+    this.#leaveIn(this.#random.below(30_000), actor);
     this.#addActor(this.#random.below(5_000));
+  }
+
+  #leaveIn(ms: number, actor: Actor): void {
+    this.#after(ms, () => {
+      if (this.#actors.includes(actor)) this.#leave(actor, 'drained');
+    });
+  }
+
+  /** Surplus that drains, and members that are replaced. */
+  #leaveMore(leavings: Leavings): void {
+    const leaving = leavings.next(this.#nowMs, this.#store);
+    if (leaving === null) return;
+    this.#disturbedAtMs = this.#nowMs;
+    for (const { instance } of leaving.drained) this.#cordoned.add(instance);
+    this.#feed({ kind: 'snapshot', snapshot: leaving.snapshot });
+    for (const { instance, leavesInMs } of leaving.drained) {
+      const actor = this.#actors.find((other) => other.id === instance);
+      if (actor === undefined || actor.draining) continue;
+      actor.draining = true;
+      this.#leaveIn(leavesInMs, actor);
+    }
+    if (leaving.newcomerInMs !== null) this.#addActor(leaving.newcomerInMs);
   }
 
   // --- what must hold
@@ -411,13 +440,11 @@ export class Simulation {
     this.#nextPickMs = this.#nowMs + 100 + this.#random.below(700);
     const pool = this.#state.pools.get(this.#store.gateway);
     if (pool === undefined) return;
-    this.#targets.trouble(
-      this.#nowMs,
-      pool.ring.map((member) => member.row.instance),
-    );
+    this.#targets.trouble(this.#nowMs, pool.ring);
     const decided = this.#targets.request({
       nowMs: this.#nowMs,
-      route: (request) => route(this.#state, pool, { ...request, atMs: this.#nowMs, streamLimit: 1_000 }),
+      route: ({ of, not, cause }) =>
+        route(this.#state, pool, { of, not, cause, atMs: this.#nowMs, streamLimit: 1_000 }),
       feed: (event) => this.#feed(event),
       serves: (instance) => this.#isLively(instance),
     });
@@ -472,12 +499,13 @@ export class Simulation {
 
   /** I13, where nothing else disturbs: the store answers, the router runs, the standby beats. */
   #checkFreeSlot(): void {
-    const { truth } = this.#store;
+    const { truth, slots, room, hasLine } = this.#store;
     const calm =
+      hasLine &&
+      slots < room &&
       this.#nowMs > this.#slowUntilMs + 6_000 &&
       this.#nowMs - this.#resumedAtMs > promoteMs &&
       this.#nowMs - this.#disturbedAtMs > promoteMs &&
-      this.#store.slots() < truth.gateway.maxInstances &&
       truth.members.some(
         (row) => row.membership === 'standby' && row.intent.kind === 'serve' && this.#isLively(row.instance),
       );
@@ -517,10 +545,13 @@ export interface SimulateOptions {
   readonly fault?: Fault;
   readonly backend?: Backend;
   readonly trace?: Trace;
+  /** Surplus that drains and replacements, too; without, a seed is the run it was before there were any. */
+  readonly leavings?: boolean;
+  /** Every tick looks at every member, also when nothing can be due (`RouterPools.lookAtMs`): the same run, slower. */
+  readonly lookAlways?: boolean;
 }
 
 /** One run of one seed. The same seed and options give the same run. */
 export function simulate(seed: number, options: SimulateOptions): SimulationResult {
-  const { ms, fault = 'none', backend = 'memory', trace = null } = options;
-  return new Simulation(seed, fault, backend, trace).run(ms);
+  return new Simulation(seed, options).run(options.ms);
 }

@@ -3,7 +3,7 @@ import type { Intent, Join, PoolSnapshot } from '../../src/pool/index.ts';
 import type { StoreOp } from '../../src/pool/pool-state.ts';
 import { SqliteEngine } from '../../src/store/sqlite-engine.ts';
 import { appUid } from '../store/samples.ts';
-import type { Admitted, PoolBackend } from './memory-pool.ts';
+import type { Admitted, Drained, PoolBackend } from './memory-pool.ts';
 
 /** The production transactions on SQLite in memory, in the thread of the simulation. */
 export class SqlPool implements PoolBackend {
@@ -32,6 +32,11 @@ export class SqlPool implements PoolBackend {
   setMaximum(maxInstances: number, nowMs: number): PoolSnapshot {
     const answer = this.#run('setMaximum', { gateway: this.#gateway, maxInstances, nowMs });
     return (answer as { snapshot: PoolSnapshot }).snapshot;
+  }
+
+  drainSurplus(maxInstances: number, deadlineAtMs: number, nowMs: number): Drained {
+    const surplus = { counts: [], deadlineAtMs };
+    return this.#run('setMaximum', { gateway: this.#gateway, maxInstances, surplus, nowMs }) as Drained;
   }
 
   setIntent(instance: InstanceId, intent: Intent, nowMs: number): PoolSnapshot {

@@ -1,10 +1,12 @@
 import type { Decision, InstanceId, ItemUid, StreamId } from '@sallyport/protocol';
 import { createSeededRandom, type SeededRandom } from '@sallyport/testkit';
-import type { PoolEffect, PoolEvent } from '../../src/pool/pool-state.ts';
+import type { Member, PoolEffect, PoolEvent } from '../../src/pool/pool-state.ts';
 import type { Picked, RouteRequest } from '../../src/pool/route.ts';
-import { gatewayUid, itemUid, streamId } from '../store/samples.ts';
+import { gatewayUid, itemUid } from '../store/samples.ts';
 
 const resources = ['web', 'db', 'ldap'].map(itemUid);
+const [web = itemUid('web')] = resources;
+const gateway = gatewayUid();
 /** Longest ejection, with its jitter, and time for somebody to ask. */
 const forgottenMs = 900_000;
 
@@ -26,9 +28,9 @@ interface Asking {
  */
 export class Targets {
   readonly #random: SeededRandom;
-  /** `instance resource` → cut until; resource → down until. */
-  readonly #cutUntilMs = new Map<string, number>();
-  readonly #downUntilMs = new Map<string, number>();
+  /** Instance and resource → cut until; resource → down until. */
+  readonly #cutUntilMs = new Map<InstanceId, Map<ItemUid, number>>();
+  readonly #downUntilMs = new Map<ItemUid, number>();
   #nextTroubleMs = 20_000;
   #streams = 0;
   broken: string | null = null;
@@ -37,21 +39,21 @@ export class Targets {
     this.#random = createSeededRandom(seed + 7_000_000);
   }
 
-  trouble(nowMs: number, instances: readonly InstanceId[]): void {
+  trouble(nowMs: number, ring: readonly Member[]): void {
     if (nowMs < this.#nextTroubleMs) return;
     this.#nextTroubleMs = nowMs + 5_000 + this.#random.below(120_000);
-    const resource = resources[this.#random.below(resources.length)] ?? '';
+    const resource = this.#anyResource();
     const untilMs = nowMs + 1_000 + this.#random.below(240_000);
-    const instance = instances[this.#random.below(Math.max(1, instances.length))];
+    const member = ring[this.#random.below(Math.max(1, ring.length))];
     if (this.#random.below(3) === 0) this.#downUntilMs.set(resource, untilMs);
-    else if (instance !== undefined) this.#cutUntilMs.set(`${instance} ${resource}`, untilMs);
+    else if (member !== undefined) this.#cut(member.row.instance, resource, untilMs);
   }
 
   /** One request of a client, with its one retry elsewhere; answers the decisions. */
   request(asking: Asking): readonly { decision: Decision; picked: Picked | null }[] {
-    const resource = resources[this.#random.below(resources.length)] ?? itemUid('web');
+    const resource = this.#anyResource();
     this.#streams += 1;
-    const of = { stream: streamId(`s${this.#streams}`), resource };
+    const of = { stream: `s${this.#streams}` as StreamId, resource };
     const first = asking.route({ of, not: [], cause: 'first' });
     this.#judge(first.decision, of.resource, asking.nowMs);
     if (first.picked === null || this.#serve(first.picked, of, asking)) return [first];
@@ -64,7 +66,6 @@ export class Targets {
   /** Answers true when there is no retry: it opened, or nobody answers. */
   #serve({ instance }: Picked, of: { stream: StreamId; resource: ItemUid }, asking: Asking): boolean {
     if (!asking.serves(instance)) return true;
-    const gateway = gatewayUid();
     const word = { gateway, instance, stream: of.stream, chance: this.#random.below(1_000) / 1_000 };
     const reaches = this.#reaches(instance, of.resource, asking.nowMs);
     asking.feed({ kind: reaches ? 'stream-opened' : 'stream-unreached', ...word });
@@ -72,20 +73,34 @@ export class Targets {
   }
 
   #reaches(instance: InstanceId, resource: ItemUid, nowMs: number): boolean {
-    const down = this.#downUntilMs.get(resource) ?? 0;
-    return nowMs >= down && nowMs >= (this.#cutUntilMs.get(`${instance} ${resource}`) ?? 0);
+    return nowMs >= this.#badUntil(instance, resource);
+  }
+
+  #anyResource(): ItemUid {
+    return resources[this.#random.below(resources.length)] ?? web;
+  }
+
+  #cut(instance: InstanceId, resource: ItemUid, untilMs: number): void {
+    const ofInstance = this.#cutUntilMs.get(instance) ?? new Map<ItemUid, number>();
+    this.#cutUntilMs.set(instance, ofInstance.set(resource, untilMs));
+  }
+
+  #cutUntil(instance: InstanceId, resource: ItemUid): number {
+    return this.#cutUntilMs.get(instance)?.get(resource) ?? 0;
+  }
+
+  /** Until then the instance cannot reach it: cut from it, or it is down. */
+  #badUntil(instance: InstanceId, resource: ItemUid): number {
+    return Math.max(this.#downUntilMs.get(resource) ?? 0, this.#cutUntil(instance, resource));
   }
 
   #judge(decision: Decision, resource: ItemUid, nowMs: number): void {
     if (decision.pick !== null) {
       for (const { instance, note } of decision.candidates) {
         if (note === undefined) continue;
-        const well = Math.max(
-          this.#downUntilMs.get(resource) ?? 0,
-          this.#cutUntilMs.get(`${instance} ${resource}`) ?? 0,
-        );
-        if (note.startsWith('ejected: could not') && nowMs - well > forgottenMs) {
-          this.broken ??= `${instance} reaches ${resource} again for ${nowMs - well} ms and is ejected`;
+        const wellForMs = nowMs - this.#badUntil(instance, resource);
+        if (wellForMs > forgottenMs && note.startsWith('ejected: could not')) {
+          this.broken ??= `${instance} reaches ${resource} again for ${wellForMs} ms and is ejected`;
         }
       }
       return;
@@ -99,7 +114,7 @@ export class Targets {
     const { resource, instance } = effect;
     const down = this.#downUntilMs.get(resource) ?? 0;
     if (nowMs < down) this.broken ??= `I12: ${instance} is ejected from ${resource}, which is down for everybody`;
-    if ((this.#cutUntilMs.get(`${instance} ${resource}`) ?? 0) === 0) {
+    if (this.#cutUntil(instance, resource) === 0) {
       this.broken ??= `I12: ${instance} is ejected from ${resource}, which it always reached`;
     }
   }
