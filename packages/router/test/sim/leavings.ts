@@ -12,10 +12,10 @@ interface Leaving {
 }
 
 /**
- * Surplus that drains and members that are replaced (ADR 0009). They change the pool, so a run with them is another run;
+ * Surplus that drains, members that are replaced (ADR 0009), and clones of their identities. They change the pool, so a run with them is another run;
  * they draw from a seed of their own, so that a run without them stays what it was.
  *
- * Checked: after a surplus was drained, no more slots than the maximum stay · I1 with one more slot for each replaced
+ * Checked: nobody who beats loses its place to a clone · after a surplus was drained, no more slots than the maximum stay · I1 with one more slot for each replaced
  * member (simulated-store.ts).
  */
 export class Leavings {
@@ -27,10 +27,11 @@ export class Leavings {
     this.#random = createSeededRandom(seed + 8_000_000);
   }
 
-  next(nowMs: number, store: SimulatedStore): Leaving | null {
+  next(nowMs: number, store: SimulatedStore): Leaving | { readonly clones: number } | null {
     if (nowMs < this.#nextMs) return null;
     this.#nextMs = nowMs + 5_000 + this.#random.below(120_000);
     const deadlineAtMs = nowMs + 30_000;
+    if (this.#random.below(3) === 0) return { clones: this.#random.below(1_000) };
     return this.#random.below(2) === 0
       ? this.#surplus(nowMs, store, deadlineAtMs)
       : this.#replace(nowMs, store, deadlineAtMs);

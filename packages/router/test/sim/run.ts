@@ -9,7 +9,7 @@ import { simulate } from './simulation.ts';
  *     npm run test:sim -- [--seconds 60] [--seed N] [--hours 1] [--fault none|…] [--sql] [--no-leavings]
  *     npm run test:sim -- --replay SEED [--fault F] [--trace] [--no-leavings]
  *
- * `--no-leavings` leaves out surplus that drains and replacements; a seed then gives the run that it gave before them.
+ * `--no-leavings` leaves out surplus that drains, replacements and clones; a seed then gives the run that it gave before them.
  * `--sql` runs the production transactions on SQLite in memory instead of the production decisions over plain rows.
  */
 const { values } = parseArgs({

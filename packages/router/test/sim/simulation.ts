@@ -189,10 +189,14 @@ export class Simulation {
     actor.welcome = false;
     actor.heard = 0;
     actor.redialAtMs = never;
+    this.#hello(actor.link, actor.id);
+  }
+
+  #hello(link: string, instance: InstanceId): void {
     const hello: Hello = {
-      link: actor.link,
+      link,
       gateway: this.#store.gateway,
-      instance: actor.id,
+      instance,
       noStandby: false,
       host,
       version: '0.1.0',
@@ -278,8 +282,10 @@ export class Simulation {
         return;
       }
       case 'refuse':
+        this.#challenged.delete(effect.link);
         return this.#cut(effect.link);
       case 'cut':
+        if (effect.why === 'taken-over') this.#checkTakeOver(effect.link);
         if (effect.why === 'silent') this.#checkSilence(effect.link);
         return this.#cut(effect.link, effect.why === 'silent' ? reserveMs : 0);
       case 'tell': {
@@ -409,17 +415,29 @@ export class Simulation {
     this.#addActor(this.#random.below(5_000));
   }
 
+  /** Another process says hello with this identity, and never beats. */
+  #clone(actor: Actor): void {
+    this.#links += 1;
+    const link = `clone#${this.#links}`;
+    if (actor.link !== null && actor.welcome && !this.#wasQuiet(actor)) this.#challenged.set(link, actor.link);
+    this.#hello(link, actor.id);
+  }
+
   #leaveIn(ms: number, actor: Actor): void {
     this.#after(ms, () => {
       if (this.#actors.includes(actor)) this.#leave(actor, 'drained');
     });
   }
 
-  /** Surplus that drains, and members that are replaced. */
+  /** Surplus that drains, members that are replaced, clones. */
   #leaveMore(leavings: Leavings): void {
     const leaving = leavings.next(this.#nowMs, this.#store);
     if (leaving === null) return;
     this.#disturbedAtMs = this.#nowMs;
+    if ('clones' in leaving) {
+      const actor = this.#actors[leaving.clones % Math.max(1, this.#actors.length)];
+      return actor === undefined ? undefined : this.#clone(actor);
+    }
     for (const { instance } of leaving.drained) this.#cordoned.add(instance);
     this.#feed({ kind: 'snapshot', snapshot: leaving.snapshot });
     for (const { instance, leavesInMs } of leaving.drained) {
@@ -435,6 +453,9 @@ export class Simulation {
 
   /** Who an operator told to take nothing new, and the store acknowledged. */
   readonly #cordoned = new Set<string>();
+
+  /** Link of a clone → the link that was up and beat when it came. */
+  readonly #challenged = new Map<string, string>();
 
   #pick(): void {
     this.#nextPickMs = this.#nowMs + 100 + this.#random.below(700);
@@ -478,6 +499,15 @@ export class Simulation {
     const actor = this.#holderOf(link);
     if (actor !== undefined && actor.welcome && !this.#wasQuiet(actor))
       this.#break(`I7: ${actor.name} beats and was cut`);
+  }
+
+  /** Who beats keeps its identity, whoever else says hello with it. */
+  #checkTakeOver(link: string): void {
+    const actor = this.#holderOf(link);
+    if (actor === undefined || !actor.welcome || this.#wasQuiet(actor)) return;
+    for (const kept of this.#challenged.values()) {
+      if (kept === link) this.#break(`I7: ${actor.name} beats, and a clone took its place`);
+    }
   }
 
   /** It is frozen, or was until lately. */
@@ -545,7 +575,7 @@ export interface SimulateOptions {
   readonly fault?: Fault;
   readonly backend?: Backend;
   readonly trace?: Trace;
-  /** Surplus that drains and replacements, too; without, a seed is the run it was before there were any. */
+  /** Surplus that drains, replacements and clones, too; without, a seed is the run it was before there were any. */
   readonly leavings?: boolean;
   /** Every tick looks at every member, also when nothing can be due (`RouterPools.lookAtMs`): the same run, slower. */
   readonly lookAlways?: boolean;
