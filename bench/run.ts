@@ -28,7 +28,10 @@ const { parts, rounds, gib, connections, trials, withPeers, writeDocs } = option
 const { later, run: cleanUp } = createCleanup();
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-/** One part, with everything it started gone at its end; nothing when it was not asked for. */
+/** Parts that failed; the report says so, and the others are worth having all the same. */
+const failed: string[] = [];
+
+/** One part, with everything it started gone at its end; nothing when it was not asked for, or failed. */
 async function part<T>(
   name: Parameters<typeof parts.has>[0],
   title: string,
@@ -40,6 +43,11 @@ async function part<T>(
   later(own.run);
   try {
     return await run(own.later);
+  } catch (error) {
+    failed.push(title);
+    process.exitCode = 1;
+    say(`(${name}) ${title} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    return null;
   } finally {
     await own.run();
   }
@@ -120,6 +128,7 @@ function publish(report: Report): void {
     `\nload average at the start ${before.map(show).join(' ')}, at the end ${after.map(show).join(' ')}`,
   );
   process.stdout.write(`\n${Math.round(report.seconds)} s; written: ${file.pathname}\n`);
+  if (failed.length > 0) process.stdout.write(`failed, and left out: ${failed.join(', ')}\n`);
   if (!writeDocs) return;
   const page = new URL('../docs/benchmarks.md', import.meta.url);
   writeFileSync(page, docsPage(report));
