@@ -6,17 +6,20 @@ const packageDirections: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   seal: ['protocol'],
   stream: ['protocol', 'seal'],
-  router: ['protocol', 'seal', 'stream'],
-  gateway: ['protocol', 'seal', 'stream'],
-  cli: ['protocol', 'seal', 'stream'],
-  testkit: ['protocol', 'seal', 'stream'],
+  rotation: ['protocol'],
+  router: ['protocol', 'seal', 'stream', 'rotation'],
+  gateway: ['protocol', 'seal', 'stream', 'rotation'],
+  cli: ['protocol', 'seal', 'stream', 'rotation'],
+  testkit: ['protocol', 'seal', 'stream', 'rotation'],
 };
 
-const routerConcepts = ['pool', 'session', 'vault', 'identity', 'trust', 'audit', 'alert'];
+const routerConcepts = ['pool', 'session', 'vault', 'identity', 'trust', 'audit', 'alert', 'rotation'];
 const routerAdapters = ['http', 'link', 'store', 'relay', 'watch'];
 const conceptFolders = new Set([
   ...routerConcepts.map((name) => `packages/router/src/${name}`),
   'packages/gateway/src/agent',
+  'packages/gateway/src/kind',
+  'packages/gateway/src/rotation',
   'packages/gateway/src/tunnel',
   'packages/gateway/src/watch',
 ]);

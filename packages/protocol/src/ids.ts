@@ -17,6 +17,7 @@ export const itemUidSchema = z.string().regex(uidPattern).brand<'ItemUid'>();
 export const personUidSchema = z.string().regex(uidPattern).brand<'PersonUid'>();
 export const sessionIdSchema = z.string().regex(uidPattern).brand<'SessionId'>();
 export const streamIdSchema = z.string().regex(uidPattern).brand<'StreamId'>();
+export const jobIdSchema = z.string().regex(uidPattern).brand<'JobId'>();
 /** RFC 7638 SHA-256 thumbprint of the device's public key, 43 base64url characters. */
 export const deviceIdSchema = z.string().regex(thumbprintPattern).brand<'DeviceId'>();
 /** First 22 characters of the RFC 7638 thumbprint of the instance's public key. */
@@ -31,6 +32,7 @@ export type ItemUid = z.infer<typeof itemUidSchema>;
 export type PersonUid = z.infer<typeof personUidSchema>;
 export type SessionId = z.infer<typeof sessionIdSchema>;
 export type StreamId = z.infer<typeof streamIdSchema>;
+export type JobId = z.infer<typeof jobIdSchema>;
 export type DeviceId = z.infer<typeof deviceIdSchema>;
 export type InstanceId = z.infer<typeof instanceIdSchema>;
 

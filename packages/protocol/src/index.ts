@@ -81,6 +81,7 @@ export type {
   GatewayUid,
   InstanceId,
   ItemUid,
+  JobId,
   PersonUid,
   SessionId,
   StreamId,
@@ -91,6 +92,7 @@ export {
   gatewayUidSchema,
   instanceIdSchema,
   itemUidSchema,
+  jobIdSchema,
   newUid,
   personUidSchema,
   sessionIdSchema,
@@ -186,3 +188,13 @@ export {
   streamWindow,
 } from './stream/bodies.ts';
 export { productVersion } from './version.ts';
+export type { Complexity, RotationSettings, Schedule, Script, Service } from './record/rotation.ts';
+export {
+  complexitySchema,
+  defaultComplexity,
+  rotationSettingsSchema,
+  scheduleMirrorSchema,
+  scheduleSchema,
+  scriptSchema,
+  serviceSchema,
+} from './record/rotation.ts';

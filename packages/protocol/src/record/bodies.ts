@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { gatewayUidSchema, itemUidSchema } from '../ids.ts';
 import { configurationPermissionsSchema, type ItemType, recordPermissionsSchema } from './item.ts';
+import { rotationSettingsSchema, scheduleSchema, scriptSchema } from './rotation.ts';
 
 /**
  * What is sealed inside an item, per type and part. Field names follow the product's record types
@@ -37,6 +38,8 @@ const resourceBase = {
   allowSupplyHost: z.boolean().default(false),
   permissions: recordPermissionsSchema.prefault({}),
   credentials: z.array(credentialLinkSchema).max(64).default([]),
+  /** Run after a rotation of any user of this resource. */
+  rotationScripts: z.exactOptional(z.array(scriptSchema).max(8)),
   tags,
   notes,
   custom,
@@ -69,6 +72,8 @@ export const userFactsSchema = z.strictObject({
   managed: z.boolean().default(false),
   configuration: itemUidSchema.nullable().default(null),
   usableOn: z.array(usableOnSchema).max(64).default([]),
+  /** Absent: the secret is not rotated. */
+  rotation: z.exactOptional(rotationSettingsSchema),
   tags,
   notes,
   custom,
@@ -86,6 +91,10 @@ export const networkConfigurationFactsSchema = z.strictObject({
   /** CIDRs; special address ranges are dialled only when listed here. */
   networks: z.array(z.string().min(3).max(64)).max(256).default([]),
   permissions: configurationPermissionsSchema.prefault({}),
+  /** Run after a rotation of any user of this configuration, last. */
+  rotationScripts: z.exactOptional(z.array(scriptSchema).max(8)),
+  /** Offered for users without a schedule of their own; signed into each record that takes it. */
+  rotationSchedule: z.exactOptional(scheduleSchema),
   tags,
   notes,
   custom,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { applicationUidSchema, gatewayUidSchema, itemUidSchema } from '../ids.ts';
+import { scheduleMirrorSchema } from './rotation.ts';
 
 /** Everything the vault holds is an item: records, PAM configurations, and the names of applications and gateways. */
 export const recordTypes = ['pamMachine', 'pamDatabase', 'pamDirectory', 'pamRemoteBrowser', 'pamUser'] as const;
@@ -52,6 +53,8 @@ export const mirrorSchema = z.strictObject({
     rotation: switchSchema,
     recording: switchSchema,
   }),
+  /** When its rotation is due; absent or null: on demand. */
+  rotation: z.exactOptional(scheduleMirrorSchema.nullable()),
 });
 export type Mirror = z.infer<typeof mirrorSchema>;
 
