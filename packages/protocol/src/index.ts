@@ -21,6 +21,26 @@ export {
   signOut,
   whoAmI,
 } from './api/identity.ts';
+export type { AccountVersion, JobView, JobWhy } from './api/job.ts';
+export {
+  accountVersionSchema,
+  cancelJob,
+  getJob,
+  jobEntrySchema,
+  jobKindSchema,
+  jobNoteSchema,
+  jobStateSchema,
+  jobStepSchema,
+  jobViewSchema,
+  jobWhySchema,
+  kindDescriptionSchema,
+  listJobs,
+  listKinds,
+  readRotation,
+  resolveRotation,
+  sendOutcomeSchema,
+  startJob,
+} from './api/job.ts';
 export { killSession, setInstanceIntent } from './api/leaving.ts';
 export type { Right, Route } from './api/route.ts';
 export { defineRoute, rights } from './api/route.ts';
@@ -125,7 +145,7 @@ export {
   streamEventSchema,
   wireErrorSchema,
 } from './link/messages.ts';
-export type { LinkHandlers, LinkParams, LinkResult, LinkSide, Peer, PeerDeps } from './link/peer.ts';
+export type { JobHandlers, LinkHandlers, LinkParams, LinkResult, LinkSide, Peer, PeerDeps } from './link/peer.ts';
 export { createPeer } from './link/peer.ts';
 export type { Counter, Gauge, Histogram, Metrics } from './metrics/metrics.ts';
 export { createMetrics, metricsContentType } from './metrics/metrics.ts';

@@ -534,6 +534,78 @@ export const errorCatalog = {
     meaning: 'The credential does not name this resource, host, port and server identity as one it may be used on.',
     remedy: 'Sign the link anew with pam record edit, if the change of endpoint is meant.',
   },
+  // --- jobs and rotation
+  PAM_ORDER_INVALID: {
+    http: 400,
+    exit: 5,
+    retry: 'never',
+    meaning:
+      'A signed order, standing order or script is malformed, for another record, or signed by somebody who may not.',
+    remedy: 'Order it again from a device whose person may use secrets (scripts: manage gateways).',
+  },
+  PAM_ORDER_SPENT: {
+    http: 409,
+    exit: 4,
+    retry: 'never',
+    meaning: 'The order is over 24 hours old, or the record moved on since it was signed.',
+    remedy: 'Order it again: pam action rotate -r RECORD.',
+  },
+  PAM_LEASE_LOST: {
+    http: 409,
+    exit: 4,
+    retry: 'backoff',
+    meaning: 'The work lease of this instance was given away.',
+    remedy: 'Nothing to do: the instance stops its jobs and asks for a new lease; another goes on.',
+  },
+  PAM_JOB_FENCED: {
+    http: 409,
+    exit: 4,
+    retry: 'never',
+    meaning: 'A job is held by somebody else now, or has moved past this step.',
+    remedy: 'Nothing to do: the holder goes on. See pam action job-info.',
+  },
+  PAM_JOB_BUSY: {
+    http: 409,
+    exit: 75,
+    retry: 'backoff',
+    meaning: 'The account or its server has another job that is not ended.',
+    remedy: 'Wait for it, or see it with pam action job-list.',
+  },
+  PAM_JOB_ENDED: {
+    http: 409,
+    exit: 4,
+    retry: 'never',
+    meaning: 'The job has ended.',
+    remedy: 'See how with pam action job-info.',
+  },
+  PAM_JOB_POISON: {
+    http: 409,
+    exit: 4,
+    retry: 'never',
+    meaning: 'The job was started three times without getting any further, and is not started again.',
+    remedy: 'Read the logs of the instances in pam action job-info, then resolve it with pam rotation resolve.',
+  },
+  PAM_ACCOUNT_SHARED: {
+    http: 409,
+    exit: 4,
+    retry: 'never',
+    meaning: 'Another record manages the same account of the same server.',
+    remedy: 'Rotate the other record, or switch its rotation off with pam rotation edit and resolve.',
+  },
+  PAM_ROTATION_ATTENTION: {
+    http: 409,
+    exit: 4,
+    retry: 'never',
+    meaning: 'The last rotation of this account needs a decision before another may begin.',
+    remedy: 'See pam rotation info -r RECORD, then pam rotation resolve -r RECORD.',
+  },
+  PAM_TARGET_IDENTITY: {
+    http: 502,
+    exit: 5,
+    retry: 'never',
+    meaning: 'The target shows another key or certificate than the record names or was seen first.',
+    remedy: 'If its key was changed on purpose, give the record the new one; if not, somebody is in between.',
+  },
   // --- store and audit
   PAM_STORE_AWAY: {
     http: 503,

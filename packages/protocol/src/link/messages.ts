@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { drainBySchema, drainInMs, hashSchema, headSchema, jwsSchema } from '../api/shapes.ts';
 import { keyWrapSchema } from '../api/vault.ts';
+import { jobMethods } from './job-messages.ts';
 import { gatewayUidSchema, instanceIdSchema, itemUidSchema, sessionIdSchema, streamIdSchema } from '../ids.ts';
 import { itemSchema } from '../record/item.ts';
 import { endReasonSchema } from '../api/session.ts';
@@ -207,5 +208,6 @@ export const linkMethods = {
   'stream.end': { from: 'router', kind: 'notification', params: endStreamsParams, result: noResult },
   'stream.events': { from: 'instance', kind: 'request', params: streamEventsParams, result: noResult },
   'leg.park': { from: 'router', kind: 'notification', params: parkParams, result: noResult },
+  ...jobMethods,
 } as const;
 export type LinkMethod = keyof typeof linkMethods;

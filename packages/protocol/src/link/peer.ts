@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isErrorCode } from '../errors/catalog.ts';
 import { PamError, toWireError } from '../errors/pam-error.ts';
+import type { jobMethods } from './job-messages.ts';
 import { type LinkMethod, linkLimits, linkMethods, wireErrorSchema } from './messages.ts';
 
 /**
@@ -20,13 +21,15 @@ type MethodsFrom<Side extends LinkSide> = {
 }[LinkMethod];
 export type LinkParams<M extends LinkMethod> = z.output<(typeof linkMethods)[M]['params']>;
 export type LinkResult<M extends LinkMethod> = z.output<(typeof linkMethods)[M]['result']>;
-/** One handler for each method that the other side may send. Notifications' results are dropped. */
-export type LinkHandlers<Side extends LinkSide> = {
-  readonly [M in MethodsFrom<Side extends 'router' ? 'instance' : 'router'>]: (
-    params: LinkParams<M>,
-    signal: AbortSignal,
-  ) => Promise<LinkResult<M>>;
+type Handlers<M extends LinkMethod> = {
+  readonly [Method in M]: (params: LinkParams<Method>, signal: AbortSignal) => Promise<LinkResult<Method>>;
 };
+type Heard<Side extends LinkSide> = MethodsFrom<Side extends 'router' ? 'instance' : 'router'>;
+/** Handlers of jobs: a side without them answers PAM_VERSION_UNSUPPORTED. */
+export type JobHandlers<Side extends LinkSide> = Handlers<Extract<Heard<Side>, keyof typeof jobMethods>>;
+/** One handler for each method that the other side may send. Notifications' results are dropped. */
+export type LinkHandlers<Side extends LinkSide> = Handlers<Exclude<Heard<Side>, keyof typeof jobMethods>> &
+  Partial<JobHandlers<Side>>;
 
 export interface PeerDeps<Side extends LinkSide> {
   readonly side: Side;
@@ -87,7 +90,13 @@ export function createPeer<Side extends LinkSide>(deps: PeerDeps<Side>): Peer<Si
   const broken = (message: string): void => deps.onBroken(new PamError('PAM_BAD_REQUEST', message));
 
   async function run(method: LinkMethod, params: unknown, id: number | undefined): Promise<void> {
-    const handler = Reflect.get(deps.handlers, method) as (p: unknown, s: AbortSignal) => Promise<unknown>;
+    const handler = Reflect.get(deps.handlers, method) as
+      | ((p: unknown, s: AbortSignal) => Promise<unknown>)
+      | undefined;
+    if (handler === undefined) {
+      if (id !== undefined) answerError(id, new PamError('PAM_VERSION_UNSUPPORTED', `${method} is not served here`));
+      return;
+    }
     const controller = new AbortController();
     running.add(controller);
     try {

@@ -1,0 +1,256 @@
+import { z } from 'zod';
+import { gatewayUidSchema, instanceIdSchema, itemUidSchema, jobIdSchema, personUidSchema } from '../ids.ts';
+import { envelopeSchema, generationSchema, itemSchema, partEnvelopeSchema, revisionSchema } from '../record/item.ts';
+import { defineRoute } from './route.ts';
+import { empty, jwsSchema, small } from './shapes.ts';
+
+export const jobKindSchema = z.enum(['rotate', 'check', 'rehearse']);
+export const jobStateSchema = z.enum(['queued', 'running', 'waiting', 'done', 'failed', 'cancelled', 'attention']);
+export const jobStepSchema = z.enum([
+  'new',
+  'intent',
+  'permitted',
+  'applied',
+  'verified',
+  'converged',
+  'promoted',
+  'done',
+]);
+export const sendOutcomeSchema = z.enum(['applied', 'policy', 'denied', 'fenced', 'unknown']);
+
+/**
+ * Why a job waits, ended or needs attention: a closed list, because the router keeps it in plain. What the target said
+ * in its own words is in the sealed notes.
+ */
+export const jobWhySchema = z.enum([
+  'none',
+  // waits
+  'no-instance',
+  'account-busy',
+  'target-busy',
+  'budget',
+  'unreachable',
+  'locked',
+  'expired',
+  'unknown-answer',
+  'store-away',
+  'settling',
+  // ends
+  'rotated',
+  'opens',
+  'rehearsed',
+  'scripts-only',
+  'cancelled',
+  'denied',
+  'policy-refused',
+  'precondition',
+  'order-invalid',
+  'order-spent',
+  'record-invalid',
+  'account-shared',
+  'no-kind',
+  'no-way-in',
+  'superseded',
+  'missed',
+  // attention
+  'poison',
+  'record-edited',
+  'nothing-opens',
+  'waited-too-long',
+  'drift',
+  'late-effect',
+  'restored',
+  'internal',
+]);
+export type JobWhy = z.infer<typeof jobWhySchema>;
+
+/** A sealed note: JWE under the facts key of the application; only people and instances of it read it. */
+const noteSchema = z.strictObject({ gen: generationSchema, envelope: envelopeSchema.max(65_536) });
+export const jobNoteSchema = noteSchema;
+
+export const jobEntrySchema = z.strictObject({
+  atMs: z.int(),
+  instance: instanceIdSchema.nullable(),
+  step: jobStepSchema,
+  /** What happened: `claimed`, `staged`, `permitted`, `applied`, `probed`, … */
+  what: z.string().max(64),
+});
+export const jobViewSchema = z.strictObject({
+  job: jobIdSchema,
+  kind: jobKindSchema,
+  gateway: gatewayUidSchema,
+  record: itemUidSchema,
+  state: jobStateSchema,
+  step: jobStepSchema,
+  why: jobWhySchema,
+  /** Who ordered it; null: a schedule, a re-check. */
+  person: personUidSchema.nullable(),
+  /** Occurrence of the schedule that it is; null: on demand. */
+  dueAtMs: z.int().nullable(),
+  /** It began this long after it was due. */
+  lateMs: z.int().min(0).nullable(),
+  instance: instanceIdSchema.nullable(),
+  /** Everybody who ran it, first to last. */
+  instances: z.array(instanceIdSchema).max(64),
+  attempts: z.int().min(0),
+  sends: z.int().min(0),
+  rejections: z.int().min(0),
+  /** Version of the account that it sets or has set. */
+  candidate: z.int().nullable(),
+  cancelAsked: z.boolean(),
+  createdAtMs: z.int(),
+  startedAtMs: z.int().nullable(),
+  endedAtMs: z.int().nullable(),
+  /** Not before this; of one that waits. */
+  notBeforeMs: z.int().nullable(),
+});
+export type JobView = z.infer<typeof jobViewSchema>;
+
+/** Starts a job. The id is the caller's, so that asking again is harmless; `order` is what the instance obeys. */
+export const startJob = defineRoute({
+  method: 'POST',
+  path: '/v1/jobs',
+  access: 'device',
+  right: 'secrets',
+  audited: true,
+  query: empty,
+  body: z.strictObject({
+    job: jobIdSchema,
+    kind: jobKindSchema,
+    gateway: gatewayUidSchema,
+    record: itemUidSchema,
+    order: jwsSchema,
+    event: jwsSchema,
+  }),
+  reply: z.strictObject({ job: jobViewSchema }),
+  bodyLimitBytes: 65_536,
+});
+
+/** Newest first; `before` is the `createdAtMs` and id of the last one seen. */
+export const listJobs = defineRoute({
+  method: 'GET',
+  path: '/v1/jobs',
+  access: 'device',
+  audited: false,
+  query: z.strictObject({
+    record: itemUidSchema.optional(),
+    state: z.enum(['open', 'ended', 'attention', 'all']).default('all'),
+    before: z
+      .string()
+      .regex(/^\d{1,15}\.[A-Za-z][\w-]{21}$/)
+      .optional(),
+  }),
+  body: empty,
+  reply: z.strictObject({ jobs: z.array(jobViewSchema).max(200), more: z.boolean() }),
+  bodyLimitBytes: small,
+});
+
+/** One job with what happened, oldest first, and its sealed notes. */
+export const getJob = defineRoute({
+  method: 'GET',
+  path: '/v1/jobs/:id',
+  access: 'device',
+  audited: false,
+  query: empty,
+  body: empty,
+  reply: z.strictObject({
+    job: jobViewSchema,
+    entries: z.array(jobEntrySchema).max(200),
+    notes: z.array(noteSchema).max(64),
+  }),
+  bodyLimitBytes: small,
+});
+
+/** Before the first permit it ends at once; afterwards it finishes what it began, then stops. */
+export const cancelJob = defineRoute({
+  method: 'POST',
+  path: '/v1/jobs/:id/cancel',
+  access: 'device',
+  right: 'secrets',
+  audited: true,
+  query: empty,
+  body: z.strictObject({ event: jwsSchema }),
+  reply: z.strictObject({ job: jobViewSchema }),
+  bodyLimitBytes: 32_768,
+});
+
+export const accountVersionSchema = z.strictObject({
+  n: z.int().min(0),
+  rev: revisionSchema,
+  gen: generationSchema,
+  envelope: envelopeSchema,
+  state: z.enum(['adopted', 'candidate', 'promoted', 'refused']),
+  job: jobIdSchema.nullable(),
+  atMs: z.int(),
+});
+export type AccountVersion = z.infer<typeof accountVersionSchema>;
+
+/** What the store knows of a record's account: every version it may ever have had, sealed; newest first, at most 200. */
+export const readRotation = defineRoute({
+  method: 'GET',
+  path: '/v1/items/:uid/rotation',
+  access: 'device',
+  audited: false,
+  query: empty,
+  body: empty,
+  reply: z.strictObject({
+    account: z
+      .strictObject({
+        epoch: z.int(),
+        send: z.int(),
+        current: z.int().nullable(),
+        job: jobIdSchema.nullable(),
+        /** Refused logins that may still be spent now, and when there is one more. */
+        budget: z.int().min(0),
+        budgetAtMs: z.int().nullable(),
+        attention: jobWhySchema.nullable(),
+      })
+      .nullable(),
+    versions: z.array(accountVersionSchema).max(200),
+    /** By the router's timer, jitter included; null: on demand. */
+    nextDueMs: z.int().nullable(),
+    lastJob: jobViewSchema.nullable(),
+  }),
+  bodyLimitBytes: small,
+});
+
+/**
+ * Ends `attention`: version `n` of the account is what opens it. `secrets` is that secret sealed as the record's next
+ * revision by the caller; absent when the vault's current one is right.
+ */
+export const resolveRotation = defineRoute({
+  method: 'POST',
+  path: '/v1/items/:uid/rotation/resolve',
+  access: 'device',
+  right: 'secrets',
+  audited: true,
+  query: empty,
+  body: z.strictObject({
+    version: z.int().min(0).nullable(),
+    secrets: z.exactOptional(partEnvelopeSchema),
+    event: jwsSchema,
+  }),
+  reply: z.strictObject({ item: itemSchema }),
+  bodyLimitBytes: 131_072,
+});
+
+/** What instances of a gateway can rotate, by their own word. */
+export const kindDescriptionSchema = z.strictObject({
+  name: z.string().max(40),
+  title: z.string().max(128),
+  fence: z.strictObject({ admin: z.string().max(16).nullable(), own: z.string().max(16).nullable() }),
+  changes: z.enum(['password', 'ssh-key']),
+  triedAgainst: z.string().max(256).nullable(),
+  untried: z.string().max(512).nullable(),
+  ownCaveat: z.string().max(512),
+});
+export const listKinds = defineRoute({
+  method: 'GET',
+  path: '/v1/gateways/:uid/kinds',
+  access: 'device',
+  audited: false,
+  query: empty,
+  body: empty,
+  reply: z.strictObject({ instance: instanceIdSchema, kinds: z.array(kindDescriptionSchema).max(100) }),
+  bodyLimitBytes: small,
+});
