@@ -4,6 +4,10 @@ export type { SeededRandom } from './clock/seeded-random.ts';
 export { createSeededRandom } from './clock/seeded-random.ts';
 export type { ShiftableClock } from './clock/shiftable-clock.ts';
 export { newShiftableClock } from './clock/shiftable-clock.ts';
+export { kindCases } from './kind/kind-compliance.ts';
+export type { HeldWrite, KindAbility, KindCase, KindLab, KindLogin, KindServer } from './kind/kind-lab.ts';
+export type { KindWorld } from './kind/kind-world.ts';
+export { kindWorld, movedUntil } from './kind/kind-world.ts';
 export type { HonestInstallation, HonestPool } from './lying-router/honest-installation.ts';
 export { appendEntry, freshUid, honestInstallation, joinConfigOf } from './lying-router/honest-installation.ts';
 export {
