@@ -69,6 +69,8 @@ export interface KindIo {
 export interface ServerIdentity {
   readonly kind: 'tls' | 'ssh';
   readonly value: string;
+  /** Whose it is, where not the target's own: a replica has a key of its own. */
+  readonly at?: { readonly host: string; readonly port: number };
 }
 
 /** A login that did not open. Only `refused` says that the credential is wrong; the rest is no answer. */
@@ -124,6 +126,11 @@ export interface KindSession {
   readonly address: string;
   /** Highest send number that the target shows for the account; 0 without one, or without the fence `number`. */
   mark(account: KindAccount): Promise<number>;
+  /**
+   * What this very login can hold for the account, where its permissions decide; absent: as the kind's description says,
+   * which is then the least.
+   */
+  fence?(account: KindAccount): Promise<Fence>;
   /** Permission and policy, without any change. */
   check(account: KindAccount): Promise<readonly Precondition[]>;
   /**
