@@ -8,6 +8,10 @@ export { kindCases } from './kind/kind-compliance.ts';
 export type { HeldWrite, KindAbility, KindCase, KindLab, KindLogin, KindServer } from './kind/kind-lab.ts';
 export type { KindWorld } from './kind/kind-world.ts';
 export { kindWorld, movedUntil } from './kind/kind-world.ts';
+export type { HoldingProxy } from './ldap/holding-proxy.ts';
+export { startHoldingProxy } from './ldap/holding-proxy.ts';
+export type { SlapdOptions, SlapdTarget } from './ldap/start-slapd.ts';
+export { expiringPolicy, readKey, startSlapd } from './ldap/start-slapd.ts';
 export type { HonestInstallation, HonestPool } from './lying-router/honest-installation.ts';
 export { appendEntry, freshUid, honestInstallation, joinConfigOf } from './lying-router/honest-installation.ts';
 export {
