@@ -1,9 +1,10 @@
 import { PamError } from '@sallyport/protocol';
 import { createRouterLog, type LogFormat, type LogLevel } from './program/router-log.ts';
-import { type RouterSettings, type RunningRouter, startRouter as start } from './start-router.ts';
+import type { RouterSettings, RunningRouter } from './router-settings.ts';
+import { startRouter as start } from './start-router.ts';
 import type { PoolTiming } from './pool/index.ts';
 
-export type { RunningRouter } from './start-router.ts';
+export type { RunningRouter } from './router-settings.ts';
 
 /** What a program that embeds the router may set; for the rest see `pam-router start --help`. */
 export interface StartOptions {

@@ -1,6 +1,7 @@
 import { PamError, productVersion } from '@sallyport/protocol';
 import type { Command } from 'commander';
-import { type RouterSettings, type RunningRouter, startRouter } from '../start-router.ts';
+import type { RouterSettings, RunningRouter } from '../router-settings.ts';
+import { startRouter } from '../start-router.ts';
 import { alertSettingsOf } from './alert-settings.ts';
 import { startSettingsOf } from './flags.ts';
 import { oneLine, reportError } from './report-error.ts';

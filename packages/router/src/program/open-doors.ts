@@ -1,0 +1,128 @@
+import type { Socket } from 'node:net';
+import { type ApiServer, createApiServer } from '../http/api-server.ts';
+import { auditRoutes } from '../http/audit-routes.ts';
+import type { Binding } from '../http/call.ts';
+import { gatewayRoutes } from '../http/gateway-routes.ts';
+import { identityRoutes } from '../http/identity-routes.ts';
+import { leavingRoutes } from '../http/leaving-routes.ts';
+import { createPacedAccept } from '../http/paced-accept.ts';
+import type { RouterParts } from '../http/router-parts.ts';
+import { sessionRoutes } from '../http/session-routes.ts';
+import { trustRoutes } from '../http/trust-routes.ts';
+import { vaultRoutes } from '../http/vault-routes.ts';
+import { createReplayCache } from '../identity/index.ts';
+import { type Carriers, type Relay, startCarriers, startRelay } from '../relay/index.ts';
+import type { RouterSettings } from '../router-settings.ts';
+import type { Closing } from './closing.ts';
+import type { Ground } from './open-ground.ts';
+import type { Services } from './wire-services.ts';
+
+/** Through which others reach a router. */
+export interface Doors {
+  readonly relay: Relay;
+  readonly carriers: Carriers;
+  readonly apiConnections: () => number;
+}
+
+const proofWindowMs = 130_000;
+
+/** The HTTPS server for API and control links; it listens nowhere: its sockets come from the relay. */
+export async function openApi(
+  { log }: Pick<RouterSettings, 'log'>,
+  ground: Ground,
+  { links, addresses }: Services,
+  parts: RouterParts,
+): Promise<ApiServer> {
+  const { clock, watch, store, identity, trust, audit } = ground;
+  const bindings: Binding[] = [
+    ...identityRoutes(parts),
+    ...trustRoutes(parts, links),
+    ...vaultRoutes(parts, links),
+    ...gatewayRoutes(parts, links),
+    ...leavingRoutes(parts),
+    ...sessionRoutes(parts),
+    ...auditRoutes(parts),
+  ];
+  const api = await createApiServer({
+    addressOf: addresses.of,
+    identity: store.identity,
+    trust,
+    clock,
+    seen: createReplayCache(proofWindowMs, 400_000, clock.monotonicMs),
+    seenPublic: createReplayCache(proofWindowMs, 100_000, clock.monotonicMs),
+    audit,
+    bindings,
+    tls: identity,
+    answered: watch.figures.answered,
+    unexpected: (error, fields) =>
+      log.error('a request failed unexpectedly', { ...fields, error: describeError(error) }),
+  });
+  api.https.on('secureConnection', () => watch.figures.handshake(true));
+  api.https.on('tlsClientError', () => watch.figures.handshake(false));
+  links.attach(api.https);
+  return api;
+}
+
+/** Begins to listen. @throws PAM_PORT_IN_USE, PAM_CONFIG_INVALID */
+export async function openDoors(
+  settings: RouterSettings,
+  { clock, timing, watch, identity, audit }: Ground,
+  { links, addresses, echo, matches, sessions }: Services,
+  api: ApiServer,
+  closing: Closing,
+): Promise<Doors> {
+  const { log } = settings;
+  const accept = createPacedAccept({
+    clock,
+    perSecond: timing.acceptsPerSecond,
+    burst: timing.acceptsPerSecond,
+    isKnown: (socket) => links.isKnown(addresses.of(socket)),
+    letIn: (socket) => api.https.emit('connection', socket),
+    closed: watch.figures.refusedAccept,
+    log: log.warn,
+  });
+  // The HTTP server does not know its sockets (it never listened): they are ended by hand.
+  const sockets = new Set<Socket>();
+  const carriers = startCarriers({
+    tls: identity,
+    listen: settings.listen,
+    port: () => relay.port,
+    balancers: settings.balancers,
+    log: (level, message, fields) => log[level](message, fields),
+  });
+  closing.add(() => carriers.close());
+  const relay = await startRelay({
+    host: settings.listen,
+    port: settings.port,
+    balancers: settings.balancers,
+    log: (level, message, fields) => log[level](message, fields),
+    events: {
+      onTls: (socket, from) => {
+        if (from !== null) addresses.note(socket, from);
+        sockets.add(socket);
+        socket.once('close', () => sockets.delete(socket));
+        accept.offer(socket);
+      },
+      onWrapped: carriers.take,
+      onEchoed: (ticket) => echo.echoed(ticket),
+      onMatched: matches.began,
+      onEnded: matches.ended,
+      onParked: (ticket, leg) => sessions.parks.parked(ticket, leg),
+      onParkedLost: (leg) => sessions.parks.lost(leg),
+      onRestarted: () => audit.later('relay.restarted', {}),
+    },
+  });
+  closing.add(() => relay.close());
+  closing.add(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  closing.add(() => api.app.close());
+  closing.add(() => links.close());
+  return { relay, carriers, apiConnections: () => sockets.size };
+}
+
+function describeError(error: unknown): string {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const cause = error instanceof Error && error.cause !== undefined ? ` cause: ${String(error.cause)}` : '';
+  return text + cause;
+}
