@@ -1,4 +1,4 @@
-import type { Decision, InstanceId } from '@sallyport/protocol';
+import type { InstanceId } from '@sallyport/protocol';
 import { createSeededRandom, type SeededRandom } from '@sallyport/testkit';
 import {
   createPools,
@@ -7,23 +7,24 @@ import {
   type PoolEvent,
   type RouterPools,
 } from '../../src/pool/pool-state.ts';
-import { type Picked, route } from '../../src/pool/route.ts';
+import { route } from '../../src/pool/route.ts';
 import { step } from '../../src/pool/step.ts';
 import { defaultTiming } from '../../src/pool/timing.ts';
-import { host, instanceId } from '../store/samples.ts';
+import { host } from '../store/samples.ts';
+import { type Actor, Actors, isLively, never } from './actors.ts';
+import { Checks, type Moments } from './checks.ts';
+import { DueQueue } from './due-queue.ts';
 import { type Fault, rulesWith } from './faults.ts';
-import { type Backend, SimulatedStore } from './simulated-store.ts';
 import { Leavings } from './leavings.ts';
+import { type Backend, SimulatedStore } from './simulated-store.ts';
 import { Targets } from './targets.ts';
-import { Turns } from './turns.ts';
+import { type Trace, traceOf } from './trace.ts';
 
 /**
  * One pool and its router, simulated: the production step, pick and transactions under a schedule of deaths, blips,
  * freezes, pauses and kills of the router, resizes, cordons, drains and a slow store, all from one seed.
  *
- * Checked: I1 slots ≤ maximum · I2 who is picked holds that very slot in the store · I3 turns · I4, I8 nobody cordoned
- * or draining is picked, over any restart · I7 nobody is suspect or cut for a time in which the router did not run ·
- * I9 no slot is asked back within RJ of its link's closing · I12 targets (targets.ts) · I13 a free slot and a live standby meet within 1.5 s.
+ * Checked: I1 slots ≤ maximum (simulated-store.ts) · I2, I3, I4, I7, I8, I9, I13 (checks.ts) · I12 targets (targets.ts).
  */
 export interface SimulationResult {
   readonly seed: number;
@@ -33,30 +34,7 @@ export interface SimulationResult {
   readonly broken: string | null;
 }
 
-interface Actor {
-  readonly name: string;
-  readonly id: InstanceId;
-  link: string | null;
-  /** The router has admitted its link. */
-  welcome: boolean;
-  nextBeatMs: number;
-  frozenUntilMs: number;
-  thawedAtMs: number;
-  redialAtMs: number;
-  heard: number;
-  draining: boolean;
-}
-
-interface Due {
-  readonly atMs: number;
-  /** What a killed router takes with it: only the life it was asked in may see it. */
-  readonly life: number;
-  readonly run: () => void;
-}
-
-const { tickMs, beatMs, suspectMs, reserveMs, promoteMs } = defaultTiming;
-const actorsAtOnce = 9;
-const never = Number.POSITIVE_INFINITY;
+const { tickMs, beatMs, reserveMs } = defaultTiming;
 const tick: PoolEvent = { kind: 'tick' };
 
 export class Simulation {
@@ -66,26 +44,17 @@ export class Simulation {
   readonly #leavings: Leavings | null;
   readonly #lookAlways: boolean;
   readonly #rules: ReturnType<typeof rulesWith>;
-  readonly #actors: Actor[] = [];
-  #turns = new Turns();
-  readonly #closedAtMs = new Map<string, number>();
+  readonly #actors = new Actors();
+  readonly #at: Moments = { nowMs: 0, resumedAtMs: 0, slowUntilMs: 0, disturbedAtMs: 0 };
+  readonly #checks: Checks;
+  readonly #due = new DueQueue();
   #state: RouterPools;
   /** The one beat, filled in anew for each: an instance sends 14,400 an hour. */
   readonly #beat = { kind: 'beat' as const, link: '', heard: 0, wallMs: 0 };
-  #due: Due[] = [];
-  /** When the first of them is due. */
-  #dueAtMs = never;
-  #nowMs = 0;
-  #life = 1;
   #routerDownUntilMs = 0;
   #pausedUntilMs = 0;
-  #resumedAtMs = 0;
-  #slowUntilMs = 0;
-  #disturbedAtMs = 0;
-  #freeSinceMs = never;
   #nextTroubleMs = 0;
   #nextPickMs = 0;
-  #names = 0;
   #links = 0;
   #picks = 0;
   #storeOps = 0;
@@ -104,14 +73,15 @@ export class Simulation {
     const maximum = 1 + this.#random.below(4);
     this.#store = new SimulatedStore(maximum, fault, backend);
     this.#rules = rulesWith(fault);
+    this.#checks = new Checks(this.#at, this.#actors, this.#store, (what) => this.#break(what));
     this.#state = this.#startRouter();
     for (let i = 0; i < maximum + this.#random.below(3); i += 1) this.#addActor(this.#random.below(500));
   }
 
   /** Runs `ms` of simulated time, or to the first thing that breaks. */
   run(ms: number): SimulationResult {
-    while (this.#nowMs < ms && this.#broken === null) {
-      this.#nowMs += tickMs;
+    while (this.#at.nowMs < ms && this.#broken === null) {
+      this.#at.nowMs += tickMs;
       this.#turn();
       if (this.#store.broken !== null) this.#break(this.#store.broken);
       if (this.#leavings !== null && this.#leavings.broken !== null) this.#break(this.#leavings.broken);
@@ -122,63 +92,49 @@ export class Simulation {
   }
 
   #turn(): void {
-    if (this.#nowMs >= this.#dueAtMs) this.#runDue();
-    if (this.#nowMs < this.#pausedUntilMs) return;
+    if (this.#due.hasDue(this.#at.nowMs)) this.#runDue();
+    if (this.#at.nowMs < this.#pausedUntilMs) return;
     if (this.#pausedUntilMs > 0) {
       this.#pausedUntilMs = 0;
-      this.#resumedAtMs = this.#nowMs;
+      this.#at.resumedAtMs = this.#at.nowMs;
     }
     if (this.#routerDownUntilMs > 0) {
-      if (this.#nowMs < this.#routerDownUntilMs) return;
+      if (this.#at.nowMs < this.#routerDownUntilMs) return;
       this.#routerDownUntilMs = 0;
       this.#state = this.#startRouter();
     }
     // Timers first, then sockets: as libuv does, and as a router that wakes up does.
     if (this.#lookAlways) this.#state.lookAtMs = 0;
     this.#feed(tick);
-    for (const actor of this.#actors) this.#live(actor);
-    if (this.#nowMs >= this.#nextPickMs) this.#pick();
-    if (this.#nowMs >= this.#nextTroubleMs) this.#trouble();
+    for (const actor of this.#actors.all) this.#live(actor);
+    if (this.#at.nowMs >= this.#nextPickMs) this.#pick();
+    if (this.#at.nowMs >= this.#nextTroubleMs) this.#trouble();
     if (this.#leavings !== null) this.#leaveMore(this.#leavings);
-    this.#checkFreeSlot();
+    this.#checks.freeSlot();
   }
 
   // --- instances
 
   #addActor(inMs: number): void {
-    if (this.#actors.length >= actorsAtOnce) return;
-    this.#names += 1;
-    const name = `i${this.#names}`;
-    this.#actors.push({
-      name,
-      id: instanceId(name),
-      link: null,
-      welcome: false,
-      nextBeatMs: never,
-      frozenUntilMs: 0,
-      thawedAtMs: 0,
-      redialAtMs: this.#nowMs + inMs,
-      heard: 0,
-      draining: false,
-    });
+    this.#actors.add(this.#at.nowMs + inMs);
   }
 
   #live(actor: Actor): void {
-    if (actor.frozenUntilMs > this.#nowMs) return;
+    if (actor.frozenUntilMs > this.#at.nowMs) return;
     if (actor.frozenUntilMs > 0) {
       actor.frozenUntilMs = 0;
-      actor.thawedAtMs = this.#nowMs;
+      actor.thawedAtMs = this.#at.nowMs;
     }
     if (actor.link === null) {
-      if (this.#nowMs >= actor.redialAtMs) this.#dial(actor);
+      if (this.#at.nowMs >= actor.redialAtMs) this.#dial(actor);
       return;
     }
-    if (actor.welcome && this.#nowMs >= actor.nextBeatMs) {
-      actor.nextBeatMs = this.#nowMs + beatMs;
+    if (actor.welcome && this.#at.nowMs >= actor.nextBeatMs) {
+      actor.nextBeatMs = this.#at.nowMs + beatMs;
       actor.heard += 1;
       this.#beat.link = actor.link;
       this.#beat.heard = actor.heard;
-      this.#beat.wallMs = this.#nowMs;
+      this.#beat.wallMs = this.#at.nowMs;
       this.#feed(this.#beat);
     }
   }
@@ -210,26 +166,26 @@ export class Simulation {
     const { link } = actor;
     actor.link = null;
     actor.welcome = false;
-    actor.redialAtMs = this.#nowMs + redialInMs;
+    actor.redialAtMs = this.#at.nowMs + redialInMs;
     if (link === null) return;
-    this.#closedAtMs.set(actor.id, this.#nowMs);
+    this.#checks.linkClosed(actor.id, this.#at.nowMs);
     this.#feed({ kind: 'closed', link });
   }
 
   #kill(actor: Actor): void {
-    this.#actors.splice(this.#actors.indexOf(actor), 1);
+    this.#actors.remove(actor);
     this.#closeLink(actor, never);
   }
 
   #leave(actor: Actor, reason: 'stopped' | 'drained'): void {
     const row = this.#store.truth.members.find((member) => member.instance === actor.id);
     const { link } = actor;
-    this.#actors.splice(this.#actors.indexOf(actor), 1);
+    this.#actors.remove(actor);
     if (link === null) return;
     this.#feed({ kind: 'bye', link });
     this.#later(() => {
       const members = row === undefined ? [] : [row];
-      const snapshot = this.#store.run({ method: 'leave', members, reason }, this.#nowMs);
+      const snapshot = this.#store.run({ method: 'leave', members, reason }, this.#at.nowMs);
       return { kind: 'snapshot', snapshot };
     });
     this.#closeLink(actor, never);
@@ -238,21 +194,19 @@ export class Simulation {
   // --- the router
 
   #startRouter(): RouterPools {
-    this.#life += 1;
-    this.#state = createPools(defaultTiming, this.#nowMs, this.#rules);
-    this.#resumedAtMs = this.#nowMs;
-    this.#freeSinceMs = never;
-    // Turns are strict per router and start: the cursor is in memory.
-    this.#turns = new Turns();
+    this.#due.nextLife();
+    this.#state = createPools(defaultTiming, this.#at.nowMs, this.#rules);
+    this.#at.resumedAtMs = this.#at.nowMs;
+    this.#checks.routerStarted();
     this.#feed({ kind: 'started', snapshots: [this.#store.read()] });
     return this.#state;
   }
 
   #feed(event: PoolEvent): void {
-    if (this.#nowMs < this.#routerDownUntilMs) return;
-    const effects = step(this.#state, event, this.#nowMs);
+    if (this.#at.nowMs < this.#routerDownUntilMs) return;
+    const effects = step(this.#state, event, this.#at.nowMs);
     if (this.#trace !== null && (effects.length > 0 || (event.kind !== 'beat' && event.kind !== 'tick'))) {
-      this.#trace(`${(this.#nowMs / 1_000).toFixed(2)} ${traceOf(event)} → ${effects.map(traceOf).join(', ')}`);
+      this.#trace(`${(this.#at.nowMs / 1_000).toFixed(2)} ${traceOf(event)} → ${effects.map(traceOf).join(', ')}`);
     }
     for (const effect of effects) this.#perform(effect);
   }
@@ -261,41 +215,41 @@ export class Simulation {
     switch (effect.kind) {
       case 'admit': {
         const { hello } = effect;
-        const commit = this.#store.admit(hello, this.#nowMs);
+        const commit = this.#store.admit(hello, this.#at.nowMs);
         this.#later(() => ({ kind: 'admitted', link: hello.link, gateway: hello.gateway, ...commit() }));
         return;
       }
       case 'store': {
         const { op, gateway } = effect;
-        if (op.method === 'reclaim') this.#checkReclaim(op.absent.map((ref) => ref.instance));
-        this.#later(() => ({ kind: 'settled', gateway, snapshot: this.#store.run(op, this.#nowMs) }));
+        if (op.method === 'reclaim') this.#checks.reclaimed(op.absent.map((ref) => ref.instance));
+        this.#later(() => ({ kind: 'settled', gateway, snapshot: this.#store.run(op, this.#at.nowMs) }));
         return;
       }
       case 'welcome': {
-        const actor = this.#holderOf(effect.link);
+        const actor = this.#actors.holderOf(effect.link);
         if (actor === undefined) return;
         const isIn = effect.outcome.kind === 'slot' || effect.outcome.kind === 'standby';
         if (!isIn) return this.#closeLink(actor, 5_000);
         if (effect.outcome.kind === 'standby' && effect.intent.kind === 'drain') return this.#leave(actor, 'drained');
         actor.welcome = true;
-        actor.nextBeatMs = this.#nowMs + this.#random.below(beatMs);
+        actor.nextBeatMs = this.#at.nowMs + this.#random.below(beatMs);
         return;
       }
       case 'refuse':
-        this.#challenged.delete(effect.link);
+        this.#checks.refused(effect.link);
         return this.#cut(effect.link);
       case 'cut':
-        if (effect.why === 'taken-over') this.#checkTakeOver(effect.link);
-        if (effect.why === 'silent') this.#checkSilence(effect.link);
+        if (effect.why === 'taken-over') this.#checks.takenOver(effect.link);
+        if (effect.why === 'silent') this.#checks.cutForSilence(effect.link);
         return this.#cut(effect.link, effect.why === 'silent' ? reserveMs : 0);
       case 'tell': {
         const { link, member } = effect;
-        const actor = this.#holderOf(link);
-        if (actor === undefined || actor.frozenUntilMs > this.#nowMs || member.membership !== 'slot') return;
+        const actor = this.#actors.holderOf(link);
+        if (actor === undefined || actor.frozenUntilMs > this.#at.nowMs || member.membership !== 'slot') return;
         return this.#after(tickMs, () => this.#feed({ kind: 'acknowledged', link, epoch: member.epoch }));
       }
       case 'ejected':
-        return this.#targets.heard(effect, this.#nowMs);
+        return this.#targets.heard(effect, this.#at.nowMs);
       case 'intend':
       case 'lost':
       case 'returned':
@@ -307,14 +261,10 @@ export class Simulation {
 
   /** A link cut for silence has had its reserve already: absent(now − RJ). */
   #cut(link: string, reserveSpentMs = 0): void {
-    const actor = this.#holderOf(link);
+    const actor = this.#actors.holderOf(link);
     if (actor === undefined) return;
     this.#closeLink(actor, this.#random.below(400));
-    this.#closedAtMs.set(actor.id, this.#nowMs - reserveSpentMs);
-  }
-
-  #holderOf(link: string): Actor | undefined {
-    return this.#actors.find((actor) => actor.link === link);
+    this.#checks.linkClosed(actor.id, this.#at.nowMs - reserveSpentMs);
   }
 
   // --- the store, which takes its time
@@ -322,7 +272,7 @@ export class Simulation {
   /** Commits after a while and brings the answer after another; a router that was killed gets none. */
   #later(commit: () => PoolEvent): void {
     this.#storeOps += 1;
-    const slow = this.#nowMs < this.#slowUntilMs;
+    const slow = this.#at.nowMs < this.#at.slowUntilMs;
     const one = slow ? this.#random.below(2_500) : this.#random.below(20);
     const two = slow ? this.#random.below(2_500) : this.#random.below(20);
     this.#after(one, () => {
@@ -333,28 +283,22 @@ export class Simulation {
 
   /** Runs what this life of the router asked for. */
   #after(ms: number, run: () => void): void {
-    const atMs = this.#nowMs + ms;
-    this.#due.push({ atMs, life: this.#life, run });
-    this.#dueAtMs = Math.min(this.#dueAtMs, atMs);
+    this.#due.add(this.#at.nowMs + ms, run);
   }
 
   #runDue(): void {
     // A paused router gets its answers when it runs again, in the order in which they came.
-    if (this.#nowMs < this.#pausedUntilMs) return;
-    const now = this.#due.filter((due) => due.atMs <= this.#nowMs);
-    this.#due = this.#due.filter((due) => due.atMs > this.#nowMs);
-    this.#dueAtMs = this.#due.reduce((first, due) => Math.min(first, due.atMs), never);
-    for (const due of now.sort((a, b) => a.atMs - b.atMs)) if (due.life === this.#life) due.run();
+    if (this.#at.nowMs >= this.#pausedUntilMs) this.#due.run(this.#at.nowMs);
   }
 
   // --- trouble
 
   #trouble(): void {
-    this.#nextTroubleMs = this.#nowMs + 500 + this.#random.below(30_000);
-    this.#disturbedAtMs = this.#nowMs;
-    const actor = this.#actors[this.#random.below(Math.max(1, this.#actors.length))];
+    this.#nextTroubleMs = this.#at.nowMs + 500 + this.#random.below(30_000);
+    this.#at.disturbedAtMs = this.#at.nowMs;
+    const actor = this.#actors.all[this.#random.below(Math.max(1, this.#actors.all.length))];
     const kind = this.#random.below(14);
-    if (this.#actors.length < 2 || kind === 0) return this.#addActor(this.#random.below(3_000));
+    if (this.#actors.all.length < 2 || kind === 0) return this.#addActor(this.#random.below(3_000));
     if (actor === undefined) return;
     if (kind <= 2) {
       this.#kill(actor);
@@ -362,26 +306,26 @@ export class Simulation {
     }
     if (kind === 5) {
       // It comes back while the store is slow to give its place away.
-      this.#slowUntilMs = this.#nowMs + 8_000;
+      this.#at.slowUntilMs = this.#at.nowMs + 8_000;
       return this.#closeLink(actor, reserveMs + this.#random.below(2_500));
     }
     if (kind <= 4) return this.#closeLink(actor, this.#random.below(this.#random.below(3) === 0 ? 100_000 : 1_600));
-    if (kind === 6) actor.frozenUntilMs = this.#nowMs + this.#random.below(12_000);
-    else if (kind === 7) this.#pausedUntilMs = this.#nowMs + 300 + this.#random.below(12_000);
+    if (kind === 6) actor.frozenUntilMs = this.#at.nowMs + this.#random.below(12_000);
+    else if (kind === 7) this.#pausedUntilMs = this.#at.nowMs + 300 + this.#random.below(12_000);
     else if (kind === 8) this.#killRouter();
     else if (kind === 9) this.#resize();
     else if (kind === 10) this.#toggleCordon(actor);
     else if (kind === 11) this.#drain(actor);
-    else if (kind === 12) this.#slowUntilMs = this.#nowMs + 2_000 + this.#random.below(20_000);
-    else for (const other of [...this.#actors]) this.#closeLink(other, this.#random.below(4_000));
+    else if (kind === 12) this.#at.slowUntilMs = this.#at.nowMs + 2_000 + this.#random.below(20_000);
+    else for (const other of [...this.#actors.all]) this.#closeLink(other, this.#random.below(4_000));
   }
 
   #killRouter(): void {
-    this.#life += 1;
-    this.#due = [];
-    this.#routerDownUntilMs = this.#nowMs + 500 + this.#random.below(5_000);
-    for (const actor of this.#actors) {
-      if (actor.link !== null) this.#closedAtMs.set(actor.id, this.#nowMs);
+    this.#due.nextLife();
+    this.#due.clear();
+    this.#routerDownUntilMs = this.#at.nowMs + 500 + this.#random.below(5_000);
+    for (const actor of this.#actors.all) {
+      if (actor.link !== null) this.#checks.linkClosed(actor.id, this.#at.nowMs);
       actor.link = null;
       actor.welcome = false;
       actor.redialAtMs = this.#routerDownUntilMs + this.#random.below(3_000);
@@ -389,26 +333,26 @@ export class Simulation {
   }
 
   #resize(): void {
-    const snapshot = this.#store.setMaximum(1 + this.#random.below(5), this.#nowMs);
+    const snapshot = this.#store.setMaximum(1 + this.#random.below(5), this.#at.nowMs);
     this.#feed({ kind: 'snapshot', snapshot });
-    if (this.#actors.length < snapshot.gateway.maxInstances + 1) this.#addActor(this.#random.below(2_000));
+    if (this.#actors.all.length < snapshot.gateway.maxInstances + 1) this.#addActor(this.#random.below(2_000));
   }
 
   #toggleCordon(actor: Actor): void {
     const row = this.#store.truth.members.find((member) => member.instance === actor.id);
     const intent = row?.intent.kind === 'cordon' ? 'serve' : 'cordon';
-    const snapshot = this.#store.setIntent(actor.id, { kind: intent }, this.#nowMs);
+    const snapshot = this.#store.setIntent(actor.id, { kind: intent }, this.#at.nowMs);
     if (snapshot === null) return;
-    if (intent === 'cordon') this.#cordoned.add(actor.id);
-    else this.#cordoned.delete(actor.id);
+    if (intent === 'cordon') this.#checks.cordoned(actor.id);
+    else this.#checks.uncordoned(actor.id);
     this.#feed({ kind: 'snapshot', snapshot });
   }
 
   #drain(actor: Actor): void {
-    const deadlineAtMs = this.#nowMs + 30_000;
-    const snapshot = this.#store.setIntent(actor.id, { kind: 'drain', by: 'operator', deadlineAtMs }, this.#nowMs);
+    const deadlineAtMs = this.#at.nowMs + 30_000;
+    const snapshot = this.#store.setIntent(actor.id, { kind: 'drain', by: 'operator', deadlineAtMs }, this.#at.nowMs);
     if (snapshot === null || actor.draining) return;
-    this.#cordoned.add(actor.id);
+    this.#checks.cordoned(actor.id);
     actor.draining = true;
     this.#feed({ kind: 'snapshot', snapshot });
     this.#leaveIn(this.#random.below(30_000), actor);
@@ -419,29 +363,29 @@ export class Simulation {
   #clone(actor: Actor): void {
     this.#links += 1;
     const link = `clone#${this.#links}`;
-    if (actor.link !== null && actor.welcome && !this.#wasQuiet(actor)) this.#challenged.set(link, actor.link);
+    if (actor.link !== null && isLively(actor, this.#at.nowMs)) this.#checks.challenged(link, actor.link);
     this.#hello(link, actor.id);
   }
 
   #leaveIn(ms: number, actor: Actor): void {
     this.#after(ms, () => {
-      if (this.#actors.includes(actor)) this.#leave(actor, 'drained');
+      if (this.#actors.all.includes(actor)) this.#leave(actor, 'drained');
     });
   }
 
   /** Surplus that drains, members that are replaced, clones. */
   #leaveMore(leavings: Leavings): void {
-    const leaving = leavings.next(this.#nowMs, this.#store);
+    const leaving = leavings.next(this.#at.nowMs, this.#store);
     if (leaving === null) return;
-    this.#disturbedAtMs = this.#nowMs;
+    this.#at.disturbedAtMs = this.#at.nowMs;
     if ('clones' in leaving) {
-      const actor = this.#actors[leaving.clones % Math.max(1, this.#actors.length)];
+      const actor = this.#actors.all[leaving.clones % Math.max(1, this.#actors.all.length)];
       return actor === undefined ? undefined : this.#clone(actor);
     }
-    for (const { instance } of leaving.drained) this.#cordoned.add(instance);
+    for (const { instance } of leaving.drained) this.#checks.cordoned(instance);
     this.#feed({ kind: 'snapshot', snapshot: leaving.snapshot });
     for (const { instance, leavesInMs } of leaving.drained) {
-      const actor = this.#actors.find((other) => other.id === instance);
+      const actor = this.#actors.of(instance);
       if (actor === undefined || actor.draining) continue;
       actor.draining = true;
       this.#leaveIn(leavesInMs, actor);
@@ -449,125 +393,28 @@ export class Simulation {
     if (leaving.newcomerInMs !== null) this.#addActor(leaving.newcomerInMs);
   }
 
-  // --- what must hold
-
-  /** Who an operator told to take nothing new, and the store acknowledged. */
-  readonly #cordoned = new Set<string>();
-
-  /** Link of a clone → the link that was up and beat when it came. */
-  readonly #challenged = new Map<string, string>();
-
   #pick(): void {
-    this.#nextPickMs = this.#nowMs + 100 + this.#random.below(700);
+    this.#nextPickMs = this.#at.nowMs + 100 + this.#random.below(700);
     const pool = this.#state.pools.get(this.#store.gateway);
     if (pool === undefined) return;
-    this.#targets.trouble(this.#nowMs, pool.ring);
+    this.#targets.trouble(this.#at.nowMs, pool.ring);
     const decided = this.#targets.request({
-      nowMs: this.#nowMs,
+      nowMs: this.#at.nowMs,
       route: ({ of, not, cause }) =>
-        route(this.#state, pool, { of, not, cause, atMs: this.#nowMs, streamLimit: 1_000 }),
+        route(this.#state, pool, { of, not, cause, atMs: this.#at.nowMs, streamLimit: 1_000 }),
       feed: (event) => this.#feed(event),
-      serves: (instance) => this.#isLively(instance),
+      serves: (instance) => this.#actors.isLively(instance, this.#at.nowMs),
     });
-    for (const { decision, picked } of decided) if (picked !== null) this.#checkPick(decision, picked);
-  }
-
-  #checkPick(decision: Decision, picked: Picked): void {
-    this.#picks += 1;
-    const row = this.#store.truth.members.find((member) => member.instance === picked.instance);
-    if (row?.membership !== 'slot' || row.epoch !== picked.epoch) {
-      return this.#break(`I2: picked ${picked.instance}, which holds no slot of epoch ${picked.epoch} in the store`);
+    for (const { decision, picked } of decided) {
+      if (picked === null) continue;
+      this.#picks += 1;
+      this.#checks.picked(decision, picked, this.#state);
     }
-    if (row.intent.kind !== 'serve' || this.#cordoned.has(picked.instance)) {
-      return this.#break(`I4: picked ${picked.instance}, which an operator cordoned or drains`);
-    }
-    const unfair = this.#turns.note(decision);
-    if (unfair !== null) return this.#break(`I3: ${unfair}`);
-    this.#checkHealth();
-  }
-
-  /** Nobody who beats on time is suspect. */
-  #checkHealth(): void {
-    const pool = this.#state.pools.get(this.#store.gateway);
-    for (const actor of this.#actors) {
-      if (!actor.welcome || this.#wasQuiet(actor)) continue;
-      if (pool?.members.get(actor.id)?.health === 'suspect') this.#break(`I7: ${actor.name} beats and is suspect`);
-    }
-  }
-
-  #checkSilence(link: string): void {
-    const actor = this.#holderOf(link);
-    if (actor !== undefined && actor.welcome && !this.#wasQuiet(actor))
-      this.#break(`I7: ${actor.name} beats and was cut`);
-  }
-
-  /** Who beats keeps its identity, whoever else says hello with it. */
-  #checkTakeOver(link: string): void {
-    const actor = this.#holderOf(link);
-    if (actor === undefined || !actor.welcome || this.#wasQuiet(actor)) return;
-    for (const kept of this.#challenged.values()) {
-      if (kept === link) this.#break(`I7: ${actor.name} beats, and a clone took its place`);
-    }
-  }
-
-  /** It is frozen, or was until lately. */
-  #wasQuiet(actor: Actor): boolean {
-    return actor.frozenUntilMs > 0 || (actor.thawedAtMs > 0 && this.#nowMs - actor.thawedAtMs < 2 * suspectMs);
-  }
-
-  #checkReclaim(absent: readonly InstanceId[]): void {
-    for (const instance of absent) {
-      const closedAtMs = this.#closedAtMs.get(instance) ?? 0;
-      const actor = this.#actors.find((other) => other.id === instance);
-      if (actor !== undefined && actor.welcome && !this.#wasQuiet(actor)) {
-        this.#break(`I9: the slot of ${actor.name} is asked back while its link is up`);
-      } else if (this.#nowMs - closedAtMs < reserveMs - tickMs && actor?.frozenUntilMs === 0) {
-        this.#break(`I9: the slot of ${instance} is asked back ${this.#nowMs - closedAtMs} ms after its link closed`);
-      }
-    }
-  }
-
-  /** I13, where nothing else disturbs: the store answers, the router runs, the standby beats. */
-  #checkFreeSlot(): void {
-    const { truth, slots, room, hasLine } = this.#store;
-    const calm =
-      hasLine &&
-      slots < room &&
-      this.#nowMs > this.#slowUntilMs + 6_000 &&
-      this.#nowMs - this.#resumedAtMs > promoteMs &&
-      this.#nowMs - this.#disturbedAtMs > promoteMs &&
-      truth.members.some(
-        (row) => row.membership === 'standby' && row.intent.kind === 'serve' && this.#isLively(row.instance),
-      );
-    if (!calm) this.#freeSinceMs = never;
-    else if (this.#freeSinceMs === never) this.#freeSinceMs = this.#nowMs;
-    else if (this.#nowMs - this.#freeSinceMs > 1_500) this.#break('I13: a free slot and a live standby for 1.5 s');
-  }
-
-  #isLively(instance: InstanceId): boolean {
-    const actor = this.#actors.find((other) => other.id === instance);
-    return actor !== undefined && actor.welcome && !this.#wasQuiet(actor);
   }
 
   #break(what: string): void {
-    this.#broken ??= `at ${(this.#nowMs / 1_000).toFixed(2)} s: ${what}`;
+    this.#broken ??= `at ${(this.#at.nowMs / 1_000).toFixed(2)} s: ${what}`;
   }
-}
-
-type Trace = (line: string) => void;
-
-/** An event or effect on one line, members as instance:membership/seq/epoch. */
-function traceOf(of: PoolEvent | PoolEffect): string {
-  const parts: string[] = [of.kind];
-  if ('link' in of) parts.push(of.link);
-  if ('hello' in of) parts.push(of.hello.link);
-  if ('op' in of) parts.push(JSON.stringify(of.op));
-  if ('snapshot' in of && of.snapshot !== null) {
-    const { gateway, members } = of.snapshot;
-    parts.push(`v${gateway.version} of ${gateway.maxInstances}:`);
-    parts.push(...members.map((m) => `${m.instance}:${m.membership}/${m.seq}/${m.epoch % 1_000}/${m.intent.kind}`));
-  }
-  return parts.join(' ').replaceAll('_', '');
 }
 
 export interface SimulateOptions {
