@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { InstanceId, Notice } from '@sallyport/protocol';
-import { createDrainNotes, type DrainNews } from './drain-notes.ts';
+import { createDrainNotes, drainNoteLimits, type DrainNews } from './drain-notes.ts';
 
 const a = 'A'.repeat(22) as InstanceId;
 const b = 'B'.repeat(22) as InstanceId;
@@ -42,4 +42,21 @@ test('an earlier deadline is told again, a later one is not, and each instance h
     [a, 20_000, 1],
     [b, 300_000, 0],
   ]);
+});
+
+test('an instance that repeats notices for ever, each with an earlier deadline, is told of four times', () => {
+  const { notes, news, at } = bench();
+  for (let i = 0; i < 10_000; i++) {
+    at(i);
+    notes.noticed(a, drain(300_000 - (i % 5_000) * 60));
+  }
+  expect(news).toHaveLength(drainNoteLimits.timesPerInstance);
+  expect(new Set(news.map((one) => Math.round(one.deadlineInMs / 1_000))).size).toBe(news.length);
+});
+
+test('a thousand instances are remembered, each of which drains once', () => {
+  const { notes, news } = bench();
+  const instances = Array.from({ length: drainNoteLimits.instances }, (_, n) => `${n}`.padStart(22, 'I') as InstanceId);
+  for (let round = 0; round < 3; round++) for (const instance of instances) notes.noticed(instance, drain(300_000));
+  expect(news).toHaveLength(instances.length);
 });
