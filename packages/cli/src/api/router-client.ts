@@ -13,6 +13,11 @@ export interface CallInput<Query extends z.ZodType, Body extends z.ZodType> {
   readonly body?: z.input<Body>;
 }
 
+interface CallOptions {
+  /** For callers that try again by a rhythm of their own; by default what `nextTry` says. */
+  readonly once: boolean;
+}
+
 /** Calls routes of the router; replies are checked against the route's schema. */
 export interface RouterClient {
   readonly address: string;
@@ -20,6 +25,7 @@ export interface RouterClient {
   call<Query extends z.ZodType, Body extends z.ZodType, Reply extends z.ZodType>(
     route: Route<Query, Body, Reply>,
     input?: CallInput<Query, Body>,
+    options?: CallOptions,
   ): Promise<z.output<Reply>>;
   /** The highest head of the trust log that a reply named: whatever was read stands on a log at least this long. */
   shownLogHead(): Head | null;
@@ -65,7 +71,7 @@ export function createRouterClient(deps: RouterClientDeps): RouterClient {
     address: transport.address,
     shownLogHead: () => shown,
     close: () => transport.close(),
-    call: async (route, input = {}) => {
+    call: async (route, input = {}, options = { once: false }) => {
       const path = fillPath(route.path, input.params ?? {}) + queryText(input.query);
       const body = route.method === 'GET' ? null : JSON.stringify(input.body ?? {});
       if (body !== null && Buffer.byteLength(body) > route.bodyLimitBytes) {
@@ -78,7 +84,7 @@ export function createRouterClient(deps: RouterClientDeps): RouterClient {
         try {
           return (await once(route, path, body)) as never;
         } catch (reason) {
-          if (!(reason instanceof PamError)) throw reason;
+          if (options.once || !(reason instanceof PamError)) throw reason;
           const after = reason.detail['retryAfterMs'];
           const next = nextTry(
             {

@@ -23,9 +23,20 @@ test('waits under a ceiling that doubles to 1 s, and at least as long as the rou
   );
 });
 
-test.each(['PAM_STREAM_GONE', 'PAM_INSTANCE_UNVERIFIED', 'PAM_ROUTER_IMPOSTOR', 'PAM_SESSION_ENDED'] as const)(
-  'stops at %s',
-  (code) => expect(nextDial(0, new PamError(code, 'no'), 0.5)).toEqual({ kind: 'stop' }),
+test('nobody who listens is asked again soon, a bounded number of times; somebody else who answers like a router that is away', () => {
+  const cause = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' });
+  const refused = new PamError('PAM_ROUTER_UNREACHABLE', 'refused', { cause });
+  const after = (failures: number, error: PamError): number => {
+    const next = nextDial(failures, error, 1);
+    return next.kind === 'again' ? next.afterMs : Number.NaN;
+  };
+  expect([0, 1, 2, 3, 99, 100].map((failures) => after(failures, refused))).toEqual([50, 100, 200, 200, 200, 1_000]);
+  const impostor = new PamError('PAM_ROUTER_IMPOSTOR', 'another key');
+  expect([0, 1, 2, 9].map((failures) => after(failures, impostor))).toEqual([50, 100, 200, 1_000]);
+});
+
+test.each(['PAM_STREAM_GONE', 'PAM_INSTANCE_UNVERIFIED', 'PAM_SESSION_ENDED'] as const)('stops at %s', (code) =>
+  expect(nextDial(0, new PamError(code, 'no'), 0.5)).toEqual({ kind: 'stop' }),
 );
 
 test('dials one after the other with growing generations, also over several losses, and leaves no timer', async () => {

@@ -4,18 +4,29 @@ import type { Clock } from '../time/clock.ts';
 
 /**
  * Milliseconds. Full jitter below a ceiling that doubles: a router that starts is not asked by all streams at once.
- * `askedMostMs`: more than this a router does not mean for a stream that ends after 60 s.
+ * `refusedMostMs`: the ceiling while nobody listens there, which costs nobody anything, and a router that starts is met
+ * early; not after `refusedTimes` in a row. `askedMostMs`: more than this a router does not mean for a stream that ends
+ * after 60 s.
  */
-export const redialTimes = { firstMs: 50, mostMs: 1_000, askedMostMs: 30_000, attemptMs: 10_000 } as const;
+export const redialTimes = {
+  firstMs: 50,
+  mostMs: 1_000,
+  refusedMostMs: 200,
+  refusedTimes: 100,
+  askedMostMs: 30_000,
+  attemptMs: 10_000,
+} as const;
 
-/** What asking again would not change, and what must not be asked again: somebody else answered. */
+/**
+ * What asking again would not change. Somebody else who answers in the router's place is not among them: nothing was sent
+ * to him, and a captive portal goes away.
+ */
 const finalCodes: ReadonlySet<ErrorCode> = new Set([
   'PAM_STREAM_GONE',
   'PAM_STREAM_PROTOCOL',
   'PAM_SESSION_ENDED',
   'PAM_SESSION_KILLED',
   'PAM_INSTANCE_UNVERIFIED',
-  'PAM_ROUTER_IMPOSTOR',
   'PAM_NOT_FOUND',
   'PAM_NOT_ALLOWED',
   'PAM_DEVICE_UNKNOWN',
@@ -32,11 +43,18 @@ export type NextDial = { readonly kind: 'stop' } | { readonly kind: 'again'; rea
  */
 export function nextDial(failures: number, error: PamError, jitter: number): NextDial {
   if (finalCodes.has(error.code)) return { kind: 'stop' };
-  const ceiling = Math.min(redialTimes.mostMs, redialTimes.firstMs * 2 ** Math.min(failures, 10));
+  const mostMs =
+    isRefused(error) && failures < redialTimes.refusedTimes ? redialTimes.refusedMostMs : redialTimes.mostMs;
+  const ceiling = Math.min(mostMs, redialTimes.firstMs * 2 ** Math.min(failures, 10));
   const asked = error.detail['retryAfterMs'];
   if (typeof asked !== 'number' || !(asked > 0)) return { kind: 'again', afterMs: jitter * ceiling };
   const atLeastMs = Math.min(asked, redialTimes.askedMostMs);
   return { kind: 'again', afterMs: atLeastMs + jitter * Math.min(ceiling, atLeastMs) };
+}
+
+/** The machine is there and nobody listens. */
+function isRefused({ cause }: PamError): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ECONNREFUSED';
 }
 
 /** One dial: ask a router for a leg to the instance, and say RESUME on it. `signal` fires when it takes too long. */

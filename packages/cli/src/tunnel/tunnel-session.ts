@@ -264,7 +264,8 @@ export async function startTunnelSession(
         throw reason;
       }
     },
-    askForLeg: (own, stream) => client.call(resumeStream, { params: { id: own, stream }, body: {} }),
+    // A detached stream has its own rhythm (redial.ts); two on top of each other would make it wait for both.
+    askForLeg: (own, stream) => client.call(resumeStream, { params: { id: own, stream }, body: {} }, { once: true }),
     poolKeyOf: (uid) => {
       const gateway = log.state().gateways.get(uid);
       return gateway === undefined || gateway.removed ? null : gateway.signKeyId;
