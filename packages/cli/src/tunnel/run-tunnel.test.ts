@@ -130,6 +130,17 @@ test('nothing that waiting cures ends a tunnel, a router that is being restarted
   }
 });
 
+test('a captive portal of a minute does not end a tunnel, and is said once', async () => {
+  const router: { answer: 'ok' | 'away'; away: ErrorCode } = { answer: 'away', away: 'PAM_ROUTER_IMPOSTOR' };
+  const it = await tunnelOf(router);
+  await it.clock.advance(90_000);
+  expect(it.states.at(-1)?.kind).toBe('router-away');
+  expect(it.printed.filter((line) => line.includes('does not hold the router’s key'))).toHaveLength(1);
+  router.answer = 'ok';
+  await it.clock.advance(60_000);
+  expect(it.states.at(-1)?.kind).toBe('ready');
+});
+
 test('a disk that is full for a while does not end a tunnel, and is said for what it is', async () => {
   const router: { answer: 'ok' | 'away'; away: ErrorCode } = { answer: 'away', away: 'PAM_CONFIG_INVALID' };
   const it = await tunnelOf(router);

@@ -301,6 +301,8 @@ const sayings = {
     'signed out: the sign-in of this tunnel is over. New connections are refused until pam login; the tunnel then goes on by itself.',
   'signed-in': 'signed in again: the tunnel goes on.',
   'router-away': 'the router cannot be reached: trying until it answers.',
+  'router-impostor':
+    'another server answers in the router’s place: it does not hold the router’s key, and nothing is sent to it (PAM_ROUTER_IMPOSTOR). A captive portal does this; trying until the router answers.',
   'router-back': 'the router answers again.',
 } as const;
 
@@ -312,6 +314,8 @@ function keptOf(reason: unknown): Kept {
     case 'PAM_PROOF_INVALID':
     case 'PAM_DEVICE_UNKNOWN':
       return { kind: 'signed-out' };
+    case 'PAM_ROUTER_IMPOSTOR':
+      return { kind: 'impostor' };
     case 'PAM_INTERNAL':
     // A file of the profile that cannot be read or written: the disk may be full for a while.
     case 'PAM_CONFIG_INVALID':

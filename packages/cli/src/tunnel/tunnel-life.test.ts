@@ -17,6 +17,7 @@ const at = (monotonicMs: number, wallMs = monotonicMs) => ({ monotonicMs, wallMs
 const ok: Kept = { kind: 'ok' };
 const away: Kept = { kind: 'away' };
 const signedOut: Kept = { kind: 'signed-out' };
+const impostor: Kept = { kind: 'impostor' };
 
 /** Plays events at times; answers the state and every effect in words. */
 function play(
@@ -117,6 +118,27 @@ test('a router that is away is said once, asked again ever more seldom, and its 
   expect(said.filter((one) => one.startsWith('say'))).toEqual(['say router-away', 'say router-back']);
 });
 
+test('somebody else in the router’s place is said once each time, asked again like a router that is away, and ends nothing', () => {
+  const { state, said } = play([
+    [30_000, { kind: 'tick' }],
+    [30_010, { kind: 'touched', result: away }],
+    [40_000, { kind: 'tick' }],
+    [40_010, { kind: 'touched', result: impostor }],
+    [60_000, { kind: 'tick' }],
+    [60_010, { kind: 'touched', result: impostor }],
+    [61_000, connection(1)],
+    [95_000, { kind: 'tick' }],
+    [95_010, { kind: 'touched', result: ok }],
+    [126_000, { kind: 'tick' }],
+    [126_010, { kind: 'touched', result: impostor }],
+  ]);
+  expect(said).toEqual([
+    ...['touch', 'say router-away', 'touch', 'say router-impostor', 'touch', 'carry 1', 'touch', 'say router-back'],
+    ...['touch', 'say router-impostor'],
+  ]);
+  expect(state.over).toBe(false);
+});
+
 test('what an operator decided ends the tunnel, and connections that waited are refused', () => {
   const error = new PamError('PAM_SESSION_ENDED', 'stopped');
   const { said } = play([
@@ -127,7 +149,7 @@ test('what an operator decided ends the tunnel, and connections that waited are 
   expect(said).toEqual(['touch', 'refuse 1', 'end', 'refuse 2']);
 });
 
-const keptArb = fc.constantFrom<Kept>(ok, away, signedOut);
+const keptArb = fc.constantFrom<Kept>(ok, away, signedOut, impostor);
 const eventArb = fc.oneof(
   fc.constant<TunnelLifeEvent>({ kind: 'tick' }),
   fc.constant<TunnelLifeEvent>({ kind: 'connection', id: 0 }),

@@ -5,7 +5,8 @@ import type { PamError } from '@sallyport/protocol';
  *
  *     ready ⇄ checking(after a sleep) · ready|checking → signed-out → ready · … ⇄ router-away
  *
- * B1 neither the end of a sign-in nor a router that is away ends the tunnel: only what an operator decided does.
+ * B1 neither the end of a sign-in nor a router that is away ends the tunnel, nor somebody else who answers in its place
+ *    (a captive portal, to whom nothing is sent): only what an operator decided does.
  * B2 while signed out a connection is refused at once, without a call; the profile is read again every 2 s.
  * B3 after the machine slept, connections wait until sign-in and router were looked at, at most 10 s.
  * B4 at most one look, touch or renewal is under way.
@@ -40,6 +41,8 @@ export interface TunnelLife {
   readonly renewDue: boolean;
   /** Wall time at which the sign-in ends. */
   readonly signInEndsAtMs: number;
+  /** Since the router was last heard somebody else answered in its place, and that was said. */
+  readonly impostorSaid: boolean;
   /** Connections that wait for a check. */
   readonly held: readonly number[];
   readonly seen: { readonly monotonicMs: number; readonly wallMs: number };
@@ -58,12 +61,12 @@ export type TunnelLifeEvent =
   | { readonly kind: 'looked'; readonly found: boolean }
   | { readonly kind: 'renewed'; readonly result: Kept; readonly signInEndsAtMs: number };
 
-/** How a call that keeps the tunnel went. `ended`: an operator's decision, or a reason for distrust. */
+/** How a call that keeps the tunnel went. `impostor`: who answered does not hold the router's key. `ended`: an operator's decision, or a reason for distrust. */
 export type Kept =
-  | { readonly kind: 'ok' | 'signed-out' | 'away' }
+  | { readonly kind: 'ok' | 'signed-out' | 'away' | 'impostor' }
   | { readonly kind: 'ended'; readonly error: PamError };
 
-type TunnelSaying = 'signed-out' | 'signed-in' | 'router-away' | 'router-back';
+type TunnelSaying = 'signed-out' | 'signed-in' | 'router-away' | 'router-impostor' | 'router-back';
 
 export type TunnelLifeEffect =
   | { readonly kind: 'carry' | 'refuse'; readonly id: number }
@@ -90,6 +93,7 @@ export function newTunnelLife(signInEndsAtMs: number, now: TunnelNow): TunnelLif
     nextAtMs: now.monotonicMs + tunnelTimes.touchEveryMs,
     renewDue: false,
     signInEndsAtMs,
+    impostorSaid: false,
     held: [],
     seen: now,
     over: false,
@@ -146,7 +150,8 @@ function apply(state: TunnelLife, event: TunnelLifeEvent, now: TunnelNow): Tunne
         ? begin({ ...state, busy: null }, 'look')
         : kept({ ...state, busy: null }, event.result, now);
     case 'renewed': {
-      const done = { ...state, busy: null, renewDue: event.result.kind === 'away' };
+      const isDue = event.result.kind === 'away' || event.result.kind === 'impostor';
+      const done = { ...state, busy: null, renewDue: isDue };
       if (event.result.kind !== 'ok') return kept(done, event.result, now);
       const step = kept({ ...done, signInEndsAtMs: event.signInEndsAtMs }, event.result, now);
       return state.phase.kind === 'signed-out' ? andThen(step, [{ kind: 'say', what: 'signed-in' }]) : step;
@@ -223,7 +228,8 @@ function kept(state: TunnelLife, result: Kept, now: TunnelNow): TunnelLifeStep {
     case 'ok':
       return ready(state, now);
     case 'away':
-      return away(state, now);
+    case 'impostor':
+      return away(state, result.kind === 'impostor', now);
     case 'signed-out':
       return signedOut(state, now);
     case 'ended': {
@@ -239,21 +245,28 @@ function ready(state: TunnelLife, now: TunnelNow): TunnelLifeStep {
   const back: readonly TunnelLifeEffect[] =
     state.phase.kind === 'router-away' ? [{ kind: 'say', what: 'router-back' }] : [];
   const touchAtMs = now.monotonicMs + tunnelTimes.touchEveryMs;
-  const { effects, ...released } = release({ ...state, phase: { kind: 'ready' }, nextAtMs: touchAtMs }, 'carry');
+  const { effects, ...released } = release(
+    { ...state, phase: { kind: 'ready' }, nextAtMs: touchAtMs, impostorSaid: false },
+    'carry',
+  );
   return { ...released, effects: [...back, ...effects] };
 }
 
-function away(state: TunnelLife, now: TunnelNow): TunnelLifeStep {
+function away(state: TunnelLife, isImpostor: boolean, now: TunnelNow): TunnelLifeStep {
   const { phase } = state;
   const tries = phase.kind === 'router-away' ? phase.tries + 1 : 1;
   const ceiling = Math.min(tunnelTimes.awayMaxMs, tunnelTimes.awayBaseMs * 2 ** Math.min(tries, 10));
   const nextAtMs = now.monotonicMs + Math.max(200, now.random * ceiling);
+  const impostorSaid = state.impostorSaid || isImpostor;
+  const impostor: readonly TunnelLifeEffect[] =
+    isImpostor && !state.impostorSaid ? [{ kind: 'say', what: 'router-impostor' }] : [];
   // Signed out stays the more useful word: only a sign-in helps.
-  if (phase.kind === 'signed-out') return stay({ ...state, nextAtMs });
+  if (phase.kind === 'signed-out') return { state: { ...state, nextAtMs, impostorSaid }, effects: impostor };
   const sinceMs = phase.kind === 'router-away' ? phase.sinceMs : now.wallMs;
-  const news: readonly TunnelLifeEffect[] = phase.kind === 'router-away' ? [] : [{ kind: 'say', what: 'router-away' }];
+  const isNews = phase.kind !== 'router-away' && !isImpostor;
+  const news: readonly TunnelLifeEffect[] = isNews ? [{ kind: 'say', what: 'router-away' }] : impostor;
   const { effects, ...released } = release(
-    { ...state, nextAtMs, phase: { kind: 'router-away', sinceMs, tries } },
+    { ...state, nextAtMs, impostorSaid, phase: { kind: 'router-away', sinceMs, tries } },
     'carry',
   );
   return { ...released, effects: [...news, ...effects] };
