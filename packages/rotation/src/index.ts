@@ -21,3 +21,18 @@ export { fences } from './kind/target-kind.ts';
 export type { ClaimView, LoginAnswer, RunEffect, RunEvent, RunSettings } from './run/effects.ts';
 export type { Credential } from './secret/secret.ts';
 export { Secret } from './secret/secret.ts';
+export {
+  type AccountRows,
+  type Decision,
+  type Holder,
+  isOpen,
+  openStates,
+  type RefusalCode,
+} from './account/account-rows.ts';
+export { type ClaimRequest, decideClaim } from './account/decide-claim.ts';
+export { type CancelRows, decideCancel, decideFinish, decidePromote, decideWait } from './account/decide-end.ts';
+export { decideLogin, type LoginRows } from './account/decide-login.ts';
+export { decidePermit } from './account/decide-permit.ts';
+export { decideReport, type Report } from './account/decide-report.ts';
+export { decideResolve, type ResolveRows } from './account/decide-resolve.ts';
+export { decideStage } from './account/decide-stage.ts';

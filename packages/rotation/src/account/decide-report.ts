@@ -1,0 +1,59 @@
+import { type AccountRows, type Decision, fencedOff, type Holder, moved, refuse } from './account-rows.ts';
+import type { JobRow, SendRow } from './rows.ts';
+
+export type Report =
+  | { readonly kind: 'wrote'; readonly send: number; readonly outcome: NonNullable<SendRow['outcome']> }
+  | { readonly kind: 'verified'; readonly version: number; readonly send: number | null }
+  | { readonly kind: 'converged'; readonly agreed: boolean }
+  | { readonly kind: 'progress'; readonly what: string };
+
+/** What the holder saw. A candidate that the policy refused is kept, and probed with the others (R8). */
+export function decideReport(
+  rows: AccountRows,
+  request: Holder & { readonly what: Report },
+): Decision<Record<never, never>> {
+  const { job } = rows;
+  const fenced = fencedOff(job, request);
+  if (fenced !== null) return refuse(rows, fenced.code, fenced.why);
+  const { what } = request;
+  switch (what.kind) {
+    case 'wrote':
+      return wrote(rows, what);
+    case 'verified':
+      if (what.version !== job.candidate) return refuse(rows, 'PAM_CONFLICT', 'only the candidate can be verified');
+      return { ok: true, rows: { ...rows, job: furthest(job, 'verified') }, answer: {} };
+    case 'converged':
+      if (job.step !== 'verified' && job.step !== 'converged') {
+        return refuse(rows, 'PAM_CONFLICT', `nothing converges at ${job.step}`);
+      }
+      return { ok: true, rows: { ...rows, job: furthest(job, 'converged') }, answer: {} };
+    case 'progress':
+      return { ok: true, rows, answer: {} };
+    default:
+      return what satisfies never;
+  }
+}
+
+/** A report never takes a job back. */
+function furthest(job: JobRow, step: 'verified' | 'converged'): JobRow {
+  const next = moved(job, step);
+  return job.step === 'promoted' || job.step === 'done' || job.step === 'converged' ? job : next;
+}
+
+function wrote(rows: AccountRows, what: Report & { kind: 'wrote' }): Decision<Record<never, never>> {
+  const { job } = rows;
+  const sent = job.sends.find((each) => each.send === what.send);
+  if (sent === undefined) return refuse(rows, 'PAM_CONFLICT', `no write was permitted under ${what.send}`);
+  const sends = job.sends.map((each) => (each === sent ? { ...each, outcome: what.outcome } : each));
+  if (what.outcome === 'applied' && job.step === 'permitted') {
+    return { ok: true, rows: { ...rows, job: { ...moved(job, 'applied'), sends } }, answer: {} };
+  }
+  if (what.outcome !== 'policy' || job.candidate !== sent.version) {
+    return { ok: true, rows: { ...rows, job: { ...job, sends } }, answer: {} };
+  }
+  const versions = rows.versions.map((version) =>
+    version.n === sent.version ? { ...version, state: 'refused' as const } : version,
+  );
+  const refused = { ...job, step: 'new', sends, candidate: null, rejections: job.rejections + 1 } as const;
+  return { ok: true, rows: { ...rows, versions, job: refused }, answer: {} };
+}
