@@ -36,3 +36,4 @@ export { decidePermit } from './account/decide-permit.ts';
 export { decideReport, type Report } from './account/decide-report.ts';
 export { decideResolve, type ResolveRows } from './account/decide-resolve.ts';
 export { decideStage } from './account/decide-stage.ts';
+export { jitterMs, latestOccurrence, nextOccurrence, nextOccurrences } from './schedule/occurrences.ts';
