@@ -6,8 +6,10 @@
 export type { VerifiedProof } from './dpop/proof.ts';
 export { proofWindowSeconds, signProof, verifyProof } from './dpop/proof.ts';
 export { openFromBox, sealToBox } from './envelope/box.ts';
+export type { CandidateProof } from './envelope/candidate-proof.ts';
+export { noteMaxBytes, openNote, sealNote } from './envelope/note.ts';
 export type { JsonValue, OpenedPart } from './envelope/part.ts';
-export { bodyMaxBytes, openPart, sealPart } from './envelope/part.ts';
+export { bodyMaxBytes, openPart, sealCandidate, sealPart } from './envelope/part.ts';
 export type { Place, PlacePart, WantedPlace } from './envelope/place.ts';
 export { peekPlace } from './envelope/place.ts';
 export type { WrapPlace } from './envelope/wrap.ts';
@@ -71,6 +73,18 @@ export {
 } from './person/person-blob.ts';
 export type { RecoveryProof } from './person/recovery-proof.ts';
 export { signRecoveryProof, verifyRecoveryProof } from './person/recovery-proof.ts';
+export type { Order } from './request/order.ts';
+export {
+  orderLifeSeconds,
+  orderToleranceSeconds,
+  peekOrder,
+  signOrder,
+  verifyOrder,
+  verifyPastOrder,
+} from './request/order.ts';
+export { signScript, verifyScript } from './request/script-signature.ts';
+export type { StandingOrder } from './request/standing-order.ts';
+export { peekStandingOrder, signStandingOrder, verifyStandingOrder } from './request/standing-order.ts';
 export type { SessionRequest } from './request/session-request.ts';
 export {
   peekRequest,

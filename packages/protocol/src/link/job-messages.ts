@@ -75,7 +75,8 @@ const claimParams = z.strictObject({
 const claimResult = z.strictObject({
   epoch: z.int().min(1),
   step: jobStepSchema,
-  base: revisionSchema,
+  /** Revision of the record's secrets; 0 when it has none yet. */
+  base: z.int().min(0).max(1_000_000_000),
   current: number,
   candidate: number.nullable(),
   rejections: number,

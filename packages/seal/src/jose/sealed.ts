@@ -16,6 +16,7 @@ export type SealedType =
   | 'sallyport-part+jwe'
   | 'sallyport-wrap+jwe'
   | 'sallyport-box+jwe'
+  | 'sallyport-job-note+jwe'
   | 'sallyport-token+jwe'
   | 'sallyport-person+jwe'
   | 'sallyport-recovery+jwe'

@@ -14,6 +14,9 @@ export type StatementType =
   | 'sallyport-part+jws'
   | 'sallyport-wrap+jws'
   | 'sallyport-request+jwt'
+  | 'sallyport-order+jwt'
+  | 'sallyport-standing-order+jws'
+  | 'sallyport-script+jws'
   | 'sallyport-hello+jws'
   | 'sallyport-recovery+jws'
   | 'sallyport-event+jws';

@@ -124,7 +124,16 @@ export async function ruleOn(draft: LogDraft, entry: LogEntry, kid: string): Pro
         signer,
         apply: (to) => {
           to.keys.add(signKeyId).add(boxKeyId);
-          to.gateways.set(uid, { uid, app: app.uid, signKey, signKeyId, boxKey, boxKeyId, removed: false });
+          to.gateways.set(uid, {
+            uid,
+            app: app.uid,
+            signKey,
+            signKeyId,
+            boxKey,
+            boxKeyId,
+            formerSignKeys: new Map(),
+            removed: false,
+          });
         },
       };
     }
@@ -140,7 +149,8 @@ export async function ruleOn(draft: LogDraft, entry: LogEntry, kid: string): Pro
         signer,
         apply: (to) => {
           to.keys.add(signKeyId).add(boxKeyId);
-          to.gateways.set(gateway.uid, { ...gateway, signKey, signKeyId, boxKey, boxKeyId });
+          const formerSignKeys = new Map(gateway.formerSignKeys).set(gateway.signKeyId, gateway.signKey);
+          to.gateways.set(gateway.uid, { ...gateway, signKey, signKeyId, boxKey, boxKeyId, formerSignKeys });
         },
       };
     }

@@ -39,6 +39,8 @@ export interface LogGateway {
   readonly signKeyId: string;
   readonly boxKey: PublicJwk;
   readonly boxKeyId: string;
+  /** Signing keys it had before `rekey`, by id: secrets that its instances wrote under them stay readable. */
+  readonly formerSignKeys: ReadonlyMap<string, PublicJwk>;
   readonly removed: boolean;
 }
 
