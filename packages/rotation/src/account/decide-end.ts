@@ -1,5 +1,5 @@
 import { type AccountRows, type Decision, fencedOff, type Holder, isOpen, moved, refuse } from './account-rows.ts';
-import type { AccountRow, JobRow } from './rows.ts';
+import type { AccountRow, JobRow, SendRow } from './rows.ts';
 
 /**
  * The vault's pointer moves, once (R7), to what was verified, if the record is still at the revision the job began with;
@@ -76,6 +76,10 @@ export function decideFinish(
   if (request.outcome === 'done' && job.kind === 'rotate' && job.sends.length > 0 && !isPromoted(job)) {
     return refuse(rows, 'PAM_CONFLICT', `something was written, and nothing promoted: ${job.step}`);
   }
+  const isHarmless = request.outcome === 'failed' || request.outcome === 'cancelled';
+  if (isHarmless && !isPromoted(job) && job.sends.some(mayHaveChanged)) {
+    return refuse(rows, 'PAM_CONFLICT', `a write may have changed the account: not ${request.outcome}, but attention`);
+  }
   const ended = request.outcome === 'done' ? moved(job, 'done') : job;
   return {
     ok: true,
@@ -104,4 +108,9 @@ export function decideCancel(rows: CancelRows): Decision<{ readonly ended: boole
   const ended = { ...job, state: 'cancelled', why: 'cancelled', holder: null, cancelAsked: true } as const;
   const free = account?.job === job.id ? { ...account, job: null } : account;
   return { ok: true, rows: { account: free, job: ended }, answer: { ended: true } };
+}
+
+/** Whether the password is what it was is not known of a write that was applied, or of whose end nobody told. */
+function mayHaveChanged({ outcome }: SendRow): boolean {
+  return outcome === null || outcome === 'unknown' || outcome === 'applied';
 }

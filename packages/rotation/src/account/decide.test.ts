@@ -189,3 +189,20 @@ test('a decision of a person makes the version he names the current one, and cha
   expect(resolved.account).toMatchObject({ current: 2, nextVersion: 3 });
   expect(resolved.versions.slice(1)).toEqual(ended.versions);
 });
+
+test('a run that may have changed the account never ends as failed or cancelled', () => {
+  const end = (rows: AccountRows, outcome: 'failed' | 'cancelled' | 'attention') =>
+    code(decideFinish(rows, { ...holder, outcome, why: 'denied' }));
+  expect(end(staged, 'failed')).toBe('ok');
+  for (const rows of [
+    permitted,
+    applied,
+    done(report(permitted, { kind: 'wrote', send: 8, outcome: 'unknown' })).rows,
+  ]) {
+    expect(end(rows, 'failed')).toBe('PAM_CONFLICT');
+    expect(end(rows, 'cancelled')).toBe('PAM_CONFLICT');
+    expect(end(rows, 'attention')).toBe('ok');
+  }
+  expect(end(done(report(permitted, { kind: 'wrote', send: 8, outcome: 'denied' })).rows, 'failed')).toBe('ok');
+  expect(end(promoted, 'failed')).toBe('ok');
+});
