@@ -37,3 +37,16 @@ export { decideReport, type Report } from './account/decide-report.ts';
 export { decideResolve, type ResolveRows } from './account/decide-resolve.ts';
 export { decideStage } from './account/decide-stage.ts';
 export { jitterMs, latestOccurrence, nextOccurrence, nextOccurrences } from './schedule/occurrences.ts';
+export { type Clocks, elapsedMs } from './lease/clocks.ts';
+export { beginLeaseWatch, type LeaseRow, type LeaseWatch, observeLeases } from './lease/observe-leases.ts';
+export {
+  beginLease,
+  type LeaseEffect,
+  type LeaseEvent,
+  type LeaseState,
+  type LeaseTimes,
+  mayAct,
+  stepLease,
+} from './lease/step-lease.ts';
+export type { RunState, RunStep } from './run/run-state.ts';
+export { beginRun, stepRun } from './run/step-run.ts';

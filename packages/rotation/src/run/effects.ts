@@ -1,3 +1,4 @@
+import type { JobWhy } from '@sallyport/protocol';
 import type { Fence } from '../kind/target-kind.ts';
 import type { JobKind, JobStep, SendRow } from '../account/rows.ts';
 
@@ -45,17 +46,22 @@ export type RunEffect =
   | { readonly do: 'connect'; readonly as: 'admin' | 'own'; readonly version: number | null }
   /** End other sessions under our label and see them gone (fence `evict`). */
   | { readonly do: 'evict' }
-  /** Ask for the right to write once. The executor has logged in, read the target's mark, and sends both. */
+  /**
+   * Ask for the right to write once, with a key of its own each time: an answer is never asked for twice, since the second
+   * could be given to somebody who lost the job in between. The executor has logged in and read the target's mark.
+   */
   | { readonly do: 'permit' }
   /** Write `version` on the very connection, at most Q after asking for the permit, in the turn that checks it. */
-  | { readonly do: 'write'; readonly send: number; readonly version: number }
+  /** `old`: the version that opens the account as far as known; fences of kind `compare` name it. */
+  | { readonly do: 'write'; readonly send: number; readonly version: number; readonly old: number }
   /** Tell the store how the write ended. */
   | { readonly do: 'report'; readonly send: number; readonly outcome: NonNullable<SendRow['outcome']> }
   /** A fresh login with `version` at the noted server, bought from the budget first. */
   | { readonly do: 'probe'; readonly version: number }
   | { readonly do: 'verified'; readonly version: number; readonly send: number | null }
   | { readonly do: 'converge' }
-  | { readonly do: 'converged' }
+  /** `agreed` false: some replica still did not show the change when the run stopped asking. */
+  | { readonly do: 'converged'; readonly agreed: boolean }
   | { readonly do: 'promote'; readonly version: number }
   /** Remove what earlier rotations left beside the new credential (fence `additive`). */
   | { readonly do: 'retire'; readonly version: number }
@@ -63,11 +69,11 @@ export type RunEffect =
   | { readonly do: 'after' }
   /** Permission, policy and reachability, without a change (`rehearse`). */
   | { readonly do: 'rehearse' }
-  /** Stay on this instance and go on after `ms`. */
-  | { readonly do: 'pause'; readonly ms: number; readonly why: string }
+  /** Stay on this instance and go on after `ms`, or at `untilMs` (wall). An instance that drains gives the job back. */
+  | { readonly do: 'pause'; readonly ms: number; readonly untilMs: number | null; readonly why: JobWhy }
   /** Give the job back; whoever is next goes on from the stored step after `ms`, or at `untilMs` (wall). */
-  | { readonly do: 'wait'; readonly ms: number; readonly untilMs: number | null; readonly why: string }
-  | { readonly do: 'finish'; readonly outcome: 'done' | 'failed' | 'attention' | 'cancelled'; readonly why: string }
+  | { readonly do: 'wait'; readonly ms: number; readonly untilMs: number | null; readonly why: JobWhy }
+  | { readonly do: 'finish'; readonly outcome: 'done' | 'failed' | 'attention' | 'cancelled'; readonly why: JobWhy }
   /** Nothing more: this process is not the holder any longer. Connections are closed without a word. */
   | { readonly do: 'abandon'; readonly why: string };
 
@@ -91,11 +97,11 @@ export type RunEvent =
   | { readonly type: 'edited' }
   | { readonly type: 'retired' }
   | { readonly type: 'after-done' }
-  | { readonly type: 'rehearsed'; readonly holds: boolean; readonly why: string }
+  | { readonly type: 'rehearsed'; readonly holds: boolean }
   | { readonly type: 'resumed' }
   | { readonly type: 'cancel' }
   /** The store cannot be asked now; the lease may still be ours. */
   | { readonly type: 'store-away' }
   /** Our epoch or lease is over. */
   | { readonly type: 'fenced' }
-  | { readonly type: 'impossible'; readonly why: string };
+  | { readonly type: 'impossible'; readonly why: JobWhy };
