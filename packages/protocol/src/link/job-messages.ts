@@ -50,7 +50,8 @@ const offerParams = z.strictObject({
   /** Occurrence (Unix ms) of the standing order. */
   dueAtMs: z.int().nullable(),
   slot: z.int(),
-  items: z.array(itemSchema).min(1).max(24),
+  /** As many as one message carries; the record first. */
+  items: z.array(itemSchema).min(1).max(96),
   head: headSchema,
 });
 const offerResult = z.discriminatedUnion('kind', [
@@ -77,6 +78,7 @@ const claimResult = z.strictObject({
   step: jobStepSchema,
   /** Revision of the record's secrets; 0 when it has none yet. */
   base: z.int().min(0).max(1_000_000_000),
+  /** Version that the vault holds; 0, and no such version among them, when the record has no secrets yet. */
   current: number,
   candidate: number.nullable(),
   rejections: number,

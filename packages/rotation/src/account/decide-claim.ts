@@ -6,7 +6,7 @@ export interface ClaimRequest {
   readonly instance: InstanceId;
   /** The caller has seen that this lease is held, in the same transaction. */
   readonly lease: number;
-  /** Revision of the record's secrets now. */
+  /** Revision of the record's secrets now; 0: it has none. Then version 0 stays empty, and nothing is adopted. */
   readonly secretsRev: number;
 }
 
@@ -59,7 +59,7 @@ export function decideClaim(
         epoch,
         current,
         job: job.id,
-        nextVersion: account.nextVersion + (adopted === null ? 0 : 1),
+        nextVersion: Math.max(1, account.nextVersion + (adopted === null ? 0 : 1)),
       },
       job: {
         ...job,
@@ -81,7 +81,8 @@ function adopt(
   { account, versions }: AccountRows,
   rev: number,
   nowMs: number,
-): { readonly versions: readonly VersionRow[]; readonly adopted: VersionRow | null; readonly current: number } {
+): { readonly versions: readonly VersionRow[]; readonly adopted: VersionRow | null; readonly current: number | null } {
+  if (rev === 0) return { versions, adopted: null, current: account.current };
   const known = versions.find(
     (version) => version.rev === rev && (version.state === 'adopted' || version.state === 'promoted'),
   );

@@ -91,6 +91,13 @@ test('a claim whose answer was lost is answered again, and nobody else gets what
   expect(code(claim(claimed, one, 2))).toBe('PAM_JOB_FENCED');
 });
 
+test('a record without secrets begins with version 1, and nothing is adopted', () => {
+  const { rows } = done(claim(fresh, one, 1, 0));
+  expect([rows.versions, rows.account.current, rows.account.nextVersion, rows.job.base]).toEqual([[], null, 1, 0]);
+  const first = done(decideStage(rows, { ...holder, rev: 1 }, 0));
+  expect(first.answer.version).toBe(1);
+});
+
 test('[I15] the fourth claim without progress is poison, progress and giving back start the count anew', () => {
   let rows = fresh;
   for (let n = 0; n < 3; n += 1) rows = away(done(claim(rows)).rows);
