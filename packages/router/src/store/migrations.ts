@@ -87,7 +87,54 @@ const detachedStreams: Migration = {
   ],
 };
 
-const migrations: readonly Migration[] = [initial, killed, detachedStreams];
+/**
+ * Work leases, accounts, and the jobs that change them. No row holds the time a lease ends (architecture, section 4); an
+ * account is a keyed hash, a version an envelope.
+ */
+const rotation: Migration = {
+  name: '0004_rotation',
+  statements: [
+    `CREATE TABLE work_lease (instance TEXT PRIMARY KEY, gateway TEXT NOT NULL, lease INTEGER NOT NULL,
+      renewals INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('held', 'given', 'released')))`,
+    `CREATE TABLE account (account TEXT PRIMARY KEY, record TEXT NOT NULL, server TEXT NOT NULL, epoch INTEGER NOT NULL,
+      send INTEGER NOT NULL, current INTEGER, job TEXT, next_version INTEGER NOT NULL, attention TEXT,
+      changed_ms INTEGER NOT NULL)`,
+    'CREATE INDEX account_record ON account (record, changed_ms)',
+    'CREATE INDEX account_attention ON account (record) WHERE attention IS NOT NULL',
+    `CREATE TABLE account_version (account TEXT NOT NULL REFERENCES account (account), n INTEGER NOT NULL, job TEXT,
+      rev INTEGER NOT NULL, gen INTEGER NOT NULL, envelope TEXT NOT NULL, state TEXT NOT NULL, at_ms INTEGER NOT NULL,
+      PRIMARY KEY (account, n))`,
+    `CREATE TABLE account_login (account TEXT NOT NULL, id TEXT NOT NULL, at_ms INTEGER NOT NULL, state TEXT NOT NULL,
+      PRIMARY KEY (account, id))`,
+    'CREATE TABLE job_server (server TEXT PRIMARY KEY, claims INTEGER NOT NULL)',
+    `CREATE TABLE job (id TEXT PRIMARY KEY, kind TEXT NOT NULL, record TEXT NOT NULL, app TEXT NOT NULL,
+      gateway TEXT NOT NULL, account TEXT, server TEXT, state TEXT NOT NULL, step TEXT NOT NULL, why TEXT NOT NULL,
+      signed_order TEXT, person TEXT, due_ms INTEGER, instance TEXT, lease INTEGER, epoch INTEGER,
+      attempts INTEGER NOT NULL, base INTEGER, candidate INTEGER, rejections INTEGER NOT NULL, sends TEXT NOT NULL,
+      address TEXT, not_before_ms INTEGER NOT NULL, cancel_asked INTEGER NOT NULL, instances TEXT NOT NULL,
+      entries INTEGER NOT NULL, created_ms INTEGER NOT NULL, started_ms INTEGER, ended_ms INTEGER)`,
+    "CREATE UNIQUE INDEX job_open ON job (record) WHERE state IN ('queued', 'running', 'waiting')",
+    'CREATE UNIQUE INDEX job_occurrence ON job (record, due_ms) WHERE due_ms IS NOT NULL',
+    "CREATE INDEX job_offered ON job (gateway, not_before_ms) WHERE state IN ('queued', 'waiting')",
+    "CREATE INDEX job_held ON job (instance) WHERE state = 'running'",
+    "CREATE INDEX job_at_server ON job (server) WHERE state IN ('running', 'waiting')",
+    'CREATE INDEX job_listed ON job (created_ms, id)',
+    'CREATE INDEX job_of_record ON job (record, created_ms)',
+    `CREATE TABLE job_entry (job TEXT NOT NULL REFERENCES job (id), n INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+      instance TEXT, step TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (job, n))`,
+    `CREATE TABLE job_note (job TEXT NOT NULL REFERENCES job (id), n INTEGER NOT NULL, gen INTEGER NOT NULL,
+      envelope TEXT NOT NULL, PRIMARY KEY (job, n))`,
+    `CREATE TABLE job_answer (job TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, answer TEXT NOT NULL,
+      PRIMARY KEY (job, epoch, key))`,
+    `CREATE TABLE schedule (record TEXT PRIMARY KEY REFERENCES item (uid), rule TEXT NOT NULL, since_ms INTEGER NOT NULL,
+      next_ms INTEGER)`,
+    'CREATE INDEX schedule_next ON schedule (next_ms) WHERE next_ms IS NOT NULL',
+    `CREATE TABLE recheck (id TEXT PRIMARY KEY, job TEXT NOT NULL, account TEXT NOT NULL, due_ms INTEGER NOT NULL)`,
+    'CREATE INDEX recheck_due ON recheck (due_ms)',
+  ],
+};
+
+const migrations: readonly Migration[] = [initial, killed, detachedStreams, rotation];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */
 function dialectOf(engine: EngineName, statement: string): string {
@@ -139,6 +186,27 @@ export function* readIncarnation(q: Queries): Act<number> {
   return Number(row?.value ?? '1');
 }
 
+/**
+ * A restored store does not know what was rotated after the backup: no lease holds, no job goes on, and no account that
+ * was ever rotated is rotated again before somebody or a check has seen which of its versions opens it.
+ */
+function* distrustRotations(q: Queries, low: number): Act<void> {
+  yield* run(q.db.updateTable('work_lease').set({ lease: low, state: 'given' }).where('lease', '<', low));
+  yield* run(
+    q.db
+      .updateTable('account')
+      .set((of) => ({ epoch: low, job: null, attention: of.fn.coalesce('attention', of.val('restored')) }))
+      .where('epoch', '<', low),
+  );
+  yield* run(
+    q.db
+      .updateTable('job')
+      .set({ state: 'attention', why: 'restored', instance: null, lease: null })
+      .where('state', 'in', ['queued', 'running', 'waiting'])
+      .where('account', 'is not', null),
+  );
+}
+
 /** After a restore: every epoch given from now on is above every one given before (section 10). */
 export function* bumpIncarnation(q: Queries): Act<number> {
   const incarnation = (yield* readIncarnation(q)) + 1;
@@ -150,5 +218,6 @@ export function* bumpIncarnation(q: Queries): Act<number> {
   );
   const low = incarnation * incarnationUnit;
   yield* run(q.db.updateTable('gateway').set({ next_epoch: low }).where('next_epoch', '<', low));
+  yield* distrustRotations(q, low);
   return incarnation;
 }

@@ -1,6 +1,7 @@
 import type { AuditStore } from '../audit/index.ts';
 import type { IdentityStore } from '../identity/index.ts';
 import type { PoolStore } from '../pool/index.ts';
+import type { RotationStore } from '../rotation/index.ts';
 import type { SessionStore } from '../session/index.ts';
 import type { TrustStore } from '../trust/index.ts';
 import type { VaultStore } from '../vault/index.ts';
@@ -13,6 +14,7 @@ export interface Ports {
   readonly identity: IdentityStore;
   readonly trust: TrustStore;
   readonly session: SessionStore;
+  readonly rotation: RotationStore;
   readonly audit: AuditStore;
 }
 

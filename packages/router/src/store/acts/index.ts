@@ -2,6 +2,7 @@ import type { Act, Queries } from '../act.ts';
 import { auditActs } from './audit-acts.ts';
 import { identityActs } from './identity-acts.ts';
 import { poolActs } from './pool-acts.ts';
+import { rotationActs } from './rotation-acts.ts';
 import { sessionActs } from './session-acts.ts';
 import { trustActs } from './trust-acts.ts';
 import { vaultActs } from './vault-acts.ts';
@@ -13,6 +14,7 @@ export const acts = {
   identity: identityActs,
   trust: trustActs,
   session: sessionActs,
+  rotation: rotationActs,
   audit: auditActs,
 } as const;
 export type Concept = keyof typeof acts;

@@ -21,6 +21,7 @@ import { z } from 'zod';
 import type { VaultStore } from '../../vault/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
+import { dropSchedule, keepSchedule } from './schedule-acts.ts';
 
 type ItemTuple = Selectable<Database['item']>;
 type PartTuple = Selectable<Database['item_part']>;
@@ -55,7 +56,7 @@ function toItem(tuple: ItemTuple, parts: readonly PartTuple[]): Item {
   };
 }
 
-function* readItems(q: Queries, tuples: readonly ItemTuple[], only: readonly Part[]): Act<Item[]> {
+export function* readItems(q: Queries, tuples: readonly ItemTuple[], only: readonly Part[]): Act<Item[]> {
   if (tuples.length === 0) return [];
   const uids = tuples.map((tuple) => tuple.uid);
   const rows = yield* all(
@@ -76,7 +77,7 @@ function linksOf(mirror: Mirror): readonly string[] {
 }
 
 /** Appends one revision; it must be the next. */
-function* putPart(
+export function* putPart(
   q: Queries,
   uid: string,
   part: Part,
@@ -116,7 +117,7 @@ function* putPart(
 }
 
 /** Live items among `uids`, as rows. */
-function* liveItems(q: Queries, uids: readonly string[]): Act<ItemTuple[]> {
+export function* liveItems(q: Queries, uids: readonly string[]): Act<ItemTuple[]> {
   if (uids.length === 0) return [];
   return yield* all(
     q.db
@@ -189,7 +190,7 @@ function* dependants(q: Queries, uid: string): Act<string[]> {
   return [...new Set([...linked, ...inside].map((row) => row.uid))];
 }
 
-const allParts: readonly Part[] = ['facts', 'secrets', 'state'];
+export const allParts: readonly Part[] = ['facts', 'secrets', 'state'];
 
 export const vaultActs: ActsOf<VaultStore> = {
   *putItems(q, input) {
@@ -197,6 +198,7 @@ export const vaultActs: ActsOf<VaultStore> = {
     for (const item of inOrder) yield* putHead(q, item, input.nowMs);
     for (const item of inOrder) {
       yield* putLinks(q, item);
+      if (item.type === 'pamUser') yield* keepSchedule(q, item.uid, item.mirror, input.nowMs);
       for (const part of ['facts', 'secrets'] as const) {
         const envelope = item.parts[part];
         if (envelope !== undefined) yield* putPart(q, item.uid, part, envelope, input.author, input.nowMs);
@@ -269,6 +271,7 @@ export const vaultActs: ActsOf<VaultStore> = {
         .where('removed_ms', 'is', null),
     );
     if (touched === 0) throw new PamError('PAM_NOT_FOUND', `there is no item ${input.uid}`);
+    yield* dropSchedule(q, input.uid);
     const depending = yield* dependants(q, input.uid);
     if (depending.length > 0) {
       throw new PamError('PAM_IN_USE', `${depending.length} items depend on ${input.uid}`, {

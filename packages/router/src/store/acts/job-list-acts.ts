@@ -1,0 +1,370 @@
+import {
+  gatewayUidSchema,
+  instanceIdSchema,
+  itemUidSchema,
+  jobIdSchema,
+  jobStateSchema,
+  jobStepSchema,
+  jobWhySchema,
+  applicationUidSchema,
+  jobKindSchema,
+  PamError,
+} from '@sallyport/protocol';
+import { isOpen, jitterMs, openStates, probeBudget } from '@sallyport/rotation';
+import { entriesKept, notesKept, type RotationStore } from '../../rotation/index.ts';
+import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
+import { addEntry, addNote, fromJob, lockAccount, lockJob, readLogins, toJob, toVersion } from './job-rows.ts';
+import { auditActs } from './audit-acts.ts';
+
+type ListMethods =
+  | 'startJob'
+  | 'getJob'
+  | 'readJob'
+  | 'listJobs'
+  | 'countJobs'
+  | 'listOffered'
+  | 'findNextOffer'
+  | 'noteNoInstance'
+  | 'denyJob'
+  | 'readRotation';
+
+/** Versions shown of one account. */
+const versionsShown = 200;
+/** What a rotation repairs by itself; everything else waits for a decision. */
+const repairable: readonly string[] = ['drift'];
+
+/** Why the record's account needs a decision first; null when it does not. */
+export function* attentionOf(q: Queries, record: string): Act<string | null> {
+  const rows = yield* all(
+    q.db.selectFrom('account').select('attention').where('record', '=', record).where('attention', 'is not', null),
+  );
+  return rows.find((row) => !repairable.includes(row.attention ?? ''))?.attention ?? null;
+}
+
+/** Stores a job that begins at `notBeforeMs`; false when the record has an open one, or this occurrence had its job. */
+export function* insertJob(
+  q: Queries,
+  job: {
+    readonly id: string;
+    readonly kind: string;
+    readonly record: string;
+    readonly app: string;
+    readonly gateway: string;
+    readonly order: string | null;
+    readonly person: string | null;
+    readonly dueAtMs: number | null;
+    readonly notBeforeMs: number;
+    readonly nowMs: number;
+    readonly ended?: { readonly state: 'failed'; readonly why: string };
+  },
+): Act<boolean> {
+  const added = yield* run(
+    q.db
+      .insertInto('job')
+      .values({
+        id: job.id,
+        kind: job.kind,
+        record: job.record,
+        app: job.app,
+        gateway: job.gateway,
+        account: null,
+        server: null,
+        state: job.ended?.state ?? 'queued',
+        step: 'new',
+        why: job.ended?.why ?? 'none',
+        signed_order: job.order,
+        person: job.person,
+        due_ms: job.dueAtMs,
+        instance: null,
+        lease: null,
+        epoch: null,
+        attempts: 0,
+        base: null,
+        candidate: null,
+        rejections: 0,
+        sends: '[]',
+        address: null,
+        not_before_ms: job.notBeforeMs,
+        cancel_asked: 0,
+        instances: '[]',
+        entries: 0,
+        created_ms: job.nowMs,
+        started_ms: null,
+        ended_ms: job.ended === undefined ? null : job.nowMs,
+      })
+      .onConflict((on) => on.doNothing()),
+  );
+  return added === 1;
+}
+
+function* openJobOf(q: Queries, record: string): Act<string | null> {
+  const row = yield* first(
+    q.db
+      .selectFrom('job')
+      .select('id')
+      .where('record', '=', record)
+      .where('state', 'in', [...openStates]),
+  );
+  return row?.id ?? null;
+}
+
+export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
+  *startJob(q, input) {
+    const { job: id, kind, record, app, gateway, order, person, nowMs } = input;
+    const known = yield* lockJob(q, id);
+    if (known !== null) {
+      if (known.record === record && known.kind === kind && known.order === order) return known;
+      throw new PamError('PAM_CONFLICT', `the id ${id} is another job's`, { detail: { job: id } });
+    }
+    const attention = kind === 'rotate' ? yield* attentionOf(q, record) : null;
+    if (attention !== null) {
+      throw new PamError('PAM_ROTATION_ATTENTION', `the account of ${record} needs a decision first: ${attention}`, {
+        detail: { record, why: attention },
+      });
+    }
+    const made = { id, kind, record, app, gateway, order, person, dueAtMs: null, notBeforeMs: nowMs, nowMs };
+    if (!(yield* insertJob(q, made))) {
+      const open = (yield* openJobOf(q, record)) ?? '';
+      throw new PamError('PAM_JOB_BUSY', `the record ${record} has a job that is not ended`, {
+        detail: { record, job: open },
+      });
+    }
+    const stored = yield* lockJob(q, id);
+    if (stored === null) throw new PamError('PAM_INTERNAL', 'a job was stored and is not there');
+    yield* addEntry(q, stored, { what: 'ordered', instance: null, nowMs });
+    return stored;
+  },
+
+  *getJob(q, input) {
+    const tuple = yield* first(q.db.selectFrom('job').selectAll().where('id', '=', input.job));
+    return tuple === undefined ? null : toJob(tuple);
+  },
+
+  *readJob(q, input) {
+    const tuple = yield* first(q.db.selectFrom('job').selectAll().where('id', '=', input.job));
+    if (tuple === undefined) return null;
+    const entries = yield* all(
+      q.db.selectFrom('job_entry').selectAll().where('job', '=', input.job).orderBy('n').limit(entriesKept),
+    );
+    const notes = yield* all(
+      q.db
+        .selectFrom('job_note')
+        .select(['gen', 'envelope'])
+        .where('job', '=', input.job)
+        .orderBy('n')
+        .limit(notesKept),
+    );
+    return {
+      job: toJob(tuple),
+      entries: entries.map((row) => ({
+        atMs: row.at_ms,
+        instance: row.instance === null ? null : instanceIdSchema.parse(row.instance),
+        step: jobStepSchema.parse(row.step),
+        what: row.what,
+      })),
+      notes,
+    };
+  },
+
+  *listJobs(q, input) {
+    let query = q.db.selectFrom('job').selectAll();
+    if (input.record !== undefined) query = query.where('record', '=', input.record);
+    if (input.state === 'attention') query = query.where('state', '=', 'attention');
+    if (input.state === 'open') query = query.where('state', 'in', [...openStates]);
+    if (input.state === 'ended') query = query.where('state', 'not in', [...openStates]);
+    const { before } = input;
+    if (before !== undefined) {
+      query = query.where((of) =>
+        of.or([
+          of('created_ms', '<', before.createdAtMs),
+          of.and([of('created_ms', '=', before.createdAtMs), of('id', '<', before.job)]),
+        ]),
+      );
+    }
+    const rows = yield* all(
+      query
+        .orderBy('created_ms', 'desc')
+        .orderBy('id', 'desc')
+        .limit(input.limit + 1),
+    );
+    return { jobs: rows.slice(0, input.limit).map(toJob), more: rows.length > input.limit };
+  },
+
+  *countJobs(q) {
+    const open = yield* all(
+      q.db
+        .selectFrom('job')
+        .select((of) => ['gateway', 'state', of.fn.countAll<number>().as('count')])
+        .where('state', 'in', [...openStates])
+        .groupBy(['gateway', 'state'])
+        .orderBy('gateway'),
+    );
+    // What needs attention is the account, until it is resolved; its gateway is that of its last job.
+    const accounts = yield* all(
+      q.db
+        .selectFrom('account')
+        .select((of) => [
+          of
+            .selectFrom('job')
+            .select('job.gateway')
+            .whereRef('job.record', '=', 'account.record')
+            .orderBy('job.created_ms', 'desc')
+            .limit(1)
+            .as('gateway'),
+        ])
+        .where('attention', 'is not', null)
+        .limit(10_000),
+    );
+    const needing = Map.groupBy(accounts, (row) => row.gateway);
+    return [
+      ...open.map((row) => ({
+        gateway: gatewayUidSchema.parse(row.gateway),
+        state: jobStateSchema.parse(row.state),
+        count: row.count,
+      })),
+      ...[...needing].flatMap(([gateway, rows]) =>
+        gateway === null
+          ? []
+          : [{ gateway: gatewayUidSchema.parse(gateway), state: 'attention' as const, count: rows.length }],
+      ),
+    ];
+  },
+
+  *listOffered(q, input) {
+    const waiting = ['queued', 'waiting'];
+    const gateways = yield* all(
+      q.db
+        .selectFrom('job')
+        .select('gateway')
+        .distinct()
+        .where('state', 'in', waiting)
+        .where('not_before_ms', '<=', input.nowMs)
+        .orderBy('gateway'),
+    );
+    const offered: Awaited<ReturnType<RotationStore['listOffered']>>[number][] = [];
+    for (const { gateway } of gateways) {
+      const rows = yield* all(
+        q.db
+          .selectFrom('job')
+          .select(['id', 'kind', 'record', 'app', 'gateway', 'signed_order', 'due_ms', 'why'])
+          .where('gateway', '=', gateway)
+          .where('state', 'in', waiting)
+          .where('not_before_ms', '<=', input.nowMs)
+          .orderBy('not_before_ms')
+          .orderBy('id')
+          .limit(input.each),
+      );
+      for (const row of rows) {
+        offered.push({
+          job: jobIdSchema.parse(row.id),
+          kind: jobKindSchema.parse(row.kind),
+          record: itemUidSchema.parse(row.record),
+          app: applicationUidSchema.parse(row.app),
+          gateway: gatewayUidSchema.parse(row.gateway),
+          order: row.signed_order,
+          dueAtMs: row.due_ms,
+          why: jobWhySchema.parse(row.why),
+        });
+      }
+    }
+    return offered;
+  },
+
+  *findNextOffer(q, input) {
+    const row = yield* first(
+      q.db
+        .selectFrom('job')
+        .select((of) => of.fn.min<number | null>('not_before_ms').as('next'))
+        .where('state', 'in', ['queued', 'waiting'])
+        .where('not_before_ms', '>', input.nowMs),
+    );
+    return row?.next ?? null;
+  },
+
+  *noteNoInstance(q, input) {
+    if (input.jobs.length === 0) return;
+    yield* run(
+      q.db
+        .updateTable('job')
+        .set({ state: 'waiting', why: 'no-instance' })
+        .where('id', 'in', [...input.jobs])
+        .where('state', 'in', ['queued', 'waiting']),
+    );
+  },
+
+  *denyJob(q, input) {
+    const known = yield* first(q.db.selectFrom('job').select('account').where('id', '=', input.job));
+    if (typeof known?.account === 'string') yield* lockAccount(q, known.account);
+    const job = yield* lockJob(q, input.job);
+    if (job === null || !isOpen(job) || job.holder !== null) return { denied: false, head: null };
+    if (job.account !== null) {
+      yield* run(
+        q.db.updateTable('account').set({ job: null }).where('account', '=', job.account).where('job', '=', job.id),
+      );
+    }
+    // Something may have been written to the target already: then nobody but a person may call it over.
+    const wrote = job.sends.length > 0 && job.step !== 'promoted' && job.step !== 'done';
+    const ended = {
+      ...job,
+      state: wrote ? 'attention' : 'failed',
+      why: input.why,
+      endedAtMs: input.nowMs,
+    } as const;
+    if (wrote && job.account !== null) {
+      yield* run(q.db.updateTable('account').set({ attention: input.why }).where('account', '=', job.account));
+    }
+    yield* run(q.db.updateTable('job').set(fromJob(ended)).where('id', '=', job.id));
+    yield* addEntry(q, job, { what: 'denied', instance: input.instance, nowMs: input.nowMs });
+    yield* addNote(q, job.id, input.note);
+    return { denied: true, head: yield* auditActs.appendEvents(q, input.told) };
+  },
+
+  *readRotation(q, input) {
+    const account = yield* first(
+      q.db
+        .selectFrom('account')
+        .selectAll()
+        .where('record', '=', input.record)
+        .orderBy('changed_ms', 'desc')
+        .orderBy('account')
+        .limit(1),
+    );
+    const last = yield* first(
+      q.db
+        .selectFrom('job')
+        .selectAll()
+        .where('record', '=', input.record)
+        .orderBy('created_ms', 'desc')
+        .orderBy('id', 'desc')
+        .limit(1),
+    );
+    const schedule = yield* first(q.db.selectFrom('schedule').select('next_ms').where('record', '=', input.record));
+    const nextDueMs = typeof schedule?.next_ms === 'number' ? schedule.next_ms + jitterMs(input.record) : null;
+    const lastJob = last === undefined ? null : toJob(last);
+    if (account === undefined) return { account: null, versions: [], nextDueMs, lastJob };
+    const versions = yield* all(
+      q.db
+        .selectFrom('account_version')
+        .selectAll()
+        .where('account', '=', account.account)
+        .orderBy('n', 'desc')
+        .limit(versionsShown),
+    );
+    const logins = yield* readLogins(q, account.account, input.nowMs - probeBudget.windowMs);
+    const spent = logins.filter((login) => login.state === 'taken');
+    return {
+      account: {
+        epoch: account.epoch,
+        send: account.send,
+        current: account.current,
+        job: account.job === null ? null : jobIdSchema.parse(account.job),
+        attention: account.attention === null ? null : jobWhySchema.parse(account.attention),
+        budget: Math.max(0, probeBudget.refusals - spent.length),
+        budgetAtMs: spent[0] === undefined ? null : spent[0].atMs + probeBudget.windowMs,
+      },
+      versions: versions.map(toVersion),
+      nextDueMs,
+      lastJob,
+    };
+  },
+};

@@ -1,0 +1,8 @@
+import type { RotationStore } from '../../rotation/index.ts';
+import type { ActsOf } from '../act.ts';
+import { jobListActs } from './job-list-acts.ts';
+import { jobRunActs } from './job-run-acts.ts';
+import { leaseActs } from './lease-acts.ts';
+import { scheduleActs } from './schedule-acts.ts';
+
+export const rotationActs: ActsOf<RotationStore> = { ...leaseActs, ...jobListActs, ...jobRunActs, ...scheduleActs };
