@@ -22,6 +22,8 @@ export interface StartOptions {
   /** Nobody is told by default. */
   readonly alerts?: RouterSettings['alerts'];
   readonly timing?: Partial<PoolTiming>;
+  /** Takes the wall clock as it is, whatever an earlier router noted. */
+  readonly acceptClock?: boolean;
   /** Silent by default. */
   readonly log?: { readonly level: LogLevel; readonly format: LogFormat; readonly write: (line: string) => void };
   readonly onFatal?: (error: PamError) => void;
@@ -40,6 +42,7 @@ export function startRouter(options: StartOptions): Promise<RunningRouter> {
     metricsListen: options.metricsListen ?? null,
     balancers: options.balancers ?? [],
     timing: options.timing ?? {},
+    acceptClock: options.acceptClock ?? false,
     log: createRouterLog(log.level, log.format, log.write),
     onFatal:
       options.onFatal ??

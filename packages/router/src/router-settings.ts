@@ -22,6 +22,8 @@ export interface RouterSettings {
   /** Addresses and CIDRs of balancers that speak the PROXY protocol. */
   readonly balancers: readonly string[];
   readonly timing: Partial<PoolTiming>;
+  /** Somebody looked: the wall clock is right, whatever was noted before. */
+  readonly acceptClock: boolean;
   readonly log: RouterLog;
   /** The router cannot go on: acknowledged state is on disk. Called at most once. */
   readonly onFatal: (error: PamError) => void;

@@ -10,6 +10,7 @@ import { createSetupDesk, type SetupDesk } from './program/setup-desk.ts';
 import { startAlerts } from './program/start-alerts.ts';
 import { writeStateFile } from './program/state-file.ts';
 import { whenQuiet } from './program/when-quiet.ts';
+import { wireRotation } from './program/wire-rotation.ts';
 import { wireServices } from './program/wire-services.ts';
 import type { Relay } from './relay/index.ts';
 import type { RouterSettings, RunningRouter } from './router-settings.ts';
@@ -50,6 +51,8 @@ async function start(settings: RouterSettings, closing: Closing): Promise<Runnin
   const services = wireServices(settings, ground, relayOf, closing);
   const { links, pool, matches, sessions } = services;
 
+  const rotation = await wireRotation(settings, ground, services);
+
   const setup: SetupDesk = createSetupDesk(settings.dataDir, store.identity, clock.nowMs);
   const publicName = (): string => {
     const everywhere = settings.listen === '0.0.0.0' || settings.listen === '::';
@@ -74,13 +77,14 @@ async function start(settings: RouterSettings, closing: Closing): Promise<Runnin
     opaque,
     pool,
     sessions,
+    rotation,
     clock,
     brakes: createBrakes(clock.monotonicMs, watch.figures.braked),
     freshSetup: setup.fresh,
     claimed: () => describe(true, process.pid),
     version: productVersion,
   });
-  links.use({ pool, sessions });
+  links.use({ pool, sessions, rotation });
   await pool.start();
   closing.add(() => pool.stop());
   const { relay, carriers, apiConnections } = await openDoors(settings, ground, services, api, closing);
@@ -88,6 +92,8 @@ async function start(settings: RouterSettings, closing: Closing): Promise<Runnin
 
   sessions.start();
   closing.add(() => sessions.stop());
+  await rotation.start();
+  closing.add(() => rotation.stop());
   closing.add(
     clock.every(sweepMs, () => {
       store.identity.sweepExpired({ nowMs: clock.nowMs() }).catch(failed('expired sign-ins cannot be removed'));
@@ -100,12 +106,22 @@ async function start(settings: RouterSettings, closing: Closing): Promise<Runnin
   closing.add(() => describe(trust.head() !== null, null));
   const code = claimed ? null : await newSetupCode(identity.pin);
   if (code !== null) await setup.put(code.secretHash);
-  watch.begin({ trustStore: store.trust, relay, carriers, pool, links, sessions, audit, apiConnections });
+  watch.begin({ trustStore: store.trust, relay, carriers, pool, links, sessions, rotation, audit, apiConnections });
   if (settings.alerts !== null) {
     const { endpoint, times } = settings.alerts;
     const rules = alertRules(times, timing.graceMs);
     closing.add(
-      startAlerts({ endpoint, rules, dataDir: settings.dataDir, router: identity.pin, watch, pool, clock, log }),
+      startAlerts({
+        endpoint,
+        rules,
+        dataDir: settings.dataDir,
+        router: identity.pin,
+        watch,
+        pool,
+        rotation,
+        clock,
+        log,
+      }),
     );
   }
   if (watch.place !== null) log.info('metrics served', { host: watch.place.host, port: watch.place.port });

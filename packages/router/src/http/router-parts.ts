@@ -3,6 +3,7 @@ import type { AuditTrail } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
 import type { OpaqueServer, RateLimit, RouterIdentity } from '../identity/index.ts';
 import type { PoolService } from '../pool/index.ts';
+import type { RotationService } from '../rotation/index.ts';
 import type { SessionService } from '../session/index.ts';
 import type { Store } from '../store/index.ts';
 import type { TrustLog } from '../trust/index.ts';
@@ -42,6 +43,7 @@ export interface RouterParts {
   readonly opaque: OpaqueServer;
   readonly pool: PoolService;
   readonly sessions: SessionService;
+  readonly rotation: RotationService;
   readonly clock: Clock;
   readonly brakes: Brakes;
   readonly freshSetup: FreshSetup;

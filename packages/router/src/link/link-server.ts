@@ -22,6 +22,7 @@ import type { AuditTrail, EventBody } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
 import { type Intent, keysReplaced, type PoolEffects, type PoolService } from '../pool/index.ts';
 import type { LogGateway } from '@sallyport/seal';
+import type { JobLinks, RotationService } from '../rotation/index.ts';
 import type { SessionLinks, SessionService, Unwanted } from '../session/index.ts';
 import type { TrustLog } from '../trust/index.ts';
 import type { VaultStore } from '../vault/index.ts';
@@ -55,6 +56,7 @@ export interface LinkServerDeps {
 interface LinkServices {
   readonly pool: PoolService;
   readonly sessions: SessionService;
+  readonly rotation: RotationService;
 }
 
 /**
@@ -67,6 +69,7 @@ export interface LinkServer {
   attach(https: Server): void;
   use(services: LinkServices): void;
   readonly forSessions: SessionLinks;
+  readonly forJobs: JobLinks;
   readonly forPool: PoolEffects;
   changed(items: readonly ItemUid[], app: ApplicationUid | null): void;
   gatewayRemoved(gateway: GatewayUid): void;
@@ -86,6 +89,7 @@ const strangers = { inAll: 512, perAddress: 64 } as const;
 const rememberedAddresses = 10_000;
 const dispatchTimeoutMs = 8_000;
 const resumeTimeoutMs = 2_000;
+const offerTimeoutMs = 8_000;
 const revokedLegsMs = 1_000;
 
 /** On top of it comes the instance's own jitter. */
@@ -167,6 +171,8 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     link.become({ gateway: uid, instance, app: gateway.app });
     if (answer.intent.kind !== 'serve') link.intend(wanted(answer.intent));
     byInstance.set(instance, link);
+    // Once it has heard that it may: what waits for somebody is offered again.
+    clock.after(0, () => services?.rotation.wake());
     remember(link.address);
     whereabouts.joined(instance);
     const wraps = await deps.vault.listWraps({ recipients: [gateway.boxKeyId], app: gateway.app });
@@ -270,6 +276,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
           note('instance.bye', { gateway: member.gateway, instance: member.instance, reason: params.reason });
           // It reported what it could before; what it could not would be shown as running for as long as its session lasts.
           if (byInstance.get(member.instance) === which) lose(member.instance);
+          await use().rotation.left(member.instance);
         },
         drain: async (which, { deadlineInMs }) => {
           const member = which.member();
@@ -283,6 +290,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
           const member = which.member();
           if (member !== null) await deps.acceptEvents.accept(member.instance, params, use().sessions);
         },
+        jobs: (member) => services?.rotation.handlersOf(member) ?? {},
         beat: (which, ping) => use().pool.beat(which.id, ping),
         closed: (which, how) => closed(which, echoTicket, how),
         isReset,
@@ -330,6 +338,15 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     for (const { stream, words } of killed) endStreams(instance, [stream], 'killed', words ?? '');
     const rest = unwanted.filter((each) => each.words === null).map((each) => each.stream);
     if (rest.length > 0) endStreams(instance, rest, 'router-restarted');
+  }
+
+  function changed(items: readonly ItemUid[], app: ApplicationUid | null): void {
+    const head = trust.head();
+    if (head === null) return;
+    for (const link of byInstance.values()) {
+      const mine = link.member()?.app === app ? items.slice(0, 200) : [];
+      link.peer.notify('vault.changed', { head, items: [...mine] });
+    }
   }
 
   const forPool: PoolEffects = {
@@ -395,14 +412,21 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       end: endStreams,
       park: (id, tickets) => links.get(id)?.peer.notify('leg.park', { tickets: [...tickets] }),
     },
-    changed: (items, app) => {
-      const head = trust.head();
-      if (head === null) return;
-      for (const link of byInstance.values()) {
-        const mine = link.member()?.app === app ? items.slice(0, 200) : [];
-        link.peer.notify('vault.changed', { head, items: [...mine] });
-      }
+    forJobs: {
+      offer: async (id, params) => {
+        const link = links.get(id);
+        if (link === undefined) throw new PamError('PAM_LEG_FAILED', 'the control link closed');
+        return link.peer.call('job.offer', params, { timeoutMs: offerTimeoutMs });
+      },
+      kinds: async (id) => {
+        const link = links.get(id);
+        if (link === undefined) throw new PamError('PAM_LEG_FAILED', 'the control link closed');
+        return link.peer.call('kind.list', {}, { timeoutMs: offerTimeoutMs });
+      },
+      cancel: (instance, job) => byInstance.get(instance)?.peer.notify('job.cancel', { job }),
+      changed,
     },
+    changed,
     gatewayRemoved: (gateway) => endGateway(gateway, () => undefined),
     gatewayRekeyed: (gateway) => endGateway(gateway, lose),
     count: () => byInstance.size,

@@ -2,6 +2,7 @@ import {
   createPeer,
   type GatewayUid,
   type InstanceId,
+  type JobHandlers,
   type LinkHandlers,
   type LinkParams,
   type LinkResult,
@@ -65,6 +66,8 @@ export interface LinkDeps {
   readonly drain: (link: Link, params: LinkParams<'link.drain'>) => Promise<void>;
   readonly readLog: (from: number) => Promise<LinkResult<'log.read'>>;
   readonly events: (link: Link, params: LinkParams<'stream.events'>) => Promise<void>;
+  /** What it may say of jobs; `member` throws before the hello. */
+  readonly jobs: (member: () => LinkMember) => Partial<JobHandlers<'router'>>;
   readonly beat: (link: Link, ping: { seq: number; heard: number }) => { beatMs: number };
   readonly closed: (link: Link, how: LinkEnd) => void;
   /** The connection under the WebSocket ended with an error. */
@@ -109,7 +112,14 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
       throw new PamError('PAM_INSTANCE_REFUSED', 'say link.hello first', { detail: { why: 'no-hello' } });
   }
 
+  function memberNow(): LinkMember {
+    needMember();
+    if (member === null) throw new PamError('PAM_INTERNAL', 'a member without a name');
+    return member;
+  }
+
   const handlers: LinkHandlers<'router'> = {
+    ...deps.jobs(memberNow),
     'link.hello': async (params) => {
       if (stage !== 'challenged') throw new PamError('PAM_BAD_REQUEST', 'link.hello was said before');
       stage = 'greeting';

@@ -1,6 +1,13 @@
 import { type InstanceId, type LinkParams, PamError } from '@sallyport/protocol';
 import { type PublicJwk, thumbprint } from '@sallyport/seal';
-import { type AuditStore, type AuditTrail, type ChainHead, checkActorEvent, type NewEvent } from '../audit/index.ts';
+import {
+  type AuditStore,
+  type AuditTrail,
+  type ChainHead,
+  checkActorEvent,
+  type EventBody,
+  type NewEvent,
+} from '../audit/index.ts';
 import type { SessionService, StreamChange } from '../session/index.ts';
 
 export interface AcceptEventsDeps {
@@ -21,6 +28,19 @@ export interface AcceptEvents {
    * @throws PAM_PROOF_INVALID, PAM_AUDIT_SEQUENCE with `detail.stored` and `detail.storedHash`: continue from there.
    */
   accept(instance: InstanceId, params: LinkParams<'stream.events'>, sessions: SessionService): Promise<void>;
+  /**
+   * Any other event that the instance signed, checked; null: it is the last of its chain already, an answer was lost.
+   *
+   * @throws PAM_PROOF_INVALID, PAM_AUDIT_SEQUENCE as above.
+   */
+  signedBy(instance: InstanceId, signed: string, of: SignedWords): Promise<NewEvent | null>;
+}
+interface SignedWords {
+  readonly act: string;
+  /** What the digest covers. */
+  readonly content: unknown;
+  readonly kind: string;
+  readonly body: EventBody;
 }
 
 /** Keys of instances that were here since the start; the oldest goes when there are more. */
@@ -28,6 +48,23 @@ const rememberedKeys = 50_000;
 
 export function createAcceptEvents(deps: AcceptEventsDeps): AcceptEvents {
   const keys = new Map<InstanceId, PublicJwk>();
+
+  async function check(
+    instance: InstanceId,
+    signed: string,
+    of: SignedWords,
+  ): Promise<{ event: NewEvent; stored: ChainHead; isLast: boolean }> {
+    const key = keys.get(instance);
+    if (key === undefined)
+      throw new PamError('PAM_INSTANCE_REFUSED', 'say link.hello first', { detail: { why: 'no-hello' } });
+    // The chain is the key's: its whole thumbprint, of which the instance id is the beginning.
+    const actor = await thumbprint(key);
+    const event = await checkActorEvent(signed, { ...of, actor, key, nowMs: deps.nowMs() });
+    const stored = await deps.auditStore.headOfActor({ actor });
+    const isLast = event.actor?.seq === stored.seq && event.actor.hash === stored.hash;
+    return { event, stored, isLast };
+  }
+
   return {
     know: (instance, key) => {
       keys.delete(instance);
@@ -35,23 +72,20 @@ export function createAcceptEvents(deps: AcceptEventsDeps): AcceptEvents {
       const [oldest] = keys.size > rememberedKeys ? keys.keys() : [];
       if (oldest !== undefined) keys.delete(oldest);
     },
+    signedBy: async (instance, signed, of) => {
+      const { event, stored, isLast } = await check(instance, signed, of);
+      if (isLast) return null;
+      if (event.actor?.seq === stored.seq + 1 && (event.actor.prev === stored.hash || stored.seq === 0)) return event;
+      throw outOfStep(event, stored);
+    },
     accept: async (instance, { events, signed }, sessions) => {
-      const key = keys.get(instance);
-      if (key === undefined)
-        throw new PamError('PAM_INSTANCE_REFUSED', 'say link.hello first', { detail: { why: 'no-hello' } });
-      // The chain is the key's: its whole thumbprint, of which the instance id is the beginning.
-      const actor = await thumbprint(key);
-      const event = await checkActorEvent(signed, {
-        actor,
-        key,
+      const { event, stored, isLast } = await check(instance, signed, {
         act: 'stream.events',
         content: events,
         kind: 'stream.events',
         body: { instance, opened: events.filter((each) => each.event === 'opened').length, events: events.length },
-        nowMs: deps.nowMs(),
       });
-      const stored = await deps.auditStore.headOfActor({ actor });
-      if (event.actor?.seq === stored.seq && event.actor.hash === stored.hash) return;
+      if (isLast) return;
       const changes = await sessions.accept(instance, events);
       try {
         deps.audit.moved(await deps.commit(changes, event));
@@ -64,4 +98,11 @@ export function createAcceptEvents(deps: AcceptEventsDeps): AcceptEvents {
       }
     },
   };
+}
+
+/** Where the chain goes on. */
+function outOfStep(event: NewEvent, stored: ChainHead): PamError {
+  return new PamError('PAM_AUDIT_SEQUENCE', `event ${event.actor?.seq ?? 0} does not continue the chain`, {
+    detail: { seq: event.actor?.seq ?? 0, stored: stored.seq, storedHash: stored.hash },
+  });
 }

@@ -47,7 +47,7 @@ function balancers(text: string): readonly string[] {
 }
 
 const defaultPort = 7_443;
-/** Every time of the pool, with its line in the help; those of work leases come when something holds one. */
+/** Every time of the pool, with its line in the help. */
 const meanings = {
   beatMs: 'beat of a control link',
   suspectMs: 'silence that makes an instance suspect',
@@ -66,6 +66,11 @@ const meanings = {
   detachMs: 'time a stream without its carrier is kept, as checked',
   tickMs: 'how often this router looks who is silent',
   pauseMs: 'a longer gap between two looks is a pause of this router, and no silence',
+  leaseMs: 'time a work lease must be seen unrenewed before its jobs are given to another instance',
+  fenceMs: 'time without a renewal after which an instance stops acting under its work lease',
+  renewalMs: 'how often an instance renews its work lease',
+  quiesceMs: 'time within which a permit to write is used',
+  effectMs: 'longest time a write to a target may take effect after it went out',
 } as const satisfies Partial<Record<keyof PoolTiming, string>>;
 const settable = Object.keys(meanings) as (keyof typeof meanings)[];
 
@@ -139,7 +144,14 @@ export function addStartFlags(command: Command): Command {
     const text = `${meanings[name]}${unit === 'ms' ? ', ms' : ''} (default: ${defaultTiming[name]})`;
     command.addOption(option(`${timeFlag(name)} <${unit}>`, text).argParser(wholeNumber(1, 3_600_000)));
   }
-  return command.addOption(new Option('--exit-with-stdin').hideHelp());
+  return command
+    .addOption(
+      option(
+        '--accept-clock',
+        'the clock of this machine was looked at and is right, though an earlier router saw a later time: run schedules',
+      ),
+    )
+    .addOption(new Option('--exit-with-stdin').hideHelp());
 }
 
 const configFileSchema = z.record(z.string().max(64), z.union([z.string().max(4_096), z.number(), z.boolean()]));
@@ -198,6 +210,7 @@ const startSchema = z.object({
   logFormat: z.enum(logFormats),
   logLevel: z.enum(logLevels),
   exitWithStdin: z.boolean().optional(),
+  acceptClock: z.boolean().optional(),
 });
 
 /** Data folder and database, checked. @throws PAM_CONFIG_INVALID */

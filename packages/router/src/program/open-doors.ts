@@ -4,6 +4,7 @@ import { auditRoutes } from '../http/audit-routes.ts';
 import type { Binding } from '../http/call.ts';
 import { gatewayRoutes } from '../http/gateway-routes.ts';
 import { identityRoutes } from '../http/identity-routes.ts';
+import { jobRoutes } from '../http/job-routes.ts';
 import { leavingRoutes } from '../http/leaving-routes.ts';
 import { createPacedAccept } from '../http/paced-accept.ts';
 import type { RouterParts } from '../http/router-parts.ts';
@@ -41,6 +42,7 @@ export async function openApi(
     ...gatewayRoutes(parts, links),
     ...leavingRoutes(parts),
     ...sessionRoutes(parts),
+    ...jobRoutes(parts, links),
     ...auditRoutes(parts),
   ];
   const api = await createApiServer({

@@ -52,6 +52,7 @@ export async function runStart(command: Command): Promise<number> {
     metricsListen: settings.metricsListen ?? null,
     balancers: settings.proxyProtocolFrom ?? [],
     timing: settings.timing,
+    acceptClock: settings.acceptClock ?? false,
     log,
     onFatal: fatal,
   });

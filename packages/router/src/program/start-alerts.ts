@@ -4,11 +4,13 @@ import {
   type AlertEndpoint,
   type AlertKeeper,
   type alertRules,
+  conditionsOfJobs,
   createAlertService,
   createAttentionDesk,
 } from '../alert/index.ts';
 import type { Clock } from '../clock.ts';
 import type { PoolService } from '../pool/index.ts';
+import type { RotationService } from '../rotation/index.ts';
 import type { RouterWatch } from '../watch/index.ts';
 import type { RouterLog } from './router-log.ts';
 import { readIfThere, writePrivate } from './state-file.ts';
@@ -30,12 +32,14 @@ export function startAlerts(parts: {
   readonly router: string;
   readonly watch: RouterWatch;
   readonly pool: PoolService;
+  readonly rotation: RotationService;
   readonly clock: Clock;
   readonly log: RouterLog;
 }): () => void {
-  const { clock, pool, watch, log } = parts;
+  const { clock, pool, rotation, watch, log } = parts;
   const desk = createAttentionDesk(attentionMs, clock.monotonicMs);
   watch.listen((kind, body) => {
+    if (kind === 'job.missed') desk.note('rotation-missed', { gateway: null, instance: null });
     if (kind !== 'instance.duplicate') return;
     const instance = instanceIdSchema.safeParse(body['instance']).data ?? null;
     const home = pool.list().find(({ instances }) => instances.some((each) => each.instanceId === instance));
@@ -47,7 +51,10 @@ export function startAlerts(parts: {
     router: parts.router,
     version: productVersion,
     pools: pool.list,
-    attention: desk.current,
+    attention: () => [
+      ...desk.current(),
+      ...conditionsOfJobs({ counts: rotation.counts(), stopped: rotation.scheduler().stopped }),
+    ],
     keeper: alertFile(parts.dataDir),
     clock,
     random: systemRandom,

@@ -17,6 +17,7 @@ export interface Services {
   readonly pool: PoolService;
   readonly matches: ReturnType<typeof createRunningMatches>;
   readonly sessions: SessionService;
+  readonly acceptEvents: ReturnType<typeof createAcceptEvents>;
 }
 
 const echoWaitMs = 2_000;
@@ -99,5 +100,5 @@ export function wireServices(
   });
   const sessions = watchSessions(plainSessions, watch.figures, clock);
   closing.add(() => sessions.flush());
-  return { echo, addresses, links, pool, matches, sessions };
+  return { echo, addresses, links, pool, matches, sessions, acceptEvents };
 }

@@ -9,6 +9,7 @@ import {
 } from '@sallyport/protocol';
 import type { EventBody } from '../audit/index.ts';
 import type { PoolService } from '../pool/index.ts';
+import type { JobCounts } from '../rotation/index.ts';
 import type { ProcessUsage, RelayTotals } from '../relay/index.ts';
 import { type NotReady, reasonCodes } from './readiness.ts';
 import type { Usage } from './system-usage.ts';
@@ -17,6 +18,8 @@ import type { Usage } from './system-usage.ts';
 const storeBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 /** Seconds; around a round trip, the hedge time (0.4 s) and the deadline (8 s). */
 const dispatchBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.5, 1, 2, 4, 8];
+/** Seconds from order to promotion: a login or two, a settling time, a wait. */
+const rotationBounds = [0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1_800];
 const apiBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 /** Further ones are added up under `other`. */
 const mostGateways = 1_000;
@@ -34,6 +37,8 @@ interface FiguresNow {
   readonly apiConnections: number;
   /** Things decided and not stored yet. */
   readonly waiting: { readonly audit: number; readonly streams: number };
+  readonly jobs: JobCounts;
+  readonly schedulesStopped: boolean;
 }
 
 /**
@@ -50,6 +55,9 @@ export interface RouterFigures {
   handshake(isDone: boolean): void;
   refusedAccept(): void;
   event(kind: string, body: EventBody): void;
+  /** A rotation was promoted so long after it was ordered, or fell due. */
+  promoted(ms: number): void;
+  jobEnded(kind: string, state: string): void;
   alertSent(outcome: 'delivered' | 'failed' | 'dropped'): void;
   text(now: FiguresNow): string;
 }
@@ -133,6 +141,16 @@ function carrierFigures(metrics: Maker): (usage: FiguresNow['carriers']) => void
   };
 }
 
+function jobFigures(metrics: Maker): (now: Pick<FiguresNow, 'jobs' | 'schedulesStopped'>) => void {
+  const jobs = metrics.gauge('sallyport_jobs', 'Open jobs, and accounts that need attention', ['gateway', 'state']);
+  const stopped = metrics.gauge('sallyport_scheduler_stopped', 'Schedules do not run: the clock cannot be trusted');
+  return (now) => {
+    jobs.clear();
+    for (const { gateway, state, count } of now.jobs) jobs.set(count, [gateway, state]);
+    stopped.set(now.schedulesStopped ? 1 : 0);
+  };
+}
+
 function processFigures(metrics: Maker): (usage: Usage) => void {
   const cpu = metrics.counter('process_cpu_seconds_total', 'Processor time, user and system');
   const memory = metrics.gauge('process_resident_memory_bytes', 'Resident memory');
@@ -167,7 +185,9 @@ function nowFigures(metrics: Maker): (now: FiguresNow) => void {
   const waiting = metrics.gauge('sallyport_store_waiting', 'Decided, not stored yet', ['kind']);
   const [process, pool, relay] = [processFigures(metrics), poolFigures(metrics), relayFigures(metrics)];
   const carriers = carrierFigures(metrics);
+  const jobs = jobFigures(metrics);
   return (now) => {
+    jobs(now);
     ready.set(now.reasons.length === 0 ? 1 : 0);
     for (const code of reasonCodes) why.set(now.reasons.some((each) => each.code === code) ? 1 : 0, [code]);
     links.set(now.links.members, ['instance']);
@@ -217,6 +237,12 @@ export function createRouterFigures(): RouterFigures {
   const events = metrics.counter('sallyport_events_total', "Events of the audit log that are the router's own", [
     'kind',
   ]);
+  const rotations = metrics.histogram(
+    'sallyport_rotation_seconds',
+    'From order, or due time, to promotion',
+    rotationBounds,
+  );
+  const jobsEnded = metrics.counter('sallyport_jobs_ended_total', 'Jobs that ended', ['kind', 'state']);
   const alerts = metrics.counter('sallyport_alert_messages_total', 'Alerts to the webhook', ['outcome']);
   return {
     ran: ({ isRead, isDone, ms }) => {
@@ -241,6 +267,8 @@ export function createRouterFigures(): RouterFigures {
       if (kind === 'instance.joined') hellos.add([String(body['membership'])]);
       if (kind === 'instance.refused') hellos.add([String(body['code'])]);
     },
+    promoted: (ms) => rotations.observe(ms / 1_000),
+    jobEnded: (kind, state) => jobsEnded.add([kind, state]),
     alertSent: (outcome) => alerts.add([outcome]),
     text: (now) => {
       read(now);

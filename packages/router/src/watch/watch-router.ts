@@ -2,6 +2,7 @@ import { type PamError, productVersion } from '@sallyport/protocol';
 import type { AuditTrail, EventBody } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
 import type { PoolService } from '../pool/index.ts';
+import type { RotationService } from '../rotation/index.ts';
 import type { Carriers, Relay } from '../relay/index.ts';
 import type { SessionService } from '../session/index.ts';
 import type { TrustStore } from '../trust/index.ts';
@@ -18,6 +19,7 @@ interface WatchedParts {
   readonly pool: Pick<PoolService, 'list'>;
   readonly links: { count(): number; strangers(): number };
   readonly sessions: Pick<SessionService, 'waiting'>;
+  readonly rotation: Pick<RotationService, 'counts' | 'scheduler'>;
   readonly audit: Pick<AuditTrail, 'waiting'>;
   readonly apiConnections: () => number;
 }
@@ -84,6 +86,8 @@ export async function openWatch(deps: {
       pools: parts?.pool.list() ?? [],
       links: { members: parts?.links.count() ?? 0, strangers: parts?.links.strangers() ?? 0 },
       apiConnections: parts?.apiConnections() ?? 0,
+      jobs: parts?.rotation.counts() ?? [],
+      schedulesStopped: parts !== null && parts.rotation.scheduler().stopped !== null,
       waiting: { audit: parts?.audit.waiting() ?? 0, streams: parts?.sessions.waiting() ?? 0 },
     });
   }

@@ -1,0 +1,24 @@
+import type { GatewayUid } from '@sallyport/protocol';
+import { expect, test } from 'vitest';
+import { conditionsOfJobs } from './job-conditions.ts';
+
+const gateway = 'gateway' as GatewayUid;
+
+test('accounts that need a decision are one condition a gateway, jobs that run are none', () => {
+  const counts = [
+    { gateway, state: 'running', count: 3 },
+    { gateway, state: 'attention', count: 2 },
+    { gateway: 'other' as GatewayUid, state: 'attention', count: 1 },
+  ];
+  const found = conditionsOfJobs({ counts, stopped: null });
+  expect(found.map((each) => [each.gateway, each.detail])).toEqual([
+    ['gateway', { why: 'rotation', count: 2 }],
+    ['other', { why: 'rotation', count: 1 }],
+  ]);
+  expect(found[0]?.summary).toContain('2 accounts need a decision');
+});
+
+test('a timer that stands still is told with how far the clock is off', () => {
+  const [only] = conditionsOfJobs({ counts: [], stopped: { why: 'jumped', byMs: -400_000 } });
+  expect(only?.detail).toEqual({ why: 'scheduler-stopped', seconds: -400 });
+});

@@ -1,0 +1,166 @@
+import {
+  cancelJob,
+  gatewayUidSchema,
+  getJob,
+  type GatewayUid,
+  type Item,
+  type ItemUid,
+  itemUidSchema,
+  jobIdSchema,
+  listJobs,
+  listKinds,
+  PamError,
+  readRotation,
+  resolveRotation,
+  startJob,
+} from '@sallyport/protocol';
+import { verifyOrder } from '@sallyport/seal';
+import { viewJob } from '../rotation/index.ts';
+import { checkItem } from '../vault/index.ts';
+import { type Binding, bindCaller } from './call.ts';
+import type { LinkNews, RouterParts } from './router-parts.ts';
+
+const pageJobs = 200;
+
+/** A record that can be rotated: a live pamUser of an application that the log knows. */
+async function recordOf(parts: RouterParts, uid: ItemUid): Promise<Item> {
+  const item = await parts.store.vault.getItem({ uid });
+  const app = item === null ? undefined : parts.trust.state().apps.get(item.app);
+  if (item === null || app === undefined || app.removed) {
+    throw new PamError('PAM_NOT_FOUND', `there is no record ${uid}`, { detail: { uid } });
+  }
+  if (item.type !== 'pamUser') throw new PamError('PAM_BAD_REQUEST', `a ${item.type} has nothing to rotate`);
+  return item;
+}
+
+/** The gateway is the application's, and not removed. */
+function checkGateway(parts: RouterParts, gateway: GatewayUid, app: string): void {
+  const known = parts.trust.state().gateways.get(gateway);
+  if (known === undefined || known.removed || known.app !== app || parts.pool.view(gateway) === null) {
+    throw new PamError('PAM_NOT_FOUND', `there is no gateway ${gateway} in the record's application`, {
+      detail: { uid: gateway },
+    });
+  }
+}
+
+function orderRoutes(parts: RouterParts): Binding[] {
+  const { store, audit, rotation, clock } = parts;
+  return [
+    bindCaller(startJob, async (call) => {
+      const { job, kind, gateway, record, order } = call.body;
+      parts.sessions.mayBegin();
+      const item = await recordOf(parts, record);
+      checkGateway(parts, gateway, item.app);
+      // For the message: the instance checks it again, and decides.
+      const nowSeconds = Math.floor(clock.nowMs() / 1_000);
+      const signed = await verifyOrder(order, { gateway, log: parts.trust.state(), nowSeconds });
+      const fits = signed.job === job && signed.record === record && signed.act === kind;
+      if (!fits || signed.iss !== call.caller.device) {
+        throw new PamError('PAM_ORDER_INVALID', 'the order is for another job, record or kind, or of another device');
+      }
+      const event = await call.signed('job.ordered', { job, kind, gateway, record });
+      const { person } = call.caller;
+      const nowMs = clock.nowMs();
+      const [stored, moved] = await store.together(
+        (t) =>
+          [
+            t.rotation.startJob({ job, kind, record, app: item.app, gateway, order, person, nowMs }),
+            t.audit.appendEvents(audit.note(event)),
+          ] as const,
+      );
+      audit.moved(moved);
+      rotation.wake();
+      return { job: viewJob(stored) };
+    }),
+    bindCaller(cancelJob, async (call) => {
+      const job = call.param('id', jobIdSchema);
+      const event = await call.signed('job.cancelled', { job });
+      const [stored, moved] = await store.together(
+        (t) => [t.rotation.cancelJob({ job, nowMs: clock.nowMs() }), t.audit.appendEvents(audit.note(event))] as const,
+      );
+      audit.moved(moved);
+      rotation.tellCancelled(stored);
+      return { job: viewJob(stored) };
+    }),
+  ];
+}
+
+function lookRoutes(parts: RouterParts): Binding[] {
+  const { store, clock, rotation } = parts;
+  return [
+    bindCaller(listJobs, async ({ query }) => {
+      const [createdAtMs, job] = query.before?.split(/\.(.*)/s) ?? [];
+      const before =
+        createdAtMs === undefined || job === undefined ? {} : { before: { createdAtMs: Number(createdAtMs), job } };
+      const { jobs, more } = await store.rotation.listJobs({
+        ...(query.record === undefined ? {} : { record: query.record }),
+        ...before,
+        state: query.state,
+        limit: pageJobs,
+      });
+      return { jobs: jobs.map(viewJob), more };
+    }),
+    bindCaller(getJob, async (call) => {
+      const job = call.param('id', jobIdSchema);
+      const known = await store.rotation.readJob({ job });
+      if (known === null) throw new PamError('PAM_NOT_FOUND', `there is no job ${job}`, { detail: { job } });
+      return { job: viewJob(known.job), entries: [...known.entries], notes: [...known.notes] };
+    }),
+    bindCaller(readRotation, async (call) => {
+      const record = call.param('uid', itemUidSchema);
+      await recordOf(parts, record);
+      const known = await store.rotation.readRotation({ record, nowMs: clock.nowMs() });
+      const { nextDueMs, lastJob } = known;
+      return {
+        account: known.account,
+        versions: [...known.versions],
+        nextDueMs,
+        lastJob: lastJob === null ? null : viewJob(lastJob),
+      };
+    }),
+    bindCaller(listKinds, async (call) => {
+      const gateway = call.param('uid', gatewayUidSchema);
+      if (parts.pool.view(gateway) === null) {
+        throw new PamError('PAM_NOT_FOUND', `there is no gateway ${gateway}`, { detail: { uid: gateway } });
+      }
+      const { instance, kinds } = await rotation.kindsOf(gateway);
+      return { instance, kinds: [...kinds] };
+    }),
+  ];
+}
+
+function resolveRoutes(parts: RouterParts, news: LinkNews): Binding[] {
+  const { store, audit, trust, rotation, clock } = parts;
+  return [
+    bindCaller(resolveRotation, async (call) => {
+      const record = call.param('uid', itemUidSchema);
+      const known = await recordOf(parts, record);
+      const { version, secrets } = call.body;
+      if (secrets !== undefined) {
+        checkItem(
+          { uid: record, app: known.app, type: known.type, mirror: known.mirror, parts: { secrets } },
+          trust.state(),
+        );
+      }
+      const event = await call.signed('rotation.resolved', { record, version, sealed: secrets !== undefined });
+      const [item, moved] = await store.together(
+        (t) =>
+          [
+            t.rotation.resolveRotation({
+              ...{ record, version, secrets: secrets ?? null, author: call.caller.device, nowMs: clock.nowMs() },
+            }),
+            t.audit.appendEvents(audit.note(event)),
+          ] as const,
+      );
+      audit.moved(moved);
+      if (secrets !== undefined) news.changed([record], known.app);
+      rotation.wake();
+      return { item };
+    }),
+  ];
+}
+
+/** Orders of jobs, what became of them, and what is known of a record's account. */
+export function jobRoutes(parts: RouterParts, news: LinkNews): Binding[] {
+  return [...orderRoutes(parts), ...lookRoutes(parts), ...resolveRoutes(parts, news)];
+}
