@@ -106,6 +106,8 @@ export function openLdapConnection(stream: Duplex, io: Pick<KindIo, 'schedule'>)
     stream.on('error', () => {});
   }
   stream.on('data', onData).on('end', onEnd).on('close', onEnd).on('error', onError);
+  // Dialled streams come paused.
+  stream.resume();
 
   return {
     isOpen: () => isOpen,
@@ -138,7 +140,7 @@ export function openLdapConnection(stream: Duplex, io: Pick<KindIo, 'schedule'>)
       }
       isOpen = false;
       stream.off('data', onData).off('end', onEnd).off('close', onEnd).off('error', onError);
-      return stream;
+      return stream.pause();
     },
     close() {
       if (!isOpen) return;
