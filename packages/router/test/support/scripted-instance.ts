@@ -13,7 +13,15 @@ import {
   preambleBytes,
   type StreamId,
 } from '@sallyport/protocol';
-import { digestOf, eventHash, type InstanceIdentity, newInstanceIdentity, signEvent, signHello } from '@sallyport/seal';
+import {
+  digestOf,
+  eventHash,
+  type InstanceIdentity,
+  type JsonValue,
+  newInstanceIdentity,
+  signEvent,
+  signHello,
+} from '@sallyport/seal';
 import { WebSocket } from 'ws';
 import { nowSeconds, type Operator, type PoolKeys } from './operator.ts';
 
@@ -33,6 +41,10 @@ export interface ScriptedInstance {
   readonly changes: LinkParams<'vault.changed'>[];
   readonly parkTickets: string[];
   readonly twins: LinkParams<'link.duplicate'>[];
+  readonly offered: LinkParams<'job.offer'>[];
+  readonly cancelled: LinkParams<'job.cancel'>[];
+  /** How it answers offers of jobs; accepts by default. */
+  answerOffer: (params: LinkParams<'job.offer'>) => Promise<LinkResult<'job.offer'>>;
   /** How it answers dispatches; accepts by default. */
   answer: (params: LinkParams<'stream.dispatch'>) => Promise<LinkResult<'stream.dispatch'>>;
   answerResume: (params: LinkParams<'stream.resume'>) => Promise<LinkResult<'stream.resume'>>;
@@ -41,6 +53,12 @@ export interface ScriptedInstance {
   echo(ticket?: string): Promise<number>;
   events(events: LinkParams<'stream.events'>['events'], changes?: { seq?: number; prev?: string }): Promise<string>;
   opened(stream: StreamId): Promise<string>;
+  /** Signs the next event of its chain; `sent` moves the chain on when the router took it. */
+  sign(
+    act: string,
+    on: readonly string[],
+    content: JsonValue,
+  ): Promise<{ readonly jws: string; sent(): Promise<void> }>;
   readonly closed: Promise<{ readonly code: number; readonly reason: string }>;
   close(): void;
 }
@@ -70,6 +88,8 @@ export async function scriptedInstance(
   const changes: ScriptedInstance['changes'] = [];
   const parkTickets: string[] = [];
   const twins: ScriptedInstance['twins'] = [];
+  const offered: ScriptedInstance['offered'] = [];
+  const cancelled: ScriptedInstance['cancelled'] = [];
   let challenged: (params: LinkParams<'link.challenge'>) => void = () => undefined;
   const challengeCame = new Promise<LinkParams<'link.challenge'>>((resolve) => {
     challenged = resolve;
@@ -117,6 +137,15 @@ export async function scriptedInstance(
       ended.push(params);
       return {};
     },
+    'job.offer': async (params) => {
+      offered.push(params);
+      return instance.answerOffer(params);
+    },
+    'job.cancel': async (params) => {
+      cancelled.push(params);
+      return {};
+    },
+    'kind.list': async () => ({ kinds: [] }),
     'leg.park': async ({ tickets }) => {
       parkTickets.push(...tickets);
       return {};
@@ -178,6 +207,9 @@ export async function scriptedInstance(
     changes,
     parkTickets,
     twins,
+    offered,
+    cancelled,
+    answerOffer: async () => ({ kind: 'accepted' }),
     answer: async () => ({ kind: 'accepted' }),
     answerResume: async () => ({ kind: 'accepted' }),
     echo,
@@ -232,6 +264,21 @@ export async function scriptedInstance(
       seq = at.seq;
       prev = await eventHash(signed);
       return signed;
+    },
+    sign: async (act, on, content) => {
+      const at = { seq: seq + 1, prev };
+      const digest = await digestOf(content);
+      const jws = await signEvent(
+        { actor: identity.key.id, ...at, at: nowSeconds(), act, on: [...on], digest },
+        identity.key,
+      );
+      return {
+        jws,
+        sent: async () => {
+          seq = at.seq;
+          prev = await eventHash(jws);
+        },
+      };
     },
     opened: (stream) => instance.events([{ event: 'opened', stream, atMs: Date.now() }]),
     closed,
