@@ -15,6 +15,8 @@ export { makeServerKey } from './ldap/server-key.ts';
 export type { SambaTarget } from './ldap/start-samba.ts';
 export { startSamba } from './ldap/start-samba.ts';
 export { expiringPolicy, readKey, startSlapd } from './ldap/start-slapd.ts';
+export type { LinuxHost, LinuxHostOptions } from './linux-host/start-linux-host.ts';
+export { requireLinuxHost, startLinuxHost } from './linux-host/start-linux-host.ts';
 export type { HonestInstallation, HonestPool } from './lying-router/honest-installation.ts';
 export { appendEntry, freshUid, honestInstallation, joinConfigOf } from './lying-router/honest-installation.ts';
 export {
