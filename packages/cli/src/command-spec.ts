@@ -1,4 +1,5 @@
 import type { Run } from './cli.ts';
+import { rotationGroups } from './rotation-spec.ts';
 
 /** A flag: what commander reads, and one sentence. `repeat` collects values; `hidden` is understood but not shown. */
 export interface FlagSpec {
@@ -455,6 +456,8 @@ export const groups: readonly GroupSpec[] = [
           { flag: '-g, --gateway <name|uid>', about: 'another gateway of the same application' },
           { flag: '--network <cidr>', about: 'add a network', repeat: true },
           { flag: '--remove-network <cidr>', about: 'take a network out', repeat: true },
+          { flag: '--rotation-cron <expression>', about: 'a schedule that records may take; none takes it away' },
+          { flag: '--rotation-tz <zone>', about: 'its time zone (default Etc/UTC)' },
           ...configPermissions,
           { flag: '--tag <tag>', about: 'its tags, instead of those it has', repeat: true },
           { flag: '--notes <text>', about: 'notes' },
@@ -584,6 +587,7 @@ export const groups: readonly GroupSpec[] = [
       },
     ],
   },
+  ...rotationGroups,
   {
     name: 'audit',
     about: 'the audit log',

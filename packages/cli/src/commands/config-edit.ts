@@ -1,8 +1,9 @@
-import { gatewayUidSchema, PamError } from '@sallyport/protocol';
+import { gatewayUidSchema, PamError, type Schedule } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
 import { listNamedGateways } from '../gateway/list-named.ts';
+import { readSchedule, scheduleFlagsSchema } from '../rotation/schedule-flags.ts';
 import { showJson } from '../terminal/show.ts';
 import { configurationFlagsSchema, networksOf, permissionsOf } from '../vault/configuration-flags.ts';
 import { openVaultSession } from '../vault/open-session.ts';
@@ -12,7 +13,20 @@ import type { OpenedItem } from '../vault/vault.ts';
 
 const flagsSchema = configurationFlagsSchema.extend({
   removeNetwork: z.array(z.string().max(256)).max(256).optional(),
+  rotationCron: z.string().max(256).optional(),
+  rotationTz: z.string().max(64).optional(),
 });
+
+/** The schedule that the configuration offers from now on; `none` takes it away, absent leaves it. */
+function offered(flags: z.infer<typeof flagsSchema>, before: Schedule | null): Schedule | null {
+  const { rotationCron: cron, rotationTz: tz } = flags;
+  if (cron === undefined && tz !== undefined)
+    throw new PamError('PAM_USAGE', '--rotation-tz belongs to --rotation-cron');
+  if (cron === undefined) return before;
+  if (cron === 'none') return null;
+  const wanted = readSchedule(scheduleFlagsSchema.parse({ cron, ...(tz === undefined ? {} : { tz }) }));
+  return wanted.kind === 'own' ? wanted.schedule : before;
+}
 
 /** `pam config edit CONFIG`: what is not named stays as it is. */
 export const run: Run = async (cli, args, rawFlags) => {
@@ -21,13 +35,15 @@ export const run: Run = async (cli, args, rawFlags) => {
     throw new PamError('PAM_USAGE', 'nothing to change: no flag was given');
   }
   const added = networksOf(flags);
+
   const session = await openVaultSession(cli);
   const before = resolveName(
     'PAM configuration',
     argument(args, 0),
     await session.vault.allItems(['pamNetworkConfiguration']),
   );
-  const old = before.facts;
+  const { rotationSchedule, ...old } = before.facts;
+  const schedule = offered(flags, rotationSchedule ?? null);
   const gateways = await listNamedGateways(session);
   const gateway =
     flags.gateway === undefined
@@ -58,6 +74,7 @@ export const run: Run = async (cli, args, rawFlags) => {
       permissions: { ...old.permissions, ...permissionsOf(flags) },
       ...(flags.tag === undefined ? {} : { tags: flags.tag }),
       ...(flags.notes === undefined ? {} : { notes: flags.notes }),
+      ...(schedule === null ? {} : { rotationSchedule: schedule }),
     },
   });
   const applications = await session.vault.applications();

@@ -6,6 +6,7 @@ import {
   type ResourceFacts,
   type UserFacts,
 } from '@sallyport/protocol';
+import { peekStandingOrder } from '@sallyport/seal';
 
 const inherit: Mirror['permissions'] = {
   connections: 'default',
@@ -21,8 +22,10 @@ export function mirrorOf(type: ItemType, facts: unknown): Mirror {
     case 'application':
     case 'gateway':
       return emptyMirror;
-    case 'pamUser':
-      return { ...emptyMirror, configuration: (facts as UserFacts).configuration };
+    case 'pamUser': {
+      const { configuration, rotation } = facts as UserFacts;
+      return { ...emptyMirror, configuration, ...rotationMirror(rotation) };
+    }
     case 'pamNetworkConfiguration': {
       const configuration = facts as NetworkConfigurationFacts;
       return { ...emptyMirror, gateway: configuration.gateway, permissions: configuration.permissions };
@@ -44,6 +47,13 @@ export function mirrorOf(type: ItemType, facts: unknown): Mirror {
   }
 }
 
+/** The schedule that the router's timer goes by; absent on demand. */
+function rotationMirror(rotation: UserFacts['rotation']): Pick<Mirror, 'rotation'> {
+  if (rotation === undefined || !rotation.enabled || rotation.standing === null) return {};
+  const { schedule } = peekStandingOrder(rotation.standing);
+  return { rotation: { schedule, resource: rotation.resource } };
+}
+
 /**
  * Names of the columns in which the router's mirror differs from the sealed facts. Nothing decides by the mirror; a
  * difference means a defect or a router that rewires links for its lists, so it is told to the user.
@@ -53,6 +63,7 @@ export function mirrorDifferences(sealed: Mirror, shown: Mirror): readonly strin
   if (sealed.gateway !== shown.gateway) found.push('gateway');
   if (sealed.configuration !== shown.configuration) found.push('configuration');
   if ([...sealed.credentials].sort().join() !== [...shown.credentials].sort().join()) found.push('credentials');
+  if (JSON.stringify(sealed.rotation ?? null) !== JSON.stringify(shown.rotation ?? null)) found.push('schedule');
   for (const name of permissionNames) if (sealed.permissions[name] !== shown.permissions[name]) found.push(name);
   return found;
 }

@@ -1,0 +1,72 @@
+import { type ItemUid, PamError, recordTypes, type Script, scriptSchema } from '@sallyport/protocol';
+import { signScript } from '@sallyport/seal';
+import { z } from 'zod';
+import type { Run } from '../cli.ts';
+import { readFlags } from '../flags.ts';
+import { readWhole } from '../gateway/gateway-flags.ts';
+import { readText } from '../profile/file-store.ts';
+import { findHolder, scriptJson, scriptsOf, writeScripts } from '../rotation/script-holder.ts';
+import { showJson } from '../terminal/show.ts';
+import { nowSeconds } from '../time/clock.ts';
+import { findItem } from '../vault/find-item.ts';
+import { openVaultSession } from '../vault/open-session.ts';
+
+const flagsSchema = z.object({
+  record: z.string(),
+  name: z.string().min(1).max(128),
+  file: z.string(),
+  on: z.enum(['gateway', 'target']).default('gateway'),
+  command: z.array(z.string().min(1).max(1_024)).max(16).default([]),
+  withRecord: z.array(z.string()).max(8).default([]),
+  timeout: z.string().default('60'),
+});
+const bodyMaxBytes = 24_576;
+
+/** `pam rotation script-add`: attaches a script, signed by this device, which must be able to manage gateways. */
+export const run: Run = async (cli, _args, rawFlags) => {
+  const flags = readFlags(flagsSchema, rawFlags);
+  const timeoutSeconds = readWhole('--timeout', flags.timeout, 1, 600);
+  const body = await readText(flags.file, bodyMaxBytes);
+  if (body === null)
+    throw new PamError('PAM_NOT_FOUND', `there is no file ${flags.file}`, { remedy: 'Check the path.' });
+  if (flags.command.length === 0 && !body.startsWith('#!')) {
+    throw new PamError('PAM_USAGE', `${flags.file} does not begin with #!, so nothing says what runs it`, {
+      remedy: 'Add a first line as #!/bin/sh, or name the program with --command.',
+    });
+  }
+  const session = await openVaultSession(cli);
+  try {
+    const holder = await findHolder(session, flags.record);
+    const before = scriptsOf(holder);
+    if (before.some((one) => one.name === flags.name)) {
+      throw new PamError('PAM_CONFLICT', `“${holder.title}” has a script “${flags.name}” already`, {
+        remedy: `Remove it first: pam rotation script-remove -r ${holder.uid} -n ${JSON.stringify(flags.name)}.`,
+      });
+    }
+    const records: ItemUid[] = [];
+    for (const name of flags.withRecord) {
+      records.push((await findItem(session.vault, 'record', name, recordTypes)).uid);
+    }
+    const draft = {
+      name: flags.name,
+      on: flags.on,
+      command: flags.command,
+      body,
+      records,
+      timeoutSeconds,
+      enabled: true,
+    };
+    const place = { app: holder.app, holder: holder.uid };
+    const signed = await signScript(draft, place, session.device.key, nowSeconds(cli.clock));
+    const script: Script = scriptSchema.parse({ ...draft, signed });
+    await writeScripts(session, holder, [...before, script]);
+    if (cli.format === 'json') showJson(cli.terminal, scriptJson(script, holder.uid));
+    else
+      cli.terminal.err(
+        `“${script.name}” runs after each rotation, on the ${script.on === 'gateway' ? 'gateway’s host' : 'target'}.\n`,
+      );
+    return undefined;
+  } finally {
+    session.close();
+  }
+};

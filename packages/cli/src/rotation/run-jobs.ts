@@ -1,0 +1,124 @@
+import { type JobView, PamError } from '@sallyport/protocol';
+import { z } from 'zod';
+import type { Cli, Run } from '../cli.ts';
+import { readFlags } from '../flags.ts';
+import { readWhole } from '../gateway/gateway-flags.ts';
+import { showJson, showTable } from '../terminal/show.ts';
+import { findItem } from '../vault/find-item.ts';
+import { openVaultSession, type VaultSession } from '../vault/open-session.ts';
+import { chosenUsers, rotatedRecord, type User } from './rotated-record.ts';
+import { jobJson } from './show-job.ts';
+import { orderJob } from './start-job.ts';
+import { exitOfJob, jobLine, watchJob } from './watch-job.ts';
+
+const flagsSchema = z.object({
+  record: z.string().optional(),
+  filter: z.string().max(256).optional(),
+  dryRun: z.boolean().default(false),
+  wait: z.boolean().default(false),
+  timeout: z.string().default('900'),
+});
+
+/** How many jobs are waited for at the same time. */
+const watchedAtOnce = 8;
+
+interface Ordered {
+  readonly user: User;
+  readonly job: JobView | null;
+  readonly error: PamError | null;
+}
+
+/**
+ * `pam action rotate` and `check`: orders a job for each chosen record. One record's refusal is the command's error; of
+ * several, each has its row and the exit code is the worst.
+ */
+export const runJobs =
+  (act: 'rotate' | 'check'): Run =>
+  async (cli, _args, rawFlags) => {
+    const flags = readFlags(flagsSchema, rawFlags);
+    const timeoutMs = readWhole('--timeout', flags.timeout, 1, 86_400) * 1_000;
+    const session = await openVaultSession(cli);
+    try {
+      const users = await chosenUsers(session, flags, (text) => findItem(session.vault, 'record', text, ['pamUser']));
+      const kind = flags.dryRun ? 'rehearse' : act;
+      const ordered: Ordered[] = [];
+      for (const user of users) ordered.push(await order(cli, session, user, kind, users.length === 1));
+      const ended = flags.wait ? await watchAll(cli, session, ordered, timeoutMs) : ordered;
+      show(cli, ended, flags.filter !== undefined);
+      if (!flags.wait) hint(cli, ended);
+      return worst(ended, flags.wait);
+    } finally {
+      session.close();
+    }
+  };
+
+async function order(
+  cli: Cli,
+  session: VaultSession,
+  user: User,
+  kind: 'rotate' | 'check' | 'rehearse',
+  isOnly: boolean,
+): Promise<Ordered> {
+  try {
+    return { user, job: await orderJob(cli, session, await rotatedRecord(session, user), kind), error: null };
+  } catch (reason) {
+    if (!(reason instanceof PamError) || isOnly) throw reason;
+    return { user, job: null, error: reason };
+  }
+}
+
+async function watchAll(
+  cli: Cli,
+  session: VaultSession,
+  ordered: readonly Ordered[],
+  timeoutMs: number,
+): Promise<readonly Ordered[]> {
+  const results = [...ordered];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    for (;;) {
+      const at = next++;
+      const one = results[at];
+      if (one === undefined) return;
+      if (one.job === null) continue;
+      results[at] = { ...one, job: await watchJob(cli, session, one.job, one.user.title, timeoutMs) };
+    }
+  };
+  await Promise.all(Array.from({ length: watchedAtOnce }, worker));
+  return results;
+}
+
+function show(cli: Cli, ordered: readonly Ordered[], asList: boolean): void {
+  const rows = ordered.map(({ user, job, error }) =>
+    job === null
+      ? { record_uid: user.uid, record_name: user.title, job_id: null, code: error?.code, error: error?.message }
+      : jobJson(job, user.title),
+  );
+  if (cli.format === 'json') {
+    showJson(cli.terminal, asList ? { jobs: rows } : rows[0]);
+    return;
+  }
+  showTable(
+    cli.terminal,
+    ['record', 'job', 'state'],
+    ordered.map(({ user, job, error }) => [
+      user.title,
+      job?.job ?? '',
+      job === null ? `${error?.code ?? ''} ${error?.message ?? ''}` : jobLine(job),
+    ]),
+  );
+}
+
+function hint(cli: Cli, ordered: readonly Ordered[]): void {
+  const first = ordered.find(({ job }) => job !== null)?.job;
+  if (first !== null && first !== undefined && cli.format !== 'json') {
+    cli.terminal.err(`Ordered. See how it goes with: pam action job-info ${first.job} --wait\n`);
+  }
+}
+
+/** The worst of all: refused or failed before attention before still going. */
+function worst(ordered: readonly Ordered[], waited: boolean): number | undefined {
+  const codes = ordered.map(({ job }) => (job === null ? 1 : waited ? (exitOfJob(job) ?? 0) : 0));
+  const [code] = [1, 4, 75].filter((one) => codes.includes(one));
+  return code;
+}
