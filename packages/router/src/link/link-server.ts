@@ -112,7 +112,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     clientTracking: false,
   });
   const links = new Map<string, Link>();
-  const whereabouts = createWhereabouts({ ...deps, monotonicMs: clock.monotonicMs });
+  const whereabouts = createWhereabouts({ ...deps, monotonicMs: clock.monotonicMs, after: clock.after });
   const byInstance = new Map<InstanceId, Link>();
   const known = new Set<string>();
   let services: LinkServices | null = null;
@@ -404,6 +404,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
         return link.peer.call('stream.dispatch', params, { timeoutMs: dispatchTimeoutMs });
       },
       resume: async (instance, params) => {
+        if (!byInstance.has(instance)) await whereabouts.arrival(instance);
         const link = byInstance.get(instance);
         if (link === undefined) return whereabouts.explain(instance);
         return link.peer.call('stream.resume', params, { timeoutMs: resumeTimeoutMs });

@@ -1,4 +1,5 @@
 import { type InstanceId, PamError } from '@sallyport/protocol';
+import { createFakeClock, settle } from '@sallyport/testkit';
 import { expect, test } from 'vitest';
 import { createWhereabouts } from './whereabouts.ts';
 
@@ -6,7 +7,12 @@ const instance = (n: number) => `instance-${n}`.padEnd(22, '0') as InstanceId;
 
 function play() {
   let nowMs = 0;
-  const places = createWhereabouts({ monotonicMs: () => nowMs, reserveMs: 1_000, graceMs: 5_000 });
+  const places = createWhereabouts({
+    monotonicMs: () => nowMs,
+    after: () => () => undefined,
+    reserveMs: 1_000,
+    graceMs: 5_000,
+  });
   const where = (n: number): string => {
     try {
       return places.explain(instance(n));
@@ -59,4 +65,33 @@ test('when most die at once it is a balancer, or us: all of them are waited for 
   expect([1, 3].map(where)).toEqual(['PAM_STREAM_NOT_HERE', 'PAM_STREAM_NOT_HERE']);
   at(65_000);
   expect([1, 3].map(where)).toEqual(['PAM_STREAM_GONE', 'PAM_STREAM_GONE']);
+});
+
+test('after a start who asks for an instance waits until it joins, a second at most; for one that left, or is lost, not at all', async () => {
+  const clock = createFakeClock();
+  const places = createWhereabouts({ ...clock, reserveMs: 1_000, graceMs: 5_000 });
+  const answers: string[] = [];
+  const ask = (n: number): void =>
+    void places.arrival(instance(n)).then(
+      () => answers.push(`${n} is here`),
+      (reason: PamError) => answers.push(`${n} ${reason.code}`),
+    );
+  for (const n of [1, 1, 2]) ask(n);
+  await settle();
+  expect(answers).toEqual([]);
+  places.joined(instance(1));
+  await settle();
+  expect(answers).toEqual(['1 is here', '1 is here']);
+  await clock.advance(1_000);
+  await settle();
+  expect(answers.at(-1)).toBe('2 PAM_STREAM_NOT_HERE');
+  places.left(instance(1), 'died', 1);
+  ask(1);
+  await settle();
+  expect(answers.at(-1)).toBe('1 PAM_STREAM_NOT_HERE');
+  await clock.advance(4_000);
+  ask(2);
+  await settle();
+  expect(answers.at(-1)).toBe('2 PAM_STREAM_GONE');
+  expect(clock.pending()).toBe(0);
 });

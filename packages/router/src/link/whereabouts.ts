@@ -1,4 +1,5 @@
 import { type InstanceId, PamError } from '@sallyport/protocol';
+import type { Clock } from '../clock.ts';
 import type { LinkEnd } from './link.ts';
 
 /**
@@ -19,23 +20,37 @@ export interface Whereabouts {
   left(instance: InstanceId, how: LinkEnd | 'bye', linksLeft: number): void;
   /** @throws PAM_STREAM_NOT_HERE with `detail.retryAfterMs`, PAM_STREAM_GONE. */
   explain(instance: InstanceId): never;
+  /**
+   * Waits for one that was not here yet since this process began, a second at most: after a start the streams of a device
+   * are here before the instances are, and would each ask again and again.
+   *
+   * @throws as `explain`.
+   */
+  arrival(instance: InstanceId): Promise<void>;
 }
 
 /** Instances without a link that are remembered; the one that left first is forgotten first, and then counts as lost. */
 const remembered = 10_000;
 const askAgainMs = 250;
+/** A redial and a hello; shorter than any client waits for an answer. */
+const arrivalMs = 1_000;
+/** Who asks beyond so many is answered at once. */
+const waitingAtMost = 10_000;
 /** Processes that died within this time died at once. */
 const atOnceMs = 1_000;
 
 export function createWhereabouts(times: {
   readonly monotonicMs: () => number;
+  readonly after: Clock['after'];
   readonly reserveMs: number;
   readonly graceMs: number;
 }): Whereabouts {
-  const { monotonicMs, reserveMs, graceMs } = times;
+  const { monotonicMs, after, reserveMs, graceMs } = times;
   const startedAtMs = monotonicMs();
   /** Until when it is waited for. */
   const away = new Map<InstanceId, number>();
+  const waiting = new Map<InstanceId, Set<() => void>>();
+  let waits = 0;
 
   let deaths: { readonly instance: InstanceId; readonly atMs: number }[] = [];
 
@@ -48,9 +63,44 @@ export function createWhereabouts(times: {
     for (const death of deaths) if (away.has(death.instance)) away.set(death.instance, death.atMs + graceMs);
   }
 
+  function explain(instance: InstanceId): never {
+    const untilMs = away.get(instance) ?? startedAtMs + graceMs;
+    if (monotonicMs() >= untilMs) {
+      throw new PamError('PAM_STREAM_GONE', 'the instance that held this stream is gone', { detail: { instance } });
+    }
+    throw new PamError('PAM_STREAM_NOT_HERE', 'the instance that holds this stream has no link to this router now', {
+      detail: { instance, retryAfterMs: askAgainMs },
+    });
+  }
+
+  /** Resolves when it joined: true; after a second: false. */
+  function joins(instance: InstanceId): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const own = waiting.get(instance) ?? new Set();
+    waiting.set(instance, own);
+    waits += 1;
+    const settle = (isHere: boolean): void => {
+      cancel();
+      if (!own.delete(onJoined)) return;
+      waits -= 1;
+      if (own.size === 0) waiting.delete(instance);
+      resolve(isHere);
+    };
+    const onJoined = (): void => settle(true);
+    const cancel = after(arrivalMs, () => settle(false));
+    own.add(onJoined);
+    return promise;
+  }
+
   return {
+    explain,
+    arrival: async (instance) => {
+      const mayCome = !away.has(instance) && monotonicMs() < startedAtMs + graceMs && waits < waitingAtMost;
+      if (!mayCome || !(await joins(instance))) explain(instance);
+    },
     joined: (instance) => {
       away.delete(instance);
+      for (const onJoined of [...(waiting.get(instance) ?? [])]) onJoined();
     },
     left: (instance, how, linksLeft) => {
       if (away.has(instance)) return; // it said bye, then closed
@@ -59,15 +109,6 @@ export function createWhereabouts(times: {
       if (how === 'died') noteDeath(instance, nowMs, linksLeft);
       const [oldest] = away.size > remembered ? away.keys() : [];
       if (oldest !== undefined) away.delete(oldest);
-    },
-    explain: (instance) => {
-      const untilMs = away.get(instance) ?? startedAtMs + graceMs;
-      if (monotonicMs() >= untilMs) {
-        throw new PamError('PAM_STREAM_GONE', 'the instance that held this stream is gone', { detail: { instance } });
-      }
-      throw new PamError('PAM_STREAM_NOT_HERE', 'the instance that holds this stream has no link to this router now', {
-        detail: { instance, retryAfterMs: askAgainMs },
-      });
     },
   };
 }
