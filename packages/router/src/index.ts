@@ -41,6 +41,8 @@ export function startRouter(options: StartOptions): Promise<RunningRouter> {
     alerts: options.alerts ?? null,
     metricsListen: options.metricsListen ?? null,
     balancers: options.balancers ?? [],
+    relay: null,
+    storeWorker: null,
     timing: options.timing ?? {},
     acceptClock: options.acceptClock ?? false,
     log: createRouterLog(log.level, log.format, log.write),

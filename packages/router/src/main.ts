@@ -1,59 +1,14 @@
-import { productVersion } from '@sallyport/protocol';
-import { Command, CommanderError } from 'commander';
-import { addPlaceFlags, addStartFlags } from './program/flags.ts';
-import { reportError } from './program/report-error.ts';
-import { runStart } from './program/run-start.ts';
-import { runBackup, runCheck, runRestore, runSetupCode } from './program/run-tools.ts';
-
-const usageExit = 2;
-
-/** The command tree; `done` receives the exit code of the command that ran. */
-function program(done: (code: number) => void): Command {
-  const root = new Command('pam-router')
-    .description('Sallyport router: API, gateway admission, dispatch, blind relay and store')
-    .version(productVersion)
-    .showHelpAfterError('(add --help for the commands and flags)')
-    .addHelpText(
-      'after',
-      '\nEvery flag can be given as environment variable or in the --config file; flags win, then the environment.',
-    )
-    .exitOverride();
-  addStartFlags(
-    root.command('start').description('run the router; prints the setup line while it has no owner'),
-  ).action(async (_flags, command: Command) => done(await runStart(command)));
-  addPlaceFlags(
-    root.command('setup-code').description('print a fresh setup line (60 minutes); the one before is void'),
-  ).action(async (_flags, command: Command) => done(await runSetupCode(command)));
-  addPlaceFlags(root.command('check').description('check integrity, schema and counts of the store')).action(
-    async (_flags, command: Command) => done(await runCheck(command)),
-  );
-  addPlaceFlags(root.command('backup').description('copy the embedded store to a file, also while the router runs'))
-    .argument('<file>', 'file to write; must not exist')
-    .action(async (file: string, _flags, command: Command) => done(await runBackup(file, command)));
-  addPlaceFlags(
-    root.command('restore').description('put a backup in the place of the embedded store; the router must not run'),
-  )
-    .argument('<file>', 'a file that backup wrote')
-    .action(async (file: string, _flags, command: Command) => done(await runRestore(file, command)));
-  return root;
-}
+import { takeHeadStart } from './program/head-start.ts';
 
 /**
- * Runs `pam-router`.
+ * Runs `pam-router`. What takes long to load is loaded from here on, so that a start has something under way meanwhile.
  *
  * @param argv - arguments after the program's name.
  * @returns the exit code; errors are told on stderr in one line, with the remedy in the next.
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  let code = 0;
-  try {
-    await program((answered) => {
-      code = answered;
-    }).parseAsync([...argv], { from: 'user' });
-  } catch (reason) {
-    if (!(reason instanceof CommanderError)) return reportError(reason);
-    // commander has told the user already; help and version leave with 0.
-    return reason.exitCode === 0 ? 0 : usageExit;
-  }
-  return code;
+  const starts = argv[0] === 'start' && !argv.includes('--help') && !argv.includes('-h');
+  const early = starts ? takeHeadStart(argv, process.env) : null;
+  const { runProgram } = await import('./program/run-program.ts');
+  return runProgram(argv, early);
 }

@@ -1,7 +1,9 @@
+import type { Worker } from 'node:worker_threads';
 import type { PamError } from '@sallyport/protocol';
 import type { AlertEndpoint, AlertTimes } from './alert/index.ts';
 import type { PoolTiming } from './pool/index.ts';
 import type { RouterLog } from './program/router-log.ts';
+import type { EarlyRelay } from './relay/index.ts';
 import type { WatchPlace } from './watch/index.ts';
 
 export interface RouterSettings {
@@ -21,6 +23,10 @@ export interface RouterSettings {
   readonly metricsListen: WatchPlace | null;
   /** Addresses and CIDRs of balancers that speak the PROXY protocol. */
   readonly balancers: readonly string[];
+  /** One that listens already; null: it is begun when all else is open. Closed with the router, or when it does not start. */
+  readonly relay: EarlyRelay | null;
+  /** A thread that waits for the embedded store's file; null: one is started. */
+  readonly storeWorker: Worker | null;
   readonly timing: Partial<PoolTiming>;
   /** Somebody looked: the wall clock is right, whatever was noted before. */
   readonly acceptClock: boolean;
@@ -41,6 +47,8 @@ export interface RunningRouter {
   readonly relayPid: number;
   /** Where the watching endpoints are; null when none were asked for. */
   readonly metrics: WatchPlace | null;
+  /** Runs once, some seconds later, when those who waited for this router are served. */
+  settled(then: () => void): void;
   /**
    * Takes nothing new (PAM_ROUTER_STOPPING) and waits until no stream runs through this router any more, `deadlineInMs`
    * at most. Control links stay: what ends is recorded. `stop` follows.

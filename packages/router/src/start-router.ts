@@ -17,6 +17,7 @@ import type { RouterSettings, RunningRouter } from './router-settings.ts';
 
 const sweepMs = 30_000;
 const headEveryMs = 10_000;
+const settledMs = 3_000;
 
 /** `1.2.3.4:5`, `[::1]:5`. */
 function hostPort(host: string, port: number): string {
@@ -31,6 +32,8 @@ function hostPort(host: string, port: number): string {
  */
 export async function startRouter(settings: RouterSettings): Promise<RunningRouter> {
   const closing = createClosing((error) => settings.log.error('closing failed', { error: String(error) }));
+  const { relay } = settings;
+  if (relay !== null) closing.add(() => relay.close());
   try {
     return await start(settings, closing);
   } catch (reason) {
@@ -140,6 +143,7 @@ async function start(settings: RouterSettings, closing: Closing): Promise<Runnin
     pid: process.pid,
     relayPid: relay.pid,
     metrics: watch.place,
+    settled: (then) => closing.add(clock.after(settledMs, then)),
     drain: (deadlineInMs) => {
       watch.stopping();
       sessions.stopTaking();

@@ -12,7 +12,7 @@ import { sessionRoutes } from '../http/session-routes.ts';
 import { trustRoutes } from '../http/trust-routes.ts';
 import { vaultRoutes } from '../http/vault-routes.ts';
 import { createReplayCache } from '../identity/index.ts';
-import { type Carriers, type Relay, startCarriers, startRelay } from '../relay/index.ts';
+import { type Carriers, type Relay, beginRelay, startCarriers } from '../relay/index.ts';
 import type { RouterSettings } from '../router-settings.ts';
 import type { Closing } from './closing.ts';
 import type { Ground } from './open-ground.ts';
@@ -93,28 +93,33 @@ export async function openDoors(
     log: (level, message, fields) => log[level](message, fields),
   });
   closing.add(() => carriers.close());
-  const relay = await startRelay({
-    host: settings.listen,
-    port: settings.port,
-    balancers: settings.balancers,
-    log: (level, message, fields) => log[level](message, fields),
-    events: {
-      onTls: (socket, from) => {
-        if (from !== null) addresses.note(socket, from);
-        sockets.add(socket);
-        socket.once('close', () => sockets.delete(socket));
-        accept.offer(socket);
+  const early =
+    settings.relay ??
+    beginRelay(
+      {
+        host: settings.listen,
+        port: settings.port,
+        balancers: settings.balancers,
+        log: (level, message, fields) => log[level](message, fields),
       },
-      onWrapped: carriers.take,
-      onEchoed: (ticket) => echo.echoed(ticket),
-      onMatched: matches.began,
-      onEnded: matches.ended,
-      onParked: (ticket, leg) => sessions.parks.parked(ticket, leg),
-      onParkedLost: (leg) => sessions.parks.lost(leg),
-      onRestarted: () => audit.later('relay.restarted', {}),
+      null,
+    );
+  closing.add(() => early.close());
+  const relay = await early.serve({
+    onTls: (socket, from) => {
+      if (from !== null) addresses.note(socket, from);
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+      accept.offer(socket);
     },
+    onWrapped: carriers.take,
+    onEchoed: (ticket) => echo.echoed(ticket),
+    onMatched: matches.began,
+    onEnded: matches.ended,
+    onParked: (ticket, leg) => sessions.parks.parked(ticket, leg),
+    onParkedLost: (leg) => sessions.parks.lost(leg),
+    onRestarted: () => audit.later('relay.restarted', {}),
   });
-  closing.add(() => relay.close());
   closing.add(() => {
     for (const socket of sockets) socket.destroy();
   });

@@ -44,6 +44,7 @@ export async function openGround(settings: RouterSettings, closing: Closing): Pr
     onRan: watch.figures.ran,
     onFatal: settings.onFatal,
     onTrouble: failed('the database connection was lost'),
+    worker: settings.storeWorker,
   });
   closing.add(() => store.close());
 

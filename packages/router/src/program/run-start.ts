@@ -1,9 +1,11 @@
 import { PamError, productVersion } from '@sallyport/protocol';
 import type { Command } from 'commander';
+import { beginRelay } from '../relay/index.ts';
 import type { RouterSettings, RunningRouter } from '../router-settings.ts';
-import { startRouter } from '../start-router.ts';
 import { alertSettingsOf } from './alert-settings.ts';
+import { keepCompiled } from './compile-cache.ts';
 import { startSettingsOf } from './flags.ts';
+import type { HeadStart } from './head-start.ts';
 import { oneLine, reportError } from './report-error.ts';
 import { createRouterLog } from './router-log.ts';
 
@@ -15,7 +17,7 @@ import { createRouterLog } from './router-log.ts';
  *
  * @returns the exit code.
  */
-export async function runStart(command: Command): Promise<number> {
+export async function runStart(command: Command, early: HeadStart | null): Promise<number> {
   const settings = startSettingsOf(command);
   const alerts = alertSettingsOf(settings);
   const log = createRouterLog(settings.logLevel, settings.logFormat, (line) => process.stderr.write(line));
@@ -42,21 +44,33 @@ export async function runStart(command: Command): Promise<number> {
       .resume();
   }
 
+  // Whoever dials from now on waits for an answer instead of dialling again: the rest is loaded and opened meanwhile.
+  const place = { listen: settings.listen, port: settings.port, balancers: settings.proxyProtocolFrom ?? [] };
+  const relay = beginRelay(
+    {
+      host: place.listen,
+      port: place.port,
+      balancers: place.balancers,
+      log: (level, message, fields) => log[level](message, fields),
+    },
+    early?.takeRelay() ?? null,
+  );
   const router = await startNamingFlags({
     dataDir: settings.dataDir,
-    listen: settings.listen,
-    port: settings.port,
+    ...place,
     publicName: settings.publicName ?? null,
     databaseUrl: settings.databaseUrl ?? null,
     alerts,
     metricsListen: settings.metricsListen ?? null,
-    balancers: settings.proxyProtocolFrom ?? [],
+    relay,
+    storeWorker: settings.databaseUrl === undefined ? (early?.takeStore() ?? null) : null,
     timing: settings.timing,
     acceptClock: settings.acceptClock ?? false,
     log,
     onFatal: fatal,
   });
   printReady(router);
+  router.settled(keepCompiled);
   // Nothing else holds the process: its sockets belong to the relay, its timers are let go.
   const why = await Promise.race([signalled, stdinOver]);
   if (why === 'signal') await Promise.race([router.drain(1_000 * settings.drainDeadline), stdinOver]);
@@ -69,6 +83,7 @@ export async function runStart(command: Command): Promise<number> {
 /** The remedy names the flag. */
 async function startNamingFlags(settings: RouterSettings): Promise<RunningRouter> {
   try {
+    const { startRouter } = await import('../start-router.ts');
     return await startRouter(settings);
   } catch (reason) {
     // Another flag's port is named by its own remedy.

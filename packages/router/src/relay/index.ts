@@ -4,6 +4,6 @@ export { createClientAddresses } from './client-addresses.ts';
 export type { MatchEnd, RelayLimits, RelayTotals } from './relay-messages.ts';
 export { ownUsage, type ProcessUsage } from './own-usage.ts';
 export { createRunningMatches } from './running-matches.ts';
-export type { Relay, RelayEvents } from './start-relay.ts';
-export { startRelay } from './start-relay.ts';
+export type { EarlyRelay, Relay, RelayEvents } from './start-relay.ts';
+export { beginRelay, startRelay } from './start-relay.ts';
 export { readDescriptorLimit } from './descriptor-budget.ts';

@@ -1,7 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { type LegRole, legLimits, PamError } from '@sallyport/protocol';
+import { forkRelay } from './fork-relay.ts';
 import { bindListeningHandle, type ListeningHandle } from './listening-handle.ts';
 import type {
   ExpectedTicket,
@@ -49,13 +49,27 @@ export interface RelayOptions {
   /** 0 takes any free port. */
   readonly port: number;
   readonly log: RelayLog;
-  readonly events: RelayEvents;
   readonly limits?: Partial<RelayLimits>;
   /** Addresses and CIDRs of balancers: their connections must begin with a PROXY header, all others must not. */
   readonly balancers?: readonly string[];
   /** The forked module; by default the one beside this file, or beside the bundle. */
   readonly entry?: URL;
   readonly execArgv?: readonly string[];
+}
+
+/**
+ * A relay that listens, or is about to, before there is anybody to answer: TLS connections wait, legs are refused, for no
+ * ticket is known yet.
+ */
+export interface EarlyRelay {
+  /**
+   * Hands over what waits and what comes.
+   *
+   * @throws PAM_PORT_IN_USE, PAM_CONFIG_INVALID (address), PAM_INTERNAL when the process cannot be started.
+   */
+  serve(events: RelayEvents): Promise<Relay>;
+  /** Idempotent. */
+  close(): Promise<void>;
 }
 
 export interface Relay {
@@ -88,25 +102,51 @@ const usualLimits: RelayLimits = {
 const youngMs = 2_000;
 const youngRestartMs = 500;
 
+/** TLS connections that wait for the router to be there; those over it are closed, and dial again. */
+const earlyAtMost = 2_000;
+
 /**
  * Binds the router's port and starts the relay process on it.
  *
  * @throws PAM_PORT_IN_USE, PAM_CONFIG_INVALID (address), PAM_INTERNAL when the process cannot be started.
  */
-export async function startRelay(options: RelayOptions): Promise<Relay> {
-  const relay = new RelayParent(options, bindListeningHandle(options.host, options.port));
-  try {
-    await relay.start();
-  } catch (reason) {
-    await relay.close();
-    throw PamError.from(reason, 'PAM_INTERNAL', 'the relay process did not start');
-  }
-  return relay;
+export function startRelay({ events, ...options }: RelayOptions & { readonly events: RelayEvents }): Promise<Relay> {
+  return beginRelay(options, null).serve(events);
 }
 
-/** `relay-process.ts` beside this file when run from source, `relay-process.mjs` beside the bundle. */
-function relayEntry(here: string): URL {
-  return new URL(here.endsWith('.ts') ? './relay-process.ts' : './relay-process.mjs', here);
+/**
+ * The same in two steps. A port that cannot be bound is told by `serve`: what else is wrong with a start, as another
+ * router on the same folder, says more.
+ *
+ * @param forked - a relay process that was forked already; null: one is forked.
+ */
+export function beginRelay(options: RelayOptions, forked: ChildProcess | null): EarlyRelay {
+  let listening: ListeningHandle;
+  try {
+    listening = bindListeningHandle(options.host, options.port);
+  } catch (reason) {
+    forked?.kill('SIGKILL');
+    return {
+      serve: () => Promise.reject(PamError.from(reason, 'PAM_INTERNAL', 'no port')),
+      close: async () => undefined,
+    };
+  }
+  const relay = new RelayParent(options, listening);
+  const started = relay.start(forked);
+  started.catch(() => undefined);
+  return {
+    serve: async (events) => {
+      try {
+        await started;
+      } catch (reason) {
+        await relay.close();
+        throw PamError.from(reason, 'PAM_INTERNAL', 'the relay process did not start');
+      }
+      relay.serve(events);
+      return relay;
+    },
+    close: () => relay.close(),
+  };
 }
 
 class RelayParent implements Relay {
@@ -121,6 +161,9 @@ class RelayParent implements Relay {
   #startedAtMs = 0;
   #hasListened = false;
   #closing = false;
+  #events: RelayEvents | null = null;
+  /** Those that came before there were events, and their addresses as told by a balancer. */
+  readonly #early = new Map<Socket, string | null>();
 
   constructor(options: RelayOptions, listening: ListeningHandle) {
     this.#options = options;
@@ -132,16 +175,16 @@ class RelayParent implements Relay {
     return this.#child?.pid ?? 0;
   }
 
-  start(): Promise<void> {
+  serve(events: RelayEvents): void {
+    this.#events = events;
+    for (const [socket, from] of this.#early) if (!socket.destroyed) events.onTls(socket, from);
+    this.#early.clear();
+  }
+
+  start(forked: ChildProcess | null): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#startedAtMs = relayClock.nowMs();
-    const child = fork(fileURLToPath(this.#options.entry ?? relayEntry(import.meta.url)), [], {
-      execArgv: [...(this.#options.execArgv ?? [])],
-      // No secret of the router reaches the process that strangers talk to.
-      env: {},
-      serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    });
+    const child = forked ?? forkRelay(this.#options);
     this.#child = child;
     child.on('error', reject);
     child.on('message', (message: FromRelay, handle: unknown) => {
@@ -193,8 +236,9 @@ class RelayParent implements Relay {
   }
 
   async close(): Promise<void> {
+    if (!this.#closing) this.#listening.close();
     this.#closing = true;
-    this.#listening.close();
+    for (const socket of this.#early.keys()) socket.destroy();
     const child = this.#child;
     if (child === null || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -207,7 +251,8 @@ class RelayParent implements Relay {
   }
 
   #onMessage(message: FromRelay, handle: unknown): void {
-    const { events, log } = this.#options;
+    const events = this.#events;
+    const { log } = this.#options;
     switch (message.kind) {
       case 'listening':
         this.#hasListened = true;
@@ -222,26 +267,26 @@ class RelayParent implements Relay {
         return this.#onTls(message, handle);
       case 'matched':
         this.#matches.set(message.match, { bytesUp: 0, bytesDown: 0 });
-        return events.onMatched?.(message.match, { client: message.client, instance: message.instance });
+        return events?.onMatched?.(message.match, { client: message.client, instance: message.instance });
       case 'bytes':
         for (const { match, ...bytes } of message.matches) {
           this.#matches.set(match, bytes);
-          events.onBytes?.(match, bytes);
+          events?.onBytes?.(match, bytes);
         }
         return;
       case 'ended':
         this.#matches.delete(message.match);
-        return events.onEnded?.(message.match, message);
+        return events?.onEnded?.(message.match, message);
       case 'alone':
-        return events.onAlone?.(message.match, message.role);
+        return events?.onAlone?.(message.match, message.role);
       case 'echoed':
-        return events.onEchoed?.(message.ticket);
+        return events?.onEchoed?.(message.ticket);
       case 'parked':
-        return events.onParked?.(message.ticket, message.leg);
+        return events?.onParked?.(message.ticket, message.leg);
       case 'parked-lost':
-        return events.onParkedLost?.(message.leg);
+        return events?.onParkedLost?.(message.leg);
       case 'bound':
-        return events.onBound?.(message.leg, message.ticket);
+        return events?.onBound?.(message.leg, message.ticket);
       case 'log':
         return log(message.level, message.message, message.fields);
       default:
@@ -252,22 +297,28 @@ class RelayParent implements Relay {
   #onTls({ early, from, isLeg }: Extract<FromRelay, { kind: 'tls' }>, handle: unknown): void {
     // The peer may have gone while its socket was on the way.
     if (!(handle instanceof Socket)) return;
-    if (isLeg && this.#options.events.onWrapped !== undefined) {
+    const events = this.#events;
+    if (isLeg && events?.onWrapped !== undefined) {
       stopReading(handle);
-      return this.#options.events.onWrapped(handle, early);
+      return events.onWrapped(handle, early);
     }
     handle.on('error', () => handle.destroy());
+    // A leg that comes before anybody was given a ticket has none that is good.
+    if (events === null && (isLeg || this.#early.size >= earlyAtMost)) return void handle.destroy();
     handle.unshift(early);
-    this.#options.events.onTls(handle, from);
+    if (events !== null) return events.onTls(handle, from);
+    this.#early.set(handle, from);
+    handle.once('close', () => this.#early.delete(handle));
   }
 
   #onExit(child: ChildProcess, how: string): void {
     if (this.#closing || this.#child !== child || !this.#hasListened) return;
-    const { events, log } = this.#options;
+    const events = this.#events;
+    const { log } = this.#options;
     log('error', 'relay process died', { how, matches: this.#matches.size });
     const lost = [...this.#matches];
     this.#matches.clear();
-    for (const [match, bytes] of lost) events.onEnded?.(match, { ...bytes, why: 'relay-lost' });
+    for (const [match, bytes] of lost) events?.onEnded?.(match, { ...bytes, why: 'relay-lost' });
     const livedMs = relayClock.nowMs() - this.#startedAtMs;
     if (livedMs >= youngMs) this.#restart();
     else relayClock.after(youngRestartMs, () => this.#restart());
@@ -275,10 +326,10 @@ class RelayParent implements Relay {
 
   #restart(): void {
     if (this.#closing) return;
-    this.start().then(
+    this.start(null).then(
       () => {
         for (const [id, { tickets }] of this.#pending) this.#send({ kind: 'expect', id, tickets });
-        this.#options.events.onRestarted?.();
+        this.#events?.onRestarted?.();
       },
       (reason: unknown) => {
         const { message } = PamError.from(reason, 'PAM_INTERNAL', 'the relay process did not start');

@@ -1,11 +1,13 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { PamError } from '@sallyport/protocol';
 import { isRead } from './acts/index.ts';
 import type { StoreEngine } from './engine.ts';
 import { type Call, type PortCalls, type Ports, portCalls, portsOver, type ResultsOf } from './ports.ts';
 import { openPostgres } from './postgres-engine.ts';
 import { openSqlite } from './sqlite-client.ts';
+import { startStoreWorker } from './start-worker.ts';
 
 export type StorePlace = { readonly dataDir: string } | { readonly databaseUrl: string };
 
@@ -19,6 +21,8 @@ export interface StoreDeps {
   readonly onRan?: (ran: { readonly isRead: boolean; readonly isDone: boolean; readonly ms: number }) => void;
   /** A database connection was lost; the next transaction makes another. */
   readonly onTrouble?: (reason: unknown) => void;
+  /** The thread for the embedded store, when one was started already. */
+  readonly worker?: Worker | null;
 }
 
 export interface Store extends Ports {
@@ -96,7 +100,8 @@ function openFolder(dataDir: string, deps: StoreDeps): Promise<StoreEngine> {
   } catch (reason) {
     throw new PamError('PAM_STORE_AWAY', `the data folder ${dataDir} cannot be made`, { cause: reason });
   }
-  return openSqlite({ ...storeFiles(dataDir), nowMs: deps.nowMs() }, deps.onFatal);
+  const worker = deps.worker ?? startStoreWorker(null);
+  return openSqlite(worker, { ...storeFiles(dataDir), nowMs: deps.nowMs() }, deps.onFatal);
 }
 
 function openDatabase(databaseUrl: string, deps: StoreDeps): Promise<StoreEngine> {

@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { isErrorCode, PamError, type WireError } from '@sallyport/protocol';
 import type { ActCall } from './acts/index.ts';
 import type { StoreEngine } from './engine.ts';
@@ -12,11 +12,6 @@ interface Waiting {
   readonly reject: (error: PamError) => void;
 }
 
-/** The worker's file beside this one: `.ts` from source, `.mjs` in `dist`. */
-function workerUrl(): URL {
-  return new URL(import.meta.url.endsWith('.ts') ? './sqlite-worker.ts' : './sqlite-worker.mjs', import.meta.url);
-}
-
 function fromWire(error: WireError, cause: string): PamError {
   const code = isErrorCode(error.code) ? error.code : 'PAM_INTERNAL';
   return new PamError(code, error.message, { remedy: error.remedy, detail: error.detail, cause });
@@ -25,10 +20,14 @@ function fromWire(error: WireError, cause: string): PamError {
 /**
  * The store's file behind a worker thread, so that a slow fsync never stalls the router's own loop.
  *
+ * @param worker - one of `startStoreWorker` that was not told anything yet.
  * @param onFatal - the worker died: what was acknowledged is safe, what was asked is unknown; stop the process.
  */
-export async function openSqlite(place: WorkerPlace, onFatal: (error: PamError) => void): Promise<StoreEngine> {
-  const worker = new Worker(workerUrl(), { workerData: place, execArgv: [], name: 'store' });
+export async function openSqlite(
+  worker: Worker,
+  place: WorkerPlace,
+  onFatal: (error: PamError) => void,
+): Promise<StoreEngine> {
   const waiting = new Map<number, Waiting>();
   let nextId = 1;
   let ended: PamError | null = null;
@@ -63,6 +62,7 @@ export async function openSqlite(place: WorkerPlace, onFatal: (error: PamError) 
   };
 
   closing = true;
+  worker.postMessage(place);
   const [incarnation] = await expect(0);
   closing = false;
   return {

@@ -1,7 +1,7 @@
 import type { WireError } from '@sallyport/protocol';
 import type { ActCall } from './acts/index.ts';
 
-/** What the worker is started with. */
+/** What the worker is told first. */
 export interface WorkerPlace {
   readonly file: string;
   readonly lockFile: string;

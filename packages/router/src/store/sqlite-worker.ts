@@ -1,17 +1,19 @@
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { once } from 'node:events';
+import { flushCompileCache } from 'node:module';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { PamError, toWireError } from '@sallyport/protocol';
 import { type Outcome, SqliteEngine } from './sqlite-engine.ts';
 import { holdLock } from './sqlite-lock.ts';
 import type { WorkerAnswer, WorkerPlace, WorkerRequest } from './sqlite-messages.ts';
 
 /**
- * Entry of the worker that owns the store's file: it holds `router.lock`, takes what is waiting as one batch, and
+ * Entry of the worker that owns the store's file: told which, it holds `router.lock`, takes what is waiting as one batch, and
  * answers after the commit. It ends when its port is closed or the router dies.
  */
 const batchLimit = 64;
 const port = parentPort;
 if (port === null) throw new PamError('PAM_INTERNAL', 'this file runs as a worker only');
-const place = workerData as WorkerPlace;
+const [place] = (await once(port, 'message')) as [WorkerPlace];
 
 function open(): { readonly engine: SqliteEngine; readonly release: () => void } | PamError {
   try {
@@ -40,6 +42,8 @@ if (opened instanceof PamError) {
 } else {
   const { engine, release } = opened;
   send({ id: 0, results: [engine.incarnation()] });
+  // The router may be killed: what this thread compiled is kept for the next (nothing to do without a cache).
+  flushCompileCache();
 
   const control = (request: Exclude<WorkerRequest, { kind: 'calls' }>): void => {
     try {

@@ -1,0 +1,26 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+interface RelayFork {
+  /** The forked module; by default the one beside this file, or beside the bundle. */
+  readonly entry?: URL | undefined;
+  readonly execArgv?: readonly string[] | undefined;
+  /** Folder of compiled code (compile-cache.ts); null for none. */
+  readonly compileCache?: string | null | undefined;
+}
+
+/** `relay-process.ts` beside this file when run from source, `relay-process.mjs` beside the bundle. */
+function relayEntry(here: string): URL {
+  return new URL(here.endsWith('.ts') ? './relay-process.ts' : './relay-process.mjs', here);
+}
+
+/** Forks a relay process, which does nothing before it is sent `start`. Imports nothing that takes time: it is early. */
+export function forkRelay({ entry, execArgv, compileCache }: RelayFork): ChildProcess {
+  return fork(fileURLToPath(entry ?? relayEntry(import.meta.url)), [], {
+    execArgv: [...(execArgv ?? [])],
+    // No secret of the router reaches the process that strangers talk to.
+    env: compileCache === undefined || compileCache === null ? {} : { NODE_COMPILE_CACHE: compileCache },
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+}
