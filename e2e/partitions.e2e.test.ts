@@ -1,8 +1,10 @@
 import { createCleanup, loss, oneWay, type PacketFault, silence, requireNetworkLab } from '@sallyport/testkit';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { type LabInstance, type LabPool, startLabPool } from './harness/lab-pool.ts';
+import { newMachine } from './harness/installation.ts';
 import { untilReady, viewInstance } from './harness/pool-view.ts';
-
+import { startTrafficTarget, type TrafficTarget } from './harness/traffic.ts';
+import type { Tunnel } from './harness/tunnel.ts';
 import { patience, until } from './harness/until.ts';
 
 vi.setConfig(patience);
@@ -11,9 +13,16 @@ const { isMissing } = requireNetworkLab();
 const names = ['one', 'two', 'three', 'four'];
 const cleanup = createCleanup();
 let pool: LabPool;
+/** A second target, on a machine of its own. */
+let other: TrafficTarget;
+let aside: Tunnel;
 
 beforeAll(async () => {
-  if (!isMissing) pool = await startLabPool(cleanup.later, names);
+  if (isMissing) return;
+  pool = await startLabPool(cleanup.later, names, ['other']);
+  other = await startTrafficTarget(cleanup.later, pool.lab.host('other'));
+  await newMachine(pool.installation, 'web2', other);
+  aside = await pool.installation.openTunnel('web2');
 });
 afterEach(async () => {
   if (isMissing) return;
@@ -121,14 +130,32 @@ test.skipIf(isMissing)('with 30 of 100 packets lost on the way to every instance
 });
 
 test.skipIf(isMissing)(
-  'a target that one instance cannot reach is served by the others, and that instance stays well',
+  'a target that one instance cannot reach is served by the others, and that instance serves all other targets',
   async () => {
     const [cut] = pool.instances;
     if (cut === undefined) throw new Error('no instance');
     cut.host.setFaults([{ kind: 'unreachable', direction: 'out', peer: pool.targetHost.address }]);
     const before = pool.seenFrom(cut);
     for (let n = 0; n < 2 * names.length; n += 1) expect(await pool.request()).toMatchObject(served);
+    await until('it is passed over for this target', async () => {
+      expect(await pool.request()).toMatchObject(served);
+      const why = await pool.installation.pam(['session', 'why', 'last']);
+      return why.stdout.includes(' ejected: could not reach this resource');
+    });
+    // The pair is ejected, not the instance: it has its turn at the second target, again and again.
+    const servedAside: string[] = [];
+    for (let n = 0; n < 2 * names.length; n += 1) servedAside.push(await requestAside(`aside-${n}`));
+    for (const { host } of pool.instances) expect(servedAside.filter((from) => from === host.address)).toHaveLength(2);
+    const why = await pool.installation.pam(['session', 'why', 'last']);
+    expect(why.stdout).not.toContain('ejected');
     expect(pool.seenFrom(cut)).toBe(before);
     expect(await viewInstance(pool.installation, cut.id)).toMatchObject({ state: 'ready', health: 'ok' });
   },
 );
+
+/** A short stream to the second target; answers the address of the instance that served it. */
+async function requestAside(id: string): Promise<string> {
+  expect(await pool.user.open({ id, up: 20, down: 20, bytesPerSecond: 0 }, aside.port).ended()).toMatchObject(served);
+  const end = await until('the target says who served', () => other.ended().find((one) => one.id === id));
+  return end.from;
+}

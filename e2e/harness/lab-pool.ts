@@ -29,9 +29,13 @@ export interface LabPool {
   seenFrom(instance: LabInstance): number;
 }
 
-/** One instance a name, all of them members. */
-export async function startLabPool(later: Later, names: readonly string[]): Promise<LabPool> {
-  const lab = startNetworkLab(later, ['router', 'user', 'target', ...names]);
+/** One instance a name, all of them members. @param more - further machines of the lab, on which nothing runs yet. */
+export async function startLabPool(
+  later: Later,
+  names: readonly string[],
+  more: readonly string[] = [],
+): Promise<LabPool> {
+  const lab = startNetworkLab(later, ['router', 'user', 'target', ...names, ...more]);
   const [router, targetHost, userHost] = [lab.host('router'), lab.host('target'), lab.host('user')];
   const target = await startTrafficTarget(later, targetHost);
   const installation = await newInstallation(later, [], { router, user: userHost });
