@@ -5,26 +5,27 @@ import {
   isRunning,
   type LabHost,
   type Later,
-  loss,
   type NetworkLab,
-  oneWay,
-  silence,
   startNetworkLab,
   startPostgres,
 } from '@sallyport/testkit';
+import { clonedKeyOptions } from '../harness/cloned-key.ts';
 import { type Installation, newInstallation, newMachine, withPool } from '../harness/installation.ts';
 import type { Instance } from '../harness/instance.ts';
 import { startTrafficTarget, startTrafficUser, type TrafficTarget, type TrafficUser } from '../harness/traffic.ts';
 import type { Tunnel } from '../harness/tunnel.ts';
+import {
+  beginAtInstance,
+  beginAtRouter,
+  beginSurplus,
+  type EndFault,
+  type FaultDeps,
+  keyFileOf,
+  type Place,
+  replaceLeavers,
+} from './begin-fault.ts';
 import type { ProcessRecord } from './check-run.ts';
-import type { PlannedFault } from './schedule.ts';
-
-interface Place {
-  readonly host: LabHost;
-  instance: Instance;
-  /** How many have been started here. */
-  count: number;
-}
+import { isRouterFault, mostAtOnce, type PlannedFault } from './schedule.ts';
 
 /** Longer than any fault with its redials, and short enough to wait for what nobody comes back to. */
 const detachSeconds = 30;
@@ -40,8 +41,12 @@ export interface ChaosPool {
   readonly database: Tunnel;
   /** Address of the machine of an instance; null for the router. */
   addressOf(fault: PlannedFault): string | null;
-  begin(fault: PlannedFault): Promise<void>;
+  /** False when it was left out: as many places as may be have a fault still, or this one has, or the router (T2, T3). */
+  begin(fault: PlannedFault): Promise<boolean>;
   end(fault: PlannedFault): Promise<void>;
+  /** When all is healed: whoever drains although nobody was told so is waited for, and replaced. */
+  settle(): Promise<void>;
+  readonly seen: FaultDeps['seen'];
   /** Instances that ought to run now. */
   instances(): readonly Instance[];
   /** Notes how many descriptors everybody holds at first. */
@@ -53,7 +58,8 @@ export interface ChaosPool {
   strangers(): readonly string[];
 }
 
-export async function startChaosPool(later: Later, size: number): Promise<ChaosPool> {
+/** @param nowMs - since the start of the run. */
+export async function startChaosPool(later: Later, size: number, nowMs: () => number): Promise<ChaosPool> {
   const names = Array.from({ length: size + 1 }, (_, n) => `instance${n + 1}`);
   const lab = startNetworkLab(later, ['router', 'user', 'target', ...names]);
   const [router, userHost, targetHost] = [lab.host('router'), lab.host('user'), lab.host('target')];
@@ -67,14 +73,16 @@ export async function startChaosPool(later: Later, size: number): Promise<ChaosP
     ...['record', 'new', 'pamDatabase', '-n', 'db1', '-a', 'prod', '-c', 'dc1-net'],
     ...['--host', targetHost.address, '--port', String(postgres.port), '--field', 'databaseType=postgresql'],
   ]);
-  const start = (host: LabHost, count: number): Instance =>
+  const start = (host: LabHost, count: number, keyFile: string): Instance =>
     installation.startInstance(`${host.name}-${count}`, config, {
       within: host.within,
       args: ['--detach-timeout', String(detachSeconds + 10)],
+      env: { NODE_OPTIONS: clonedKeyOptions(keyFile) },
     });
   const places = names.map((name): Place => {
     const host = lab.host(name);
-    return { host, instance: start(host, 1), count: 1 };
+    const instance = start(host, 1, keyFileOf({ host, count: 1 }, installation));
+    return { host, instance, count: 1, isBusy: false };
   });
   await Promise.all(places.map(({ instance }) => instance.id()));
   const user = await startTrafficUser(later, userHost);
@@ -83,9 +91,21 @@ export async function startChaosPool(later: Later, size: number): Promise<ChaosP
     await installation.openTunnel('db1', { args: tunnelArgs }),
   ];
   const placeOf = (fault: PlannedFault): Place | null => (fault.place === null ? null : (places[fault.place] ?? null));
-  const ends = new Map<PlannedFault, () => Promise<void> | void>();
+  const ends = new Map<PlannedFault, EndFault>();
   const ended: Instance[] = [];
-  const deps: FaultDeps = { installation, router, targetHost, start, ended };
+  const seen: FaultDeps['seen'] = { holds: [], leavings: [], clones: [] };
+  const deps: FaultDeps = { installation, router, targetHost, places, size, nowMs, start, ended, seen };
+  /** Faults that are in force, however long they take on a busy machine. */
+  const inForce = new Set<PlannedFault>();
+  const beginOne = async (fault: PlannedFault, place: Place | null): Promise<EndFault> => {
+    if (place === null) return fault.kind === 'surplus' ? beginSurplus(deps) : beginAtRouter(fault, deps);
+    place.isBusy = true;
+    const end = await beginAtInstance(fault, place, deps);
+    return async () => {
+      await end();
+      place.isBusy = false;
+    };
+  };
   const named = (): readonly (readonly [string, number])[] => [
     ['router', installation.router.child.pid],
     ['relay', descendantsOf(installation.router.child.pid)[0] ?? -1],
@@ -104,12 +124,20 @@ export async function startChaosPool(later: Later, size: number): Promise<ChaosP
     addressOf: (fault) => placeOf(fault)?.host.address ?? null,
     begin: async (fault) => {
       const place = placeOf(fault);
-      ends.set(fault, place === null ? beginAtRouter(fault, deps) : await beginAtInstance(fault, place, deps));
+      const isOfRouter = isRouterFault(fault.kind);
+      const alike = [...inForce].filter(({ kind }) => isRouterFault(kind) === isOfRouter).length;
+      if (alike >= (isOfRouter ? 1 : mostAtOnce(places.length)) || place?.isBusy === true) return false;
+      inForce.add(fault);
+      ends.set(fault, await beginOne(fault, place));
+      return true;
     },
     end: async (fault) => {
       await ends.get(fault)?.();
       ends.delete(fault);
+      inForce.delete(fault);
     },
+    settle: () => replaceLeavers(deps),
+    seen,
     instances: () => places.map(({ instance }) => instance),
     noteDescriptors: () => {
       atFirst = new Map(named().map(([name, pid]) => [name, descriptorsOf(pid)]));
@@ -132,71 +160,6 @@ export async function startChaosPool(later: Later, size: number): Promise<ChaosP
       ]),
     strangers: () => strangersIn(lab, ['router', 'user', 'target', ...names]),
   };
-}
-
-interface FaultDeps {
-  readonly installation: Installation;
-  readonly router: LabHost;
-  readonly targetHost: LabHost;
-  start(host: LabHost, count: number): Instance;
-  /** Instances that were replaced. */
-  readonly ended: Instance[];
-}
-
-type EndFault = () => Promise<void> | void;
-
-function beginAtRouter({ kind }: PlannedFault, { installation }: FaultDeps): EndFault {
-  const { child } = installation.router;
-  if (kind === 'router-freeze') {
-    child.kill('SIGSTOP');
-    return () => child.kill('SIGCONT');
-  }
-  child.kill('SIGKILL');
-  return async () => void (await installation.restartRouter('SIGKILL'));
-}
-
-async function beginAtInstance({ kind }: PlannedFault, place: Place, deps: FaultDeps): Promise<EndFault> {
-  const { host, instance } = place;
-  const { installation, router } = deps;
-  const replace = async (): Promise<void> => {
-    await instance.child.exited;
-    deps.ended.push(instance);
-    place.count += 1;
-    place.instance = deps.start(host, place.count);
-  };
-  const heal = (): void => host.setFaults([]);
-  switch (kind) {
-    case 'kill':
-    case 'drain':
-      instance.child.kill(kind === 'kill' ? 'SIGKILL' : 'SIGTERM');
-      return replace;
-    case 'freeze':
-      instance.child.kill('SIGSTOP');
-      return () => instance.child.kill('SIGCONT');
-    case 'cordon': {
-      const id = await instance.id();
-      const tell = (verb: string) =>
-        // The router may be away: then it was not cordoned, or stays so until the end of the run.
-        installation.pam(['gateway', verb, '-g', 'dc1', '-i', id], { code: null });
-      await tell('cordon');
-      return async () => void (await tell('uncordon'));
-    }
-    case 'silence':
-      host.setFaults(silence(router.address));
-      return heal;
-    case 'silence-in':
-    case 'silence-out':
-      host.setFaults([oneWay(kind === 'silence-in' ? 'in' : 'out', router.address)]);
-      return heal;
-    case 'loss':
-      host.setFaults(loss(30, router.address));
-      return heal;
-    case 'no-target':
-      host.setFaults([{ kind: 'unreachable', direction: 'out', peer: deps.targetHost.address }]);
-      return heal;
-    default:
-      throw new Error(`${kind} is no fault of an instance`);
-  }
 }
 
 function descriptorsOf(pid: number): number {

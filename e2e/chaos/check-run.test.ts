@@ -31,6 +31,9 @@ const good: RunRecord = {
   streams: [whole],
   uses: [{ name: 'curl', fromMs: 0, toMs: 1, isServed: true, said: '', carriedBy: null }],
   views: [view],
+  holds: [],
+  leavings: [],
+  clones: [],
   rest: {
     view,
     why: '',
@@ -59,8 +62,32 @@ const members = (...states: readonly string[]) => ({
   instances: states.map((state, n) => ({ id: 'abcd'[n] ?? '', state, streams: 0 })),
 });
 
+const hold = { why: 'cordon', address: two, fromMs: 9_000, toMs: 13_000 } as const;
+const twins = { name: 'instance1', original: ['a'], clone: ['a', 'b'], fromMs: 9_000, toMs: 13_000 };
+
+test('what a hold, a surplus that drains and a clone permit is no violation', () => {
+  const others = [hold, { ...hold, address: one, fromMs: 10_500 }, { ...hold, address: one, toMs: 11_500 }];
+  expect(checkRun({ ...good, holds: others })).toEqual([]);
+  const drains = { ...members('ready', 'ready', 'draining'), maxInstances: 2 };
+  expect(checkRun({ ...good, views: [drains, { ...view, maxInstances: 3 }] })).toEqual([]);
+  expect(checkRun({ ...good, clones: [twins] })).toEqual([]);
+  const restarted = { ...good, clones: [{ ...twins, original: ['a', 'c'] }], faults: [fault('router-kill', null)] };
+  expect(checkRun(restarted)).toEqual([]);
+});
+
 test.each<readonly [string, string, RunRecord]>([
   ['C1', 'more members than the maximum', { ...good, views: [members('ready', 'suspect', 'draining')] }],
+  [
+    'C1',
+    'a member that stays over a lowered maximum',
+    {
+      ...good,
+      views: [
+        { ...members('ready', 'ready', 'ready'), maxInstances: 2 },
+        { ...view, maxInstances: 3 },
+      ],
+    },
+  ],
   ['C2', 'a wrong byte at the user', { ...good, streams: [{ ...whole, user: { ...whole.user, wrongAt: 7 } }] }],
   [
     'C2',
@@ -92,6 +119,10 @@ test.each<readonly [string, string, RunRecord]>([
     'a curl that failed',
     { ...good, uses: [{ name: 'curl', fromMs: 0, toMs: 1, isServed: false, said: 'no', carriedBy: null }] },
   ],
+  ['C7', 'a stream on a cordoned instance', { ...good, holds: [{ ...hold, address: one }] }],
+  ['C8', 'a drained instance that ends with an error', { ...good, leavings: [{ name: 'i', why: 'drain', code: 1 }] }],
+  ['C9', 'two processes that stay one', { ...good, clones: [{ ...twins, clone: ['a'] }] }],
+  ['C9', 'a clone that takes the identity over', { ...good, clones: [{ ...twins, original: ['a', 'c'] }] }],
   ['C5', 'no rest', rest({ view: null, why: 'late' })],
   ['C5', 'a ghost at the router', rest({ view: members('ready', 'ready', 'standby', 'standby') })],
   ['C5', 'an instance that holds itself for a member', rest({ view: members('ready', 'ready') })],

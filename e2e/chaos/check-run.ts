@@ -4,7 +4,7 @@ import type { FaultKind } from './schedule.ts';
 /** Milliseconds since the start of the run, throughout. */
 export interface FaultInForce {
   readonly kind: FaultKind;
-  /** Address of the instance's machine; null for the router. */
+  /** Address of the instance's machine; null for the router and the pool. */
   readonly address: string | null;
   readonly fromMs: number;
   readonly toMs: number;
@@ -46,12 +46,40 @@ export interface ProcessRecord {
   readonly descriptorsAtFirst: number;
 }
 
+/** A time in which nothing new may run on the machine of this address: the router had acknowledged a cordon or a drain. */
+export interface HoldRecord {
+  readonly why: FaultKind;
+  readonly address: string;
+  readonly fromMs: number;
+  /** Before it was taken back, or when its process had ended. */
+  readonly toMs: number;
+}
+
+/** An instance that was to leave, and how its process ended. */
+interface LeavingRecord {
+  readonly name: string;
+  readonly why: FaultKind;
+  readonly code: number | null;
+}
+
+/** Two processes that had one identity for a while; the ids each called itself by, oldest first. */
+interface CloneRecord {
+  readonly name: string;
+  readonly original: readonly string[];
+  readonly clone: readonly string[];
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 /** Everything that was seen of a run. */
 export interface RunRecord {
   readonly faults: readonly FaultInForce[];
   readonly streams: readonly StreamRecord[];
   readonly uses: readonly UseRecord[];
   readonly views: readonly ViewRecord[];
+  readonly holds: readonly HoldRecord[];
+  readonly leavings: readonly LeavingRecord[];
+  readonly clones: readonly CloneRecord[];
   /** After all had been healed and every stream was over. */
   readonly rest: {
     /** Null: it did not come to rest; then why. */
@@ -66,18 +94,22 @@ export interface RunRecord {
 }
 
 export interface Violation {
-  readonly rule: 'C1' | 'C2' | 'C3' | 'C4' | 'C5' | 'C6';
+  readonly rule: 'C1' | 'C2' | 'C3' | 'C4' | 'C5' | 'C6' | 'C7' | 'C8' | 'C9';
   readonly what: string;
 }
 
 /**
  * What a fault may break: streams that run on its instance, and connections that are being opened. A running stream
- * outlives its carrier, so only the death of its instance ends it. What is planned (drain, cordon) may break nothing, and
+ * outlives its carrier, so only the death of its instance ends it. What is planned (drain, cordon, surplus) may break
+ * nothing, a clone takes nothing away from the process it was made of, and
  * a target that one instance cannot reach is reached through another; a connection that runs there waits and goes on.
  */
 const mayBreak: Readonly<Record<FaultKind, { readonly running: boolean; readonly opening: boolean }>> = {
   kill: { running: true, opening: true },
   drain: { running: false, opening: false },
+  'drain-command': { running: false, opening: false },
+  surplus: { running: false, opening: false },
+  clone: { running: false, opening: false },
   freeze: { running: false, opening: true },
   cordon: { running: false, opening: false },
   silence: { running: false, opening: true },
@@ -102,6 +134,8 @@ const descriptorSlack = 40;
  * C4 what failed is explained by a fault of the router, or of the instance that carried it, in force then or lately.
  * C5 at rest router and instances say the same of who is in the pool, the pool is full, and no stream is left.
  * C6 at rest no process is missing or left over, and none holds more descriptors than it needs.
+ * C7 nothing new runs where a cordon or a drain was acknowledged. C8 who was told to leave ends with 0.
+ * C9 of two processes with one identity the newer goes on under another, and the older keeps its own.
  */
 export function checkRun(run: RunRecord): readonly Violation[] {
   return [
@@ -109,16 +143,24 @@ export function checkRun(run: RunRecord): readonly Violation[] {
     ...run.streams.flatMap((stream) => checkStream(run, stream)),
     ...checkUses(run),
     ...checkRest(run),
+    ...checkHolds(run),
+    ...checkLeavings(run),
+    ...checkClones(run),
   ];
 }
 
 const isMember = ({ state }: { readonly state: string }): boolean => state !== 'standby' && state !== 'joining';
 
 function checkMaximum({ views, rest }: RunRecord): readonly Violation[] {
+  const highest = Math.max(...views.map(({ maxInstances }) => maxInstances), rest.view?.maxInstances ?? 0);
   return [...views, ...(rest.view === null ? [] : [rest.view])].flatMap(({ atMs, maxInstances, instances }) => {
-    const members = instances.filter(isMember).length;
-    if (members <= maxInstances) return [];
-    return [{ rule: 'C1', what: `${members} members of at most ${maxInstances} at ${seconds(atMs)}` } as const];
+    const members = instances.filter(isMember);
+    // Those over a maximum that was lowered keep their slots until they have finished: they are counted when they stay.
+    const isOver = members.length > maxInstances && members.some(({ state }) => state !== 'draining');
+    const surplus = members.filter(({ state }) => state === 'draining').length;
+    const most = maxInstances < highest ? maxInstances + surplus : maxInstances;
+    if (!isOver || members.length <= Math.min(most, highest)) return [];
+    return [{ rule: 'C1', what: `${members.length} members of at most ${maxInstances} at ${seconds(atMs)}` } as const];
   });
 }
 
@@ -212,6 +254,40 @@ function checkRest({ rest }: RunRecord): readonly Violation[] {
   }
   for (const stranger of rest.strangers) say('C6', `left over: ${stranger}`);
   return found;
+}
+
+/** Only streams that lie within the hold: where one before it or after it was placed, nobody outside can tell. */
+function checkHolds({ holds, streams }: RunRecord): readonly Violation[] {
+  return holds.flatMap(({ why, address, fromMs, toMs }) =>
+    streams
+      .filter((one) => one.fromMs > fromMs && one.toMs < toMs && one.target.some(({ from }) => from === address))
+      .map(({ order }) => {
+        const what = `${order.id} was carried by ${address}, which took nothing new (${why}) since ${seconds(fromMs)}`;
+        return { rule: 'C7', what } as const;
+      }),
+  );
+}
+
+function checkLeavings({ leavings }: RunRecord): readonly Violation[] {
+  return leavings
+    .filter(({ code }) => code !== 0)
+    .map(
+      ({ name, why, code }) => ({ rule: 'C8', what: `${name} was to leave (${why}) and ended with ${code}` }) as const,
+    );
+}
+
+function checkClones({ clones, faults }: RunRecord): readonly Violation[] {
+  return clones.flatMap(({ name, original, clone, fromMs, toMs }) => {
+    const found: Violation[] = [];
+    const say = (what: string): void => void found.push({ rule: 'C9', what: `${name}: ${what}` });
+    if (original.at(-1) === clone.at(-1)) say('two processes go on under one identity');
+    // Whoever is at a new router first, or answers a challenge in time, is the older there.
+    const isDisturbed = faults.some(
+      (one) => one.address === null && one.fromMs <= toMs && one.toMs + aftermathMs >= fromMs,
+    );
+    if (original.length > 1 && !isDisturbed) say('the older process lost its identity to the newer');
+    return found;
+  });
 }
 
 function seconds(ms: number): string {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createCleanup, requireNetworkLab } from '@sallyport/testkit';
 import { runChaos } from './run-chaos.ts';
-import { instanceFaults, routerFaults, showFault } from './schedule.ts';
+import { instanceFaults, poolFaults, routerFaults, showFault } from './schedule.ts';
 
 const { values } = parseArgs({
   options: {
@@ -34,7 +34,8 @@ async function run(): Promise<number> {
   const seed =
     values.seed === undefined ? process.pid * 1_000 + (process.hrtime()[1] % 1_000) : numberOf('seed', 0, 2 ** 32);
   const ms = numberOf('minutes', 0.1, 600) * 60_000;
-  const kinds = [...instanceFaults, ...routerFaults].filter((kind) => values.only?.split(',').includes(kind) ?? true);
+  const all = [...instanceFaults, ...poolFaults, ...routerFaults];
+  const kinds = all.filter((kind) => values.only?.split(',').includes(kind) ?? true);
   const result = await runChaos(cleanup.later, { seed, ms, instances: numberOf('instances', 1, 20), kinds, say });
   process.stdout.write(`seed ${seed}, ${ms / 60_000} minutes\n`);
   for (const fault of result.schedule) process.stdout.write(`  ${showFault(fault)}\n`);

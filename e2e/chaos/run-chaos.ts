@@ -3,6 +3,7 @@ import { createSeededRandom, type Later } from '@sallyport/testkit';
 import type { Instance } from '../harness/instance.ts';
 import { viewPool } from '../harness/pool-view.ts';
 import { until } from '../harness/until.ts';
+import { idsOf } from './begin-fault.ts';
 import { type ChaosPool, startChaosPool } from './chaos-pool.ts';
 import { checkRun, type FaultInForce, type RunRecord, type ViewRecord, type Violation } from './check-run.ts';
 import {
@@ -10,6 +11,7 @@ import {
   instanceFaults,
   makeSchedule,
   type PlannedFault,
+  poolFaults,
   routerFaults,
   showFault,
 } from './schedule.ts';
@@ -41,15 +43,16 @@ const restWithinMs = 90_000;
  * number of instances give the same schedule; what the machine makes of it differs a little each time.
  */
 export async function runChaos(later: Later, options: ChaosOptions): Promise<ChaosResult> {
-  const { seed, ms, instances, say, kinds = [...instanceFaults, ...routerFaults] } = options;
+  const { seed, ms, instances, say, kinds = [...instanceFaults, ...poolFaults, ...routerFaults] } = options;
   const schedule = makeSchedule({ seed, ms, instances: instances + 1, kinds });
   say(`seed ${seed}: ${schedule.length} faults in ${ms / 1_000} s; starting a pool of ${instances} with one standby`);
-  const pool = await startChaosPool(later, instances);
+  let startedAtMs = performance.now();
+  const nowMs = (): number => performance.now() - startedAtMs;
+  const pool = await startChaosPool(later, instances, nowMs);
   // Everybody has worked once before descriptors are counted.
   await pool.user.open({ id: 'first', up: 10, down: 10, bytesPerSecond: 0 }, pool.web.port).ended();
   pool.noteDescriptors();
-  const startedAtMs = performance.now();
-  const nowMs = (): number => performance.now() - startedAtMs;
+  startedAtMs = performance.now();
   const isOver = (): boolean => nowMs() >= ms;
   const views: ViewRecord[] = [];
   const [done, faults] = await Promise.all([
@@ -59,7 +62,7 @@ export async function runChaos(later: Later, options: ChaosOptions): Promise<Cha
   ]);
   say(`${done.streams.length} streams, ${done.uses.length} uses; waiting for rest`);
   const rest = await comeToRest(pool, nowMs);
-  const run: RunRecord = { faults, streams: done.streams, uses: done.uses, views, rest };
+  const run: RunRecord = { faults, streams: done.streams, uses: done.uses, views, ...pool.seen, rest };
   return { schedule, run, violations: checkRun(run), logs: pool.logs() };
 }
 
@@ -69,18 +72,20 @@ async function trouble(
   nowMs: () => number,
   say: (line: string) => void,
 ): Promise<readonly FaultInForce[]> {
-  return Promise.all(
+  const all = await Promise.all(
     schedule.map(async (fault) => {
       // The moments are what a schedule is.
       await pause(Math.max(0, fault.atMs - nowMs()));
-      say(showFault(fault));
       const fromMs = nowMs();
-      await pool.begin(fault);
+      const hasBegun = await pool.begin(fault);
+      say(`${showFault(fault)}${hasBegun ? '' : ': left out'}`);
+      if (!hasBegun) return [];
       await pause(Math.max(0, fault.atMs + fault.forMs - nowMs()));
       await pool.end(fault);
-      return { kind: fault.kind, address: pool.addressOf(fault), fromMs, toMs: nowMs() };
+      return [{ kind: fault.kind, address: pool.addressOf(fault), fromMs, toMs: nowMs() }];
     }),
   );
+  return all.flat();
 }
 
 async function viewOf(pool: ChaosPool, nowMs: () => number): Promise<ViewRecord> {
@@ -101,6 +106,7 @@ async function watch(pool: ChaosPool, views: ViewRecord[], nowMs: () => number, 
 }
 
 async function comeToRest(pool: ChaosPool, nowMs: () => number): Promise<RunRecord['rest']> {
+  await pool.settle();
   let last = 'the router does not answer';
   const isQuiet = ({ maxInstances, instances }: ViewRecord): boolean =>
     instances.filter(({ state }) => state === 'ready').length === maxInstances &&
@@ -119,7 +125,7 @@ async function comeToRest(pool: ChaosPool, nowMs: () => number): Promise<RunReco
     view,
     why: last,
     instances: await Promise.all(
-      pool.instances().map(async (one) => ({ id: await one.id(), membership: ownWord(one) })),
+      pool.instances().map(async (one) => ({ id: idsOf(one).at(-1) ?? (await one.id()), membership: ownWord(one) })),
     ),
     processes: pool.processes(),
     strangers: pool.strangers(),

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { instanceFaults, makeSchedule, routerFaults } from './schedule.ts';
+import { instanceFaults, isRouterFault, makeSchedule, poolFaults, routerFaults } from './schedule.ts';
 
-const kinds = [...instanceFaults, ...routerFaults];
+const kinds = [...instanceFaults, ...poolFaults, ...routerFaults];
 const wishes = fc.record({
   seed: fc.nat(),
   ms: fc.integer({ min: 1_000, max: 300_000 }),
@@ -25,12 +25,14 @@ test('faults end before the run does, only permitted kinds are used, and always 
       for (const fault of faults) {
         expect(fault.atMs + fault.forMs).toBeLessThanOrEqual(wish.ms);
         expect(wish.kinds).toContain(fault.kind);
-        expect(fault.place === null).toBe(routerFaults.some((kind) => kind === fault.kind));
+        expect(fault.place === null).toBe(fault.kind === 'surplus' || isRouterFault(fault.kind));
         const with_ = faults.filter((one) => one.atMs <= fault.atMs && one.atMs + one.forMs > fault.atMs);
         const places = with_.flatMap(({ place }) => (place === null ? [] : [place]));
         expect(new Set(places).size).toBe(places.length);
-        expect(places.length).toBeLessThanOrEqual(Math.max(1, Math.floor(wish.instances / 2)));
-        expect(with_.length - places.length).toBeLessThanOrEqual(1);
+        const surplus = with_.filter(({ kind }) => kind === 'surplus').length;
+        expect(surplus).toBeLessThanOrEqual(1);
+        expect(places.length + surplus).toBeLessThanOrEqual(Math.max(1, Math.floor(wish.instances / 2)));
+        expect(with_.filter(({ kind }) => isRouterFault(kind)).length).toBeLessThanOrEqual(1);
       }
     }),
   );
