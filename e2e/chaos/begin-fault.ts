@@ -133,6 +133,8 @@ export async function beginAtInstance({ kind }: PlannedFault, place: Place, deps
       instance.child.kill('SIGKILL');
       return () => replace(place, deps);
     case 'drain':
+      // Before it listens for signals, one ends it as it ends any program.
+      await instance.id();
       instance.child.kill('SIGTERM');
       return () => leave(place, kind, null, deps);
     case 'drain-command':

@@ -27,8 +27,8 @@ import {
 import type { ProcessRecord } from './check-run.ts';
 import { isRouterFault, mostAtOnce, type PlannedFault } from './schedule.ts';
 
-/** Longer than any fault with its redials, and short enough to wait for what nobody comes back to. */
-const detachSeconds = 30;
+/** Longer than any fault with its redials, also where a router takes half a minute to start; an instance's most is 90. */
+const detachSeconds = 75;
 const tunnelArgs = ['--detach-timeout', String(detachSeconds)];
 
 /** Router, a full pool and one standby, target and database, user: each on a machine of its own in a lab. */

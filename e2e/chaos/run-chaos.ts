@@ -36,7 +36,7 @@ export interface ChaosResult {
 
 const viewEveryMs = 2_000;
 /** Over the time for which an instance keeps a stream whose user is gone. */
-const restWithinMs = 90_000;
+const restWithinMs = 180_000;
 
 /**
  * Real programs under faults at random, then checked against what must hold (`check-run.ts`). The same seed, length and
