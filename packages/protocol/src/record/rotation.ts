@@ -111,4 +111,9 @@ export const rotationSettingsSchema = z.strictObject({
 export type RotationSettings = z.infer<typeof rotationSettingsSchema>;
 
 /** Plain copy of a schedule for the router's timer; the instance decides from the signed one. */
-export const scheduleMirrorSchema = z.strictObject({ schedule: scheduleSchema, resource: itemUidSchema.nullable() });
+export const scheduleMirrorSchema = z.strictObject({
+  schedule: scheduleSchema,
+  resource: itemUidSchema.nullable(),
+  /** From where intervals count: `iat` of the standing order, ms. Absent: from when the router saw the rule. */
+  anchorMs: z.exactOptional(z.int().min(0)),
+});

@@ -35,10 +35,17 @@ export function* keepSchedule(q: Queries, record: ItemUid, mirror: Mirror, nowMs
     return;
   }
   const rule = JSON.stringify(wanted);
-  const known = yield* first(q.db.selectFrom('schedule').select('rule').where('record', '=', record));
-  if (known !== undefined && JSON.stringify(readRule(known.rule)) === JSON.stringify(wanted.schedule)) return;
-  const next = checkedNext(record, wanted.schedule, nowMs);
-  const row = { rule, since_ms: nowMs, next_ms: next };
+  const known = yield* first(q.db.selectFrom('schedule').select(['rule', 'since_ms']).where('record', '=', record));
+  const sinceMs = wanted.anchorMs ?? known?.since_ms ?? nowMs;
+  if (known !== undefined && JSON.stringify(readRule(known.rule)) === JSON.stringify(wanted.schedule)) {
+    if (known.rule === rule) return;
+    if (known.since_ms === sinceMs) {
+      yield* run(q.db.updateTable('schedule').set({ rule }).where('record', '=', record));
+      return;
+    }
+  }
+  const next = checkedNext(record, wanted.schedule, nowMs, sinceMs);
+  const row = { rule, since_ms: sinceMs, next_ms: next };
   yield* run(
     q.db
       .insertInto('schedule')
@@ -47,9 +54,9 @@ export function* keepSchedule(q: Queries, record: ItemUid, mirror: Mirror, nowMs
   );
 }
 
-function checkedNext(record: ItemUid, schedule: Schedule, nowMs: number): number | null {
+function checkedNext(record: ItemUid, schedule: Schedule, nowMs: number, anchorMs: number): number | null {
   try {
-    return nextOccurrence(schedule, nowMs, nowMs);
+    return nextOccurrence(schedule, nowMs, anchorMs);
   } catch (reason) {
     throw PamError.from(reason, 'PAM_BAD_REQUEST', `the schedule of ${record} has no meaning`);
   }
