@@ -431,6 +431,23 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       expect(late).toEqual({ stream: streamId('a'), words: null });
     });
 
+    on(
+      'keeps who was asked first when nobody was found later, and believes him when the stream was given up meanwhile',
+      async () => {
+        const store = await start();
+        const nobody = { ...routed('a', nowMs + 1), instance: null };
+        const failed = { reason: 'failed', bytesUp: 0, bytesDown: 0, atMs: nowMs + 2 } as const;
+        await store.session.writeStreams({
+          changes: [routed('a'), nobody, { kind: 'ended', stream: streamId('a'), ...failed }],
+        });
+        const place = async () => store.session.getStream({ stream: streamId('a') });
+        expect(await place()).toMatchObject({ instance: instanceId('i'), reason: 'failed' });
+        const said = { running: [streamId('a')], routedBeforeMs: nowMs + 50, nowMs: nowMs + 200 };
+        expect(await store.session.reconcileStreams({ instance: instanceId('i'), ...said })).toEqual([]);
+        expect(await place()).toMatchObject({ instance: instanceId('i'), reason: null });
+      },
+    );
+
     on('reconciles with what an instance says it runs', async () => {
       const store = await start();
       await store.session.writeStreams({ changes: [routed('kept'), routed('ghost'), routed('fresh', nowMs + 100)] });

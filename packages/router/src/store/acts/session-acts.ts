@@ -167,7 +167,13 @@ function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Ac
     yield* run(
       q.db
         .updateTable('stream')
-        .set({ state: 'routing', ended_ms: null, reason: null, instance: change.instance })
+        // Nobody was found this time: who was asked before may hold it, and is where a resume looks.
+        .set({
+          state: 'routing',
+          ended_ms: null,
+          reason: null,
+          ...(change.instance === null ? {} : { instance: change.instance }),
+        })
         .where('id', '=', change.stream),
     );
   }
@@ -408,11 +414,11 @@ export const sessionActs: ActsOf<SessionStore> = {
           .select(['stream.state', 'stream.reason', 'stream.words', 'session.ended_ms as session_ended_ms'])
           .where('stream.id', '=', id),
       );
-      // Picked here first, then elsewhere, where the target was not reached or nobody was asked, and opened here: only
-      // the word of it is still on its way.
+      // Picked here first, then elsewhere, where the target was not reached or nobody was asked, or no other pick was made
+      // (npm run chaos, seed 14), and opened here: only the word of it is still on its way.
+      const wasGivenUp = row?.reason === 'target-refused' || row?.reason === 'failed';
       const isOpening =
-        row?.state === 'routing' ||
-        (row?.state === 'ended' && row.reason === 'target-refused' && row.session_ended_ms === null);
+        row?.state === 'routing' || (row?.state === 'ended' && wasGivenUp && row.session_ended_ms === null);
       if (isOpening) {
         const opened = { state: 'open', instance: input.instance, ended_ms: null, reason: null };
         yield* run(q.db.updateTable('stream').set(opened).where('id', '=', id));
