@@ -109,7 +109,9 @@ export async function startLinuxHost(later: Later, options: LinuxHostOptions = {
   const port = await freePort();
   const name = await copies(folder, options, port);
   const spaces = ['--mount', '--uts', '--pid', '--fork', '--mount-proc', '--kill-child'];
-  const child = startChild(later, 'unshare', [...spaces, 'sh', '-c', inside, 'host', folder, name]);
+  // It dies with this process, however that ends.
+  const bound = ['--pdeathsig', 'KILL', 'unshare', ...spaces];
+  const child = startChild(later, 'setpriv', [...bound, 'sh', '-c', inside, 'host', folder, name]);
   // unshare does not pass SIGTERM on; its death takes the first process of the host and so all others with it.
   const stop = async (): Promise<void> => void (await child.stop(0));
   later(stop);
