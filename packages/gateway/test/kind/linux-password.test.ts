@@ -1,6 +1,7 @@
 import type { Credential, KindAccount } from '@sallyport/rotation';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import {
+  createCleanup,
   kindCases,
   kindWorld,
   type KindServer,
@@ -19,10 +20,13 @@ const patienceMs = 300_000;
 describe.skipIf(presence.isMissing)('linux-password', () => {
   let server: KindServer;
   let host: LinuxHost;
+  // A hook that is registered while another runs is never called.
+  const cleanup = createCleanup();
+  afterAll(cleanup.run);
   beforeAll(async () => {
-    host = await startLinuxLab(afterAll);
+    host = await startLinuxLab(cleanup.later);
     const admin = { account: accountOf('asks'), credential: password('asks-Pass-1') };
-    server = passwordServer(afterAll, host, admin);
+    server = passwordServer(cleanup.later, host, admin);
   });
 
   const cases = kindCases({

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, test } from 'vitest';
-import { kindCases, type KindServer, requireLinuxHost } from '@sallyport/testkit';
+import { createCleanup, kindCases, type KindServer, requireLinuxHost } from '@sallyport/testkit';
 import { sshKey } from '../../src/kind/ssh-key/ssh-key.ts';
 import { makeKeyPair } from '../../src/kind/index.ts';
 import { accountOf, password, keyServer, sshLies, startLinuxLab, targetOf } from '../lab/linux-lab.ts';
@@ -11,10 +11,13 @@ const patienceMs = 300_000;
 
 describe.skipIf(presence.isMissing)('ssh-key', () => {
   let server: KindServer;
+  // A hook that is registered while another runs is never called.
+  const cleanup = createCleanup();
+  afterAll(cleanup.run);
   beforeAll(async () => {
-    const host = await startLinuxLab(afterAll);
+    const host = await startLinuxLab(cleanup.later);
     const admin = { account: accountOf('asks'), credential: password('asks-Pass-1') };
-    server = keyServer(afterAll, host, admin);
+    server = keyServer(cleanup.later, host, admin);
   });
 
   const cases = kindCases({
