@@ -179,7 +179,7 @@ function loginVersion(state: RunState): number | null {
 
 function connected(state: RunState, effect: RunEffect & { do: 'connect' }, event: RunEvent): RunStep | null {
   if (event.type === 'connected') {
-    const known = { ...state, waits: 0, inForce: effect.version ?? state.inForce };
+    const known = { ...state, inForce: effect.version ?? state.inForce };
     if (state.view.kind === 'rehearse') return go(known, { do: 'rehearse' });
     if (state.settings.fence === 'evict') return go(known, { do: 'evict' });
     return state.goal === 'write' ? go(known, { do: 'permit' }) : settle(known);
@@ -214,7 +214,8 @@ function wrote(state: RunState, send: number, event: RunEvent): RunStep | null {
 
 function told(state: RunState, send: number, outcome: NonNullable<SendRow['outcome']>): RunStep {
   const sends = state.sends.map((each) => (each.send === send ? { ...each, outcome } : each));
-  return go({ ...state, sends }, { do: 'report', send, outcome });
+  const waits = state.notSent ? state.waits : 0;
+  return go({ ...state, sends, waits }, { do: 'report', send, outcome });
 }
 
 function reported(state: RunState, outcome: NonNullable<SendRow['outcome']>): RunStep {
