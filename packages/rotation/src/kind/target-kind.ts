@@ -140,7 +140,10 @@ export interface KindSession {
   evict?(account: KindAccount): Promise<boolean>;
   /** Writes once. Never throws for what the target said. */
   apply(order: WriteOrder, signal: AbortSignal): Promise<ApplyOutcome>;
-  /** Removes what earlier rotations left beside `keep` (fence `additive`); answers how much it removed. */
+  /**
+   * Removes what earlier rotations left beside `keep` (fence `additive`); answers how much it removed. Only what was
+   * written under a lower number than `keep`: a retirement that comes late must not take what a later run has set.
+   */
   retire?(account: KindAccount, keep: Credential, signal: AbortSignal): Promise<number>;
   /** Does this replica show the change by its metadata? Never logs in with the account. */
   agrees?(

@@ -125,6 +125,11 @@ const turned: readonly {
     fence: 'additive',
     rules: { retire: (target, keep) => ({ ...target, opens: target.opens.filter((version) => version === keep) }) },
   },
+  {
+    name: 'retires everything else as long as its own key is there',
+    fence: 'additive',
+    rules: { retire: (target, keep) => (target.opens.includes(keep) ? { ...target, opens: [keep] } : target) },
+  },
   { name: 'evicts nobody', fence: 'evict', rules: { evicts: false } },
   { name: 'writes on a connection from after the permit', fence: 'evict', rules: { sameConnection: false } },
   {
