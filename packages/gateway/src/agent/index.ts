@@ -13,4 +13,7 @@ export { systemRuntime } from './system-runtime.ts';
 export { createKeyRing } from './trust/key-ring.ts';
 export { trustFile } from './trust/trust-file.ts';
 export { openTrustMemory } from './trust/trust-memory.ts';
+export type { JobWorkload } from './job-workload.ts';
+export type { EventChain } from './report/event-chain.ts';
+export { createEventChain } from './report/event-chain.ts';
 export type { Workload, WorkloadContext } from './workload.ts';

@@ -1,4 +1,4 @@
-import type { ErrorCode, LinkHandlers, LinkParams, MembershipView, PamError } from '@sallyport/protocol';
+import type { ErrorCode, LinkParams, MembershipView, PamError } from '@sallyport/protocol';
 
 import type { LogState } from '@sallyport/seal';
 import type { Reach } from '@sallyport/stream';
@@ -6,13 +6,14 @@ import type { NeverEndpoint } from './dial/index.ts';
 import { type HelloDeps, sayHello } from './hello.ts';
 import type { ControlLink } from './link/control-link.ts';
 import type { LinkSaying } from './link/link-life.ts';
-import { type Admission, createLinkRunner } from './link/link-runner.ts';
+import { type Admission, createLinkRunner, type LinkedHandlers } from './link/link-runner.ts';
 import { readRouterAddress, showAddress } from './link/router-address.ts';
 import { createRouterPlaces } from './router-places.ts';
 import type { StreamReporter } from './report/stream-reporter.ts';
 import type { Log, Runtime } from './runtime.ts';
 import type { KeyRing } from './trust/key-ring.ts';
 import type { ReadLog } from './trust/trust-memory.ts';
+import type { JobWorkload } from './job-workload.ts';
 import type { Workload, WorkloadContext } from './workload.ts';
 
 const logReadWithinMs = 20_000;
@@ -26,6 +27,7 @@ export interface AgentDeps extends HelloDeps {
   readonly keys: KeyRing;
   readonly reporter: StreamReporter;
   readonly workload: Workload;
+  readonly jobs: JobWorkload;
   readonly runtime: Runtime;
   readonly log: Log;
   /** Resolves a router's name, so that tunnels never lead to the router. */
@@ -98,10 +100,11 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     router: link.address,
     log: () => trust.log(),
     catchUp: () => catchUp(link),
-    factsKey: (gen) => keys.factsKey(gen, trust.log()),
+    factsKey: (gen) => keys.key('facts', gen, trust.log()),
+    secretsKey: (gen) => keys.key('secrets', gen, trust.log()),
   });
 
-  const handlers = (link: ControlLink): Omit<LinkHandlers<'instance'>, 'link.challenge' | 'link.membership'> => ({
+  const handlers = (link: ControlLink): LinkedHandlers => ({
     'link.duplicate': async ({ from }) => {
       log.warn('another process uses this identity; it was refused and this one goes on', {
         instance: deps.identity.id,
@@ -133,6 +136,12 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
       workload.park(params, contextOf(link));
       return {};
     },
+    'job.offer': (params) => deps.jobs.offer(params, contextOf(link)),
+    'job.cancel': async ({ job }) => {
+      deps.jobs.cancel(job);
+      return {};
+    },
+    'kind.list': async () => deps.jobs.kinds(),
   });
 
   const runner = createLinkRunner({
@@ -152,13 +161,14 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     settle: async (link) => {
       const verified = await catchUp(link);
       const gen = verified.apps.get(config.app)?.currentGen ?? 0;
-      if (gen > 0) await keys.factsKey(gen, verified);
+      if (gen > 0) await keys.key('facts', gen, verified);
     },
     onReady: (link) => {
       why = '';
       code = null;
       sinceMs = deps.nowMs();
       if (link.remote !== null) places.seen(link.remote);
+      deps.jobs.linked(link.call);
       deps.reporter.attach((params) => link.call('stream.events', params, { timeoutMs: reportWithinMs }));
       const kind = runner.state().held === null ? 'standby' : 'slot';
       log.info('ready', {
@@ -174,6 +184,7 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
       sinceMs = deps.nowMs();
       losses += 1;
       deps.reporter.detach();
+      deps.jobs.unlinked();
     },
     onSaying: (what) => say(what),
     onGiveUp: (error) => {

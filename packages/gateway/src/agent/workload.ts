@@ -12,6 +12,8 @@ export interface WorkloadContext {
   catchUp(): Promise<LogState>;
   /** The application's facts key of a generation, checked against the log. */
   factsKey(gen: number): Promise<Uint8Array>;
+  /** Its secrets key, likewise. */
+  secretsKey(gen: number): Promise<Uint8Array>;
 }
 
 /** What runs on an instance at the router's word; tunnels are the first. */

@@ -3,6 +3,7 @@ import { importBoxKey, importSigningKey, type JoinConfig } from '@sallyport/seal
 import { resumeTimes } from '@sallyport/stream';
 import {
   createDrainRunner,
+  createEventChain,
   createIdentityKeeper,
   createInstanceAgent,
   createKeyRing,
@@ -17,6 +18,8 @@ import {
   trustFile,
 } from '../agent/index.ts';
 import { type CarrierChoice, createLegCarrier, directReach, type Reach } from '@sallyport/stream';
+import { inTreeKinds } from '../kind/index.ts';
+import { createJobWorkload, systemClocks } from '../rotation/index.ts';
 import { createTunnelWorkload } from '../tunnel/index.ts';
 import { createInstanceFigures, createWatchPages, watchReporter, watchWorkload } from '../watch/index.ts';
 import { type Health, type HealthServer, serveHealthPort, serveHealthSocket } from './health.ts';
@@ -35,6 +38,8 @@ export interface InstanceOptions {
   readonly carrier?: CarrierChoice;
   readonly noStandby?: boolean;
   readonly maxStreams?: number;
+  /** Jobs at once; 16 by default. */
+  readonly maxJobs?: number;
   /** How long a stream waits for another carrier, ms; 75 s by default. */
   readonly detachedMs?: number;
   /** `none`: not even the unix socket. A number: also HTTP on 127.0.0.1. */
@@ -58,6 +63,8 @@ export interface RunningInstance {
   readonly gaveUp: Promise<PamError>;
 }
 
+/** Jobs of one instance when nothing else is said. */
+const defaultMaxJobs = 16;
 /** Streams of one instance when nothing else is said; two descriptors each. */
 export const defaultMaxStreams = 4_000;
 
@@ -76,7 +83,9 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
   const identity = await createIdentityKeeper(pool, config.gateway, runtime.nowMs);
   const figures = createInstanceFigures(version);
   const maxStreams = options.maxStreams ?? defaultMaxStreams;
-  const reporter = watchReporter(createStreamReporter(identity.key, runtime, log), figures);
+  const events = createEventChain(identity.key, runtime.nowMs);
+  const reporter = watchReporter(createStreamReporter(events, runtime, log), figures);
+  const keys = createKeyRing(config.app, box);
   const ownListeners: NeverEndpoint[] = [];
   const carrier = createLegCarrier({
     choice: options.carrier ?? 'tcp',
@@ -100,6 +109,20 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     detachedMs: options.detachedMs ?? resumeTimes.instanceDetachedMs,
     dialled: figures.dialled,
   });
+  const jobs = createJobWorkload({
+    ...{ gateway: config.gateway, app: config.app, poolKey: pool, kinds: inTreeKinds },
+    ...{ events, runtime, log, localAddresses, clocks: systemClocks },
+    dial: systemDial(runtime.schedule),
+    never: () => [...ownListeners, ...agent.routerEndpoints()],
+    trust: () => trust.log(),
+    keys: {
+      factsKey: (gen) => keys.key('facts', gen, trust.log()),
+      secretsKey: (gen) => keys.key('secrets', gen, trust.log()),
+    },
+    after: async () => ({ ok: true, told: null }),
+    maxJobs: options.maxJobs ?? defaultMaxJobs,
+    step: figures.jobStep,
+  });
   const host = readHostView();
   const drain = createDrainRunner({
     runtime,
@@ -122,14 +145,16 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     running: workload.running,
     maxStreams,
     nowMs: runtime.nowMs,
-    keys: createKeyRing(config.app, box),
+    keys,
     reporter,
     workload: watchWorkload(workload, figures),
+    jobs,
     runtime,
     log,
     resolve: resolveName,
     onIntent: (intent) => {
       isCordoned = intent.kind === 'cordon';
+      jobs.hold(intent.kind !== 'serve');
       drain.told(intent);
     },
     onLinked: drain.linked,
@@ -173,6 +198,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
   let isLeaving = false;
   const left = drain.over.then(async (reason) => {
     isLeaving = true;
+    await jobs.stop();
     await agent.leave(reason);
     pages.close();
     await Promise.all(servers.map((server) => server.close()));

@@ -14,6 +14,8 @@ interface FiguresNow {
 /** Every figure of one instance. Labels are words of closed lists: no record, target, address, person or UID. */
 export interface InstanceFigures {
   dialled(outcome: 'connected' | RefusedClass): void;
+  /** A step of a job was done. */
+  jobStep(step: string, ms: number): void;
   refused(result: LinkResult<'stream.dispatch'>): void;
   event(event: Parameters<StreamReporter['add']>[0]): void;
   text(now: FiguresNow): string;
@@ -69,6 +71,8 @@ export function createInstanceFigures(version: string): InstanceFigures {
   metrics.gauge('sallyport_build_info', 'What runs', ['version', 'node']).set(1, [version, process.version]);
   const [state, own] = [stateFigures(metrics), processFigures(metrics)];
   const dials = metrics.counter('sallyport_instance_dials_total', 'Dials of targets, by how they ended', ['outcome']);
+  const jobSteps = metrics.counter('sallyport_instance_job_steps_total', 'Steps of jobs that were done', ['step']);
+  const jobSeconds = metrics.counter('sallyport_instance_job_seconds_total', 'Time in steps of jobs', ['step']);
   const refusals = metrics.counter('sallyport_instance_refusals_total', 'Dispatches refused', ['class', 'code']);
   const opened = metrics.counter('sallyport_instance_streams_opened_total', 'Streams that reached their target');
   const ended = metrics.counter('sallyport_instance_streams_ended_total', 'Streams that ended, by why', ['reason']);
@@ -78,6 +82,10 @@ export function createInstanceFigures(version: string): InstanceFigures {
   const bytes = metrics.counter('sallyport_instance_bytes_total', 'Bytes of streams that ended', ['direction']);
   return {
     dialled: (outcome) => dials.add([outcome]),
+    jobStep: (step, ms) => {
+      jobSteps.add([step]);
+      jobSeconds.add([step], ms / 1_000);
+    },
     refused: (result) => {
       if (result.kind === 'refused') refusals.add([result.class, result.error.code]);
     },

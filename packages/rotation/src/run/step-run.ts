@@ -1,4 +1,4 @@
-import type { JobWhy } from '@sallyport/protocol';
+import { type JobWhy, PamError } from '@sallyport/protocol';
 import type { SendRow } from '../account/rows.ts';
 import type { ClaimView, LoginAnswer, RunEffect, RunEvent, RunSettings } from './effects.ts';
 import {
@@ -51,7 +51,7 @@ export function stepRun(state: RunState, event: RunEvent): RunStep {
     default: {
       const step = state.effect === null ? null : answer({ ...state, storeWaits: 0 }, state.effect, event);
       if (step !== null) return step;
-      throw new TypeError(`${event.type} is no answer to ${state.effect?.do ?? 'nothing'}`);
+      throw new PamError('PAM_INTERNAL', `${event.type} is no answer to ${state.effect?.do ?? 'nothing'}`);
     }
   }
 }

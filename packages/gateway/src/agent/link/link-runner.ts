@@ -18,6 +18,9 @@ import {
 export type Challenge = LinkParams<'link.challenge'>;
 export type Admission = LinkResult<'link.hello'>;
 
+/** What the agent answers once a link is open. */
+export type LinkedHandlers = Omit<Required<LinkHandlers<'instance'>>, 'link.challenge' | 'link.membership'>;
+
 export interface LinkRunnerDeps {
   readonly routers: readonly HostPort[];
   readonly runtime: Runtime;
@@ -26,7 +29,7 @@ export interface LinkRunnerDeps {
   /** Pins to accept now: the log's, or the configuration's while that is newer. */
   readonly pins: () => readonly string[];
   /** What the router may ask over an admitted link; `link.challenge` and `link.membership` are the runner's own. */
-  readonly handlers: (link: ControlLink) => Omit<LinkHandlers<'instance'>, 'link.challenge' | 'link.membership'>;
+  readonly handlers: (link: ControlLink) => LinkedHandlers;
   /** Echo leg and hello. Rejects with PamError. */
   readonly prove: (
     link: ControlLink,
@@ -187,6 +190,9 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
       'stream.forget': async (params, signal) => (await rest)['stream.forget'](params, signal),
       'stream.end': async (params, signal) => (await rest)['stream.end'](params, signal),
       'leg.park': async (params, signal) => (await rest)['leg.park'](params, signal),
+      'job.offer': async (params, signal) => (await rest)['job.offer'](params, signal),
+      'job.cancel': async (params, signal) => (await rest)['job.cancel'](params, signal),
+      'kind.list': async (params, signal) => (await rest)['kind.list'](params, signal),
     };
   }
 

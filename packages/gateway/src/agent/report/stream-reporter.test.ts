@@ -2,6 +2,7 @@ import { type LinkParams, PamError, type StreamId, streamIdSchema } from '@sally
 import { digestOf, eventHash, newSigningKey, type SigningKey, verifyEvent } from '@sallyport/seal';
 import { beforeAll, expect, test } from 'vitest';
 import type { Log, Runtime } from '../runtime.ts';
+import { createEventChain } from './event-chain.ts';
 import { createStreamReporter } from './stream-reporter.ts';
 
 type Sent = LinkParams<'stream.events'>;
@@ -25,7 +26,7 @@ function runtime(): Runtime & { readonly due: (() => void)[] } {
 }
 
 test('while the link is away events are kept, then sent as one signed chain', async () => {
-  const reporter = createStreamReporter(key, runtime(), silent);
+  const reporter = createStreamReporter(createEventChain(key, runtime().nowMs), runtime(), silent);
   for (let at = 0; at < 100; at++) reporter.add({ event: 'opened', stream: id(at), atMs: at });
   const sent: Sent[] = [];
   reporter.attach(async (params) => sent.push(params));
@@ -41,7 +42,7 @@ test('while the link is away events are kept, then sent as one signed chain', as
 
 test('a batch whose answer was lost is sent again as it was signed', async () => {
   const time = runtime();
-  const reporter = createStreamReporter(key, time, silent);
+  const reporter = createStreamReporter(createEventChain(key, time.nowMs), time, silent);
   const sent: Sent[] = [];
   let fails = true;
   reporter.attach(async (params) => {
@@ -59,7 +60,7 @@ test('a batch whose answer was lost is sent again as it was signed', async () =>
 
 test('it continues from where the router says the chain stands, but never signs a number twice', async () => {
   const time = runtime();
-  const reporter = createStreamReporter(key, time, silent);
+  const reporter = createStreamReporter(createEventChain(key, time.nowMs), time, silent);
   const sent: Sent[] = [];
   const hash = 'h'.repeat(43);
   let stored: number | null = 7;

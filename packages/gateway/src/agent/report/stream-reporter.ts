@@ -1,6 +1,6 @@
 import { type LinkParams, PamError } from '@sallyport/protocol';
-import { digestOf, eventHash, type SigningKey, signEvent } from '@sallyport/seal';
 import type { Log, Runtime } from '../runtime.ts';
+import type { EventChain } from './event-chain.ts';
 import {
   acknowledgeBatch,
   addEvent,
@@ -11,15 +11,6 @@ import {
 } from './report-queue.ts';
 
 type SendEvents = (params: LinkParams<'stream.events'>) => Promise<unknown>;
-
-interface Chain {
-  readonly seq: number;
-  readonly prev: string;
-}
-interface Batch {
-  readonly params: LinkParams<'stream.events'>;
-  readonly next: Chain;
-}
 
 /** Pause before a batch that failed over a standing link is sent again, ms. */
 const retryAfterMs = 1_000;
@@ -42,43 +33,29 @@ export interface StreamReporter {
   flushed(): Promise<void>;
 }
 
-export function createStreamReporter(key: SigningKey, runtime: Runtime, log: Log): StreamReporter {
+export function createStreamReporter(chain: EventChain, runtime: Runtime, log: Log): StreamReporter {
   let queue: ReportQueue = emptyReportQueue;
-  let chain: Chain = { seq: 0, prev: '' };
-  let pending: Batch | null = null;
+  let pending: readonly StreamEvent[] | null = null;
   let send: SendEvents | null = null;
   let running: Promise<void> | null = null;
   let cancelRetry = (): void => undefined;
-
-  async function sign(events: readonly StreamEvent[], after: Chain): Promise<Batch> {
-    const on = [...new Set(events.map((event) => event.stream))];
-    const digest = await digestOf(events);
-    const at = Math.floor(runtime.nowMs() / 1_000);
-    const seq = after.seq + 1;
-    const signed = await signEvent({ actor: key.id, seq, prev: after.prev, at, act: 'stream.events', on, digest }, key);
-    return { params: { events: [...events], signed }, next: { seq, prev: await eventHash(signed) } };
-  }
 
   async function sendAll(): Promise<void> {
     while (send !== null) {
       if (pending === null) {
         const taken = takeBatch(queue);
         if (taken === null) return;
-        queue = taken.queue;
-        pending = await sign(taken.batch, chain);
-        continue;
+        ({ queue } = taken);
+        pending = taken.batch;
       }
-      const batch = pending;
-      try {
-        await send(batch.params);
-        chain = batch.next;
-        pending = null;
-        queue = acknowledgeBatch(queue);
-      } catch (reason) {
-        const stored = storedChain(reason);
-        if (stored === null || stored.seq < chain.seq || stored.seq === batch.next.seq - 1) throw reason;
-        pending = await sign(batch.params.events, stored);
-      }
+      const events = pending;
+      const on = [...new Set(events.map((event) => event.stream))];
+      const put = send;
+      await chain.deliver({ act: 'stream.events', on, content: events }, (signed) =>
+        put({ events: [...events], signed }),
+      );
+      pending = null;
+      queue = acknowledgeBatch(queue);
     }
   }
 
@@ -120,11 +97,4 @@ export function createStreamReporter(key: SigningKey, runtime: Runtime, log: Log
       while (running !== null) await running;
     },
   };
-}
-
-/** Where the router says our chain stands, when it lost count of it. */
-function storedChain(reason: unknown): Chain | null {
-  if (!(reason instanceof PamError) || reason.code !== 'PAM_AUDIT_SEQUENCE') return null;
-  const { stored, storedHash } = reason.detail;
-  return typeof stored === 'number' && typeof storedHash === 'string' ? { seq: stored, prev: storedHash } : null;
 }

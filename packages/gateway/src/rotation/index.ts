@@ -1,0 +1,2 @@
+export { createJobWorkload } from './job-workload.ts';
+export { systemClocks } from './system-clocks.ts';

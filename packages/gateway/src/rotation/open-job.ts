@@ -1,0 +1,247 @@
+import {
+  defaultComplexity,
+  type GatewayUid,
+  type ItemUid,
+  type JobWhy,
+  type LinkParams,
+  type NetworkConfigurationFacts,
+  PamError,
+  type ResourceFacts,
+  type RotationSettings,
+  type UserFacts,
+  type UserSecrets,
+} from '@sallyport/protocol';
+import {
+  type Credential,
+  type KindAccount,
+  type KindTarget,
+  nextOccurrence,
+  type TargetKind,
+} from '@sallyport/rotation';
+import { type CandidateProof, checkHead, verifyOrder, verifyStandingOrder } from '@sallyport/seal';
+import type { WorkloadContext } from '../agent/index.ts';
+import { accountNames } from './account-id.ts';
+import { anyCredential } from './credential.ts';
+import { createItemOpener, type ItemOpener } from './open-items.ts';
+
+type Offer = LinkParams<'job.offer'>;
+
+/** Where a job is done, and with what: opened, checked, and nothing dialled yet. */
+export interface Place {
+  readonly kind: TargetKind;
+  readonly target: KindTarget;
+  readonly resource: ItemUid;
+  readonly networks: readonly string[];
+  /** The server's key: pinned, or seen first; null when it was never seen. */
+  readonly identity: string | null;
+  /** The administrative credential; null: the account changes itself. */
+  readonly admin: { readonly account: KindAccount; readonly credential: Credential } | null;
+}
+
+/** A job that may be done here. */
+export interface OpenedJob {
+  readonly offer: Offer;
+  readonly user: UserFacts;
+  readonly secrets: UserSecrets | null;
+  readonly settings: RotationSettings;
+  readonly account: KindAccount;
+  /** Null: scripts only. */
+  readonly place: Place | null;
+  readonly configuration: { readonly uid: ItemUid; readonly facts: NetworkConfigurationFacts };
+  readonly complexity: NonNullable<RotationSettings['complexity']>;
+  /** Why a secret may be written; null for jobs that write none. */
+  readonly proof: CandidateProof | null;
+  readonly names: { readonly account: string; readonly server: string };
+  /** Revision of the secrets that the order was signed over; null without an order. */
+  readonly orderBase: number | null;
+  readonly items: ItemOpener;
+}
+
+export interface OpenJobDeps {
+  readonly gateway: GatewayUid;
+  readonly app: Parameters<typeof createItemOpener>[2]['app'];
+  readonly kinds: readonly TargetKind[];
+  readonly nowMs: () => number;
+}
+
+/** A job that nobody may do as it is: `detail.why` is of the router's closed list. */
+function denied(why: JobWhy, message: string): PamError {
+  return new PamError('PAM_ORDER_INVALID', message, { detail: { why } });
+}
+
+/** A standing order is obeyed for this long after its occurrence, and so much before it by a clock that differs. */
+const occurrenceLateMs = 7 * 86_400_000;
+const occurrenceEarlyMs = 60_000;
+
+/**
+ * Opens everything a job stands on and decides whether it may be done: order or standing order, the record's own
+ * settings, permissions, the configuration's gateway, and where each credential says it may be used.
+ *
+ * @throws PAM_ORDER_INVALID with `detail.why` of the closed list; PamError of seals and the trust log.
+ */
+export async function openJob(offer: Offer, deps: OpenJobDeps, context: WorkloadContext): Promise<OpenedJob> {
+  const log = await newestLog(offer, context);
+  const nowMs = deps.nowMs();
+  const nowSeconds = Math.floor(nowMs / 1_000);
+  const order =
+    offer.order === null ? null : await verifyOrder(offer.order, { gateway: deps.gateway, log, nowSeconds });
+  if (order !== null && (order.job !== offer.job || order.record !== offer.record || order.act !== offer.kind)) {
+    throw denied('order-invalid', 'the order is for another job, record or act');
+  }
+  const items = createItemOpener(offer.items, order?.revs ?? {}, {
+    app: deps.app,
+    log,
+    factsKey: (gen) => context.factsKey(gen),
+    secretsKey: (gen) => context.secretsKey(gen),
+  });
+  const user = await items.user(offer.record);
+  const settings = user.rotation;
+  if (settings?.enabled !== true) throw denied('record-invalid', 'the record’s rotation is not switched on');
+  const resource = settings.resource === null ? null : await items.resource(settings.resource);
+  const configurationUid = resource === null ? user.configuration : resource.configuration;
+  if (configurationUid === null) throw denied('record-invalid', 'the record has no PAM configuration');
+  const configuration = await configurationOf(items, configurationUid, deps.gateway, resource);
+  const proof = await proofOf(offer, settings, deps, log, nowMs);
+  const secrets = await items.secrets(offer.record);
+  const rev = items.item(offer.record).parts.secrets?.rev ?? 0;
+  const account: KindAccount = {
+    login: user.login,
+    distinguishedName: user.distinguishedName ?? null,
+    database: user.connectDatabase ?? null,
+    custom: user.custom,
+  };
+  const place =
+    resource === null || settings.resource === null
+      ? null
+      : await placeOf(items, { uid: settings.resource, facts: resource }, user, settings, account, configuration, deps);
+  if (place === null && !settings.noop) throw denied('record-invalid', 'the record names no resource');
+  const names = accountNames(await context.factsKey(1));
+  // Not the server's key: the first run, which has not seen it, must name the account as all later ones do.
+  const identity = place === null ? offer.record : `${place.target.host.toLowerCase()}:${place.target.port}`;
+  const accountName = place === null ? account.login : place.kind.accountName(account);
+  // A claim tells whether the record moved meanwhile; an order that was signed over something else is spent here.
+  if (order !== null && offer.kind === 'rotate' && order.base > rev) {
+    throw denied('order-spent', 'the record is older than the order says');
+  }
+  return {
+    ...{ offer, user, secrets, settings, account, place, items, proof },
+    orderBase: order?.base ?? null,
+    configuration: { uid: configurationUid, facts: configuration },
+    complexity: settings.complexity ?? defaultComplexity,
+    names: { account: names.account(identity, accountName), server: names.server(identity) },
+  };
+}
+
+async function newestLog(offer: Offer, context: WorkloadContext) {
+  const log = context.log();
+  if (offer.head.n <= log.head.n) {
+    checkHead(log, offer.head);
+    return log;
+  }
+  return context.catchUp();
+}
+
+async function configurationOf(
+  items: ItemOpener,
+  uid: ItemUid,
+  gateway: GatewayUid,
+  resource: ResourceFacts | null,
+): Promise<NetworkConfigurationFacts> {
+  if (items.item(uid).type !== 'pamNetworkConfiguration') throw denied('record-invalid', 'no PAM configuration');
+  const facts = (await items.facts(uid)) as NetworkConfigurationFacts;
+  if (facts.gateway !== gateway) throw denied('record-invalid', 'the configuration belongs to another gateway');
+  const isOn = facts.permissions.rotation === 'on' && resource?.permissions.rotation !== 'off';
+  if (!isOn) throw denied('record-invalid', 'rotation is off in the PAM configuration or the resource');
+  return facts;
+}
+
+/** What allows a secret to be written: the order, or an occurrence of the standing order that is due by our own clock. */
+async function proofOf(
+  offer: Offer,
+  settings: RotationSettings,
+  deps: OpenJobDeps,
+  log: ReturnType<WorkloadContext['log']>,
+  nowMs: number,
+): Promise<CandidateProof | null> {
+  if (offer.order !== null) return { order: offer.order };
+  // Logging in with what the vault holds changes nothing: re-checks need no order.
+  if (offer.kind === 'check') return null;
+  const { standing } = settings;
+  const { dueAtMs } = offer;
+  if (standing === null || dueAtMs === null) throw denied('order-invalid', 'nobody ordered this job');
+  const order = await verifyStandingOrder(standing, {
+    ...{ app: deps.app, gateway: deps.gateway, record: offer.record, log, past: false },
+  });
+  const isDue = dueAtMs <= nowMs + occurrenceEarlyMs && dueAtMs >= nowMs - occurrenceLateMs;
+  const isOccurrence = nextOccurrence(order.schedule, dueAtMs - 1, order.iat * 1_000) === dueAtMs;
+  if (!isDue || !isOccurrence) throw denied('order-invalid', 'the standing order is not due at this time');
+  return { standing, dueAtMs };
+}
+
+async function placeOf(
+  items: ItemOpener,
+  resource: { readonly uid: ItemUid; readonly facts: ResourceFacts },
+  user: UserFacts,
+  settings: RotationSettings,
+  account: KindAccount,
+  configuration: NetworkConfigurationFacts,
+  deps: OpenJobDeps,
+): Promise<Place> {
+  const { facts, uid } = resource;
+  if (!isUsableOn(user, uid, facts)) {
+    throw denied('record-invalid', 'the record does not name its resource, host, port and server identity');
+  }
+  const identity = facts.serverIdentity === 'first-seen' ? await items.firstSeen(uid) : facts.serverIdentity;
+  const target: KindTarget = {
+    ...{ host: facts.host, port: facts.port, identity },
+    useTls: 'useSsl' in facts ? facts.useSsl : false,
+    recordType: items.item(uid).type,
+    databaseType: 'databaseType' in facts ? facts.databaseType : null,
+    directoryType: 'directoryType' in facts ? facts.directoryType : null,
+    domain: 'domainName' in facts ? (facts.domainName ?? null) : null,
+    replicas: settings.replicas,
+    custom: facts.custom,
+  };
+  const kind = deps.kinds.find((one) =>
+    settings.kind === ''
+      ? one.description.changes === settings.changes && one.serves(target, account)
+      : one.description.name === settings.kind,
+  );
+  if (kind === undefined) throw denied('no-kind', 'no target kind serves this resource');
+  const admin = settings.by === 'own' ? null : await adminOf(items, uid, facts, user);
+  if (admin === null && (settings.by === 'admin' || kind.description.fence.own === null)) {
+    throw denied('precondition', 'the resource has no administrative credential, and this kind needs one');
+  }
+  return { kind, target, resource: uid, networks: configuration.networks, identity, admin };
+}
+
+async function adminOf(
+  items: ItemOpener,
+  uid: ItemUid,
+  resource: ResourceFacts,
+  user: UserFacts,
+): Promise<Place['admin']> {
+  for (const link of resource.credentials) {
+    if (link.role !== 'admin') continue;
+    const facts = await items.user(link.record);
+    if (facts.login === user.login && facts.distinguishedName === user.distinguishedName) continue;
+    if (!isUsableOn(facts, uid, resource)) {
+      throw denied('record-invalid', 'the administrative credential does not name this resource as it is now');
+    }
+    const credential = anyCredential(await items.secrets(link.record));
+    if (credential === null) throw denied('record-invalid', 'the administrative credential has no secret');
+    const { login, distinguishedName = null, connectDatabase = null, custom } = facts;
+    return { account: { login, distinguishedName, database: connectDatabase, custom }, credential };
+  }
+  return null;
+}
+
+function isUsableOn(user: UserFacts, uid: ItemUid, resource: ResourceFacts): boolean {
+  return user.usableOn.some(
+    (one) =>
+      one.resource === uid &&
+      one.host === resource.host &&
+      one.port === resource.port &&
+      one.serverIdentity === resource.serverIdentity,
+  );
+}
