@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { appendFile, chmod, chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, chown, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -19,6 +19,8 @@ export interface PostgresServer {
   createDatabase(name: string, settings?: Readonly<Record<string, string>>): Promise<string>;
   /** Runs SQL in `database` by psql and answers what it prints, unaligned. */
   psql(database: string, sql: string): Promise<string>;
+  /** Everything it has logged. */
+  log(): Promise<string>;
   /** Stops it at once and removes its folder. Idempotent. */
   stop(): Promise<void>;
 }
@@ -55,6 +57,13 @@ async function binaries(): Promise<string | null> {
   return newest === undefined ? null : join(debianRoot, String(newest), 'bin');
 }
 
+export interface PostgresOptions {
+  /** Further settings, as in postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Lets it speak TLS with this key, to those who ask. */
+  readonly tls?: { readonly privateKeyPem: string; readonly certificatePem: string };
+}
+
 /** Another machine for it. */
 export interface PostgresPlace {
   readonly address: string;
@@ -66,7 +75,7 @@ export interface PostgresPlace {
  *
  * @throws PAM_CONFIG_INVALID saying why there is none; ask `whyNoPostgres` first to skip.
  */
-export async function startPostgres(place?: PostgresPlace): Promise<PostgresServer> {
+export async function startPostgres(place?: PostgresPlace, options: PostgresOptions = {}): Promise<PostgresServer> {
   const bin = await binaries();
   const why = await whyNoPostgres();
   if (bin === null || why !== null) throw new PamError('PAM_CONFIG_INVALID', why ?? 'there is no PostgreSQL');
@@ -90,6 +99,12 @@ export async function startPostgres(place?: PostgresPlace): Promise<PostgresServ
   const host = place?.address ?? '127.0.0.1';
   await appendFile(join(data, 'pg_hba.conf'), 'host all all all scram-sha-256\n');
   const port = await freePort();
+  if (options.tls !== undefined) {
+    await writeFile(join(data, 'server.crt'), options.tls.certificatePem, { mode: 0o644 });
+    // PostgreSQL takes a key of root's that its group may read, or one of its own.
+    await writeFile(join(data, 'server.key'), options.tls.privateKeyPem, { mode: 0o600 });
+    if (asRoot) await run('chown', [systemUser, join(data, 'server.key'), join(data, 'server.crt')]);
+  }
   const settings = [
     `listen_addresses=${host}`,
     `port=${port}`,
@@ -97,6 +112,8 @@ export async function startPostgres(place?: PostgresPlace): Promise<PostgresServ
     'fsync=off', // a test's server never loses power; kill -9 of its clients loses nothing either way
     'max_connections=300',
     'shared_buffers=32MB',
+    ...(options.tls === undefined ? [] : ['ssl=on']),
+    ...Object.entries(options.settings ?? {}).map(([name, value]) => `${name}=${value}`),
   ].flatMap((setting) => ['-c', setting]);
   // The shell waits on stdin, which closes with this process however it ends, and then stops the server by its own
   // pid file (runuser does not pass SIGINT on) and removes the folder.
@@ -104,9 +121,13 @@ export async function startPostgres(place?: PostgresPlace): Promise<PostgresServ
   const script = '"$@" & cat > /dev/null; kill -INT $(head -1 "$0/data/postmaster.pid"); wait; rm -rf "$0"';
   const shell = ['-c', script, folder, program, ...args];
   const [shellCommand, argv] = place?.within('sh', shell) ?? ['sh', shell];
+  // A file and no pipe: what it logs of a login is there before the login has its answer.
+  const logFile = join(folder, 'server.log');
+  const logHandle = await open(logFile, 'a');
   const guard = spawn(shellCommand, argv, {
-    stdio: ['pipe', 'ignore', 'ignore'],
+    stdio: ['pipe', 'ignore', logHandle.fd],
   });
+  await logHandle.close();
   const url = `postgres://postgres:test-only@${host}:${port}/postgres`;
   const psql = async (database: string, sql: string): Promise<string> => {
     const { stdout } = await run(join(bin, 'psql'), [
@@ -140,6 +161,7 @@ export async function startPostgres(place?: PostgresPlace): Promise<PostgresServ
       }
       return url.replace(/\/postgres$/, `/${name}`);
     },
+    log: () => readFile(logFile, 'utf8'),
     stop: () => {
       stopped ??= new Promise<void>((resolve) => {
         if (guard.exitCode !== null) resolve();
