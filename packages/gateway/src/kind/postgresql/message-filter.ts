@@ -49,7 +49,7 @@ class Fields {
   }
 }
 
-/** Walks those messages in which the library looks for the end of a text, and would look for ever. */
+/** Walks those messages whose fields the library reads as far as they seem to go. */
 function checkMessage(type: string, fields: Fields): void {
   switch (type) {
     case 'R':
@@ -85,8 +85,8 @@ function checkMessage(type: string, fields: Fields): void {
 }
 
 /**
- * Passes on whole, well-formed messages only. pg looks for the end of a text without minding the end of the message: one
- * text without its zero byte, from a server that lies, and the process would never do anything else again.
+ * Passes on whole, well-formed messages only. pg reads the fields of a message without minding its end: one error without
+ * its last zero byte, from a server that lies, and the process would never do anything else again.
  *
  * @returns a function that takes what came in and gives what may be read. @throws PAM_TARGET_RESET
  */
