@@ -9,7 +9,7 @@ export {
   decideSurplus,
 } from './decide-slots.ts';
 export { intentSchema } from './intent.ts';
-export type { GatewayRow, Intent, MemberRow, PoolSnapshot } from './member.ts';
+export { type GatewayRow, type Intent, isListed, type MemberRow, type PoolDelta, type PoolSnapshot } from './member.ts';
 export type { PoolChange, PoolRows } from './pool-rows.ts';
 export { createPoolService, keysReplaced, type PoolEffects, type PoolService } from './pool-service.ts';
 export type { PoolStore } from './pool-store.ts';

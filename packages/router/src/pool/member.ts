@@ -58,6 +58,21 @@ export interface GatewayRow {
   readonly modifiedAtMs: number;
 }
 
+/**
+ * What one deciding transaction changed, for whoever knows the pool at version `follows` or later: the gateway's row and the
+ * changed members as they are now, those that left too. An admission that answered its whole pool cost n joins n².
+ */
+export interface PoolDelta {
+  readonly gateway: GatewayRow;
+  readonly follows: number;
+  readonly changed: readonly MemberRow[];
+}
+
+/** Does the row belong to the pool? A displaced one does: it comes back at the head of the line. */
+export function isListed(row: Pick<MemberRow, 'membership' | 'goneReason'>): boolean {
+  return row.membership !== 'gone' || row.goneReason === 'displaced';
+}
+
 /** A gateway with its slots, standbys and displaced members at one version, ordered by seq. */
 export interface PoolSnapshot {
   readonly gateway: GatewayRow;

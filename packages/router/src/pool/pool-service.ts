@@ -7,7 +7,7 @@ import {
   PamError,
 } from '@sallyport/protocol';
 import type { AdmissionOutcome, Join } from './decide-admission.ts';
-import type { GatewayRow, Intent, MemberRow, PoolSnapshot } from './member.ts';
+import type { GatewayRow, Intent, MemberRow, PoolDelta, PoolSnapshot } from './member.ts';
 import {
   createPools,
   type CutReason,
@@ -152,6 +152,9 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
       case 'store':
         void settle(effect.gateway, effect.op);
         return;
+      case 'read':
+        void read(effect.gateway);
+        return;
       case 'welcome':
         return welcome(effect.link, effect.outcome, effect.intent, effect.gateway);
       case 'refuse':
@@ -196,10 +199,21 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
 
   async function settle(gateway: GatewayUid, op: StoreOp): Promise<void> {
     try {
-      feed({ kind: 'settled', gateway, snapshot: await runOp(store, gateway, op, clock.nowMs()) });
+      feed({ kind: 'settled', gateway, delta: await runOp(store, gateway, op, clock.nowMs()) });
     } catch (reason) {
       feed({ kind: 'settle-failed', gateway });
       effects.failed(PamError.from(reason, 'PAM_STORE_AWAY', `the pool could not ${op.method}`));
+    }
+  }
+
+  async function read(gateway: GatewayUid): Promise<void> {
+    try {
+      const snapshot = await store.readPool({ gateway });
+      if (snapshot === null) refuseAll(gateway, gatewayGone(gateway));
+      feed({ kind: 'read', gateway, snapshot });
+    } catch (reason) {
+      feed({ kind: 'read-failed', gateway });
+      effects.failed(PamError.from(reason, 'PAM_STORE_AWAY', 'the pool could not be read'));
     }
   }
 
@@ -225,6 +239,11 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
   function refuse(link: string, error: PamError): void {
     hellos.get(link)?.reject(error);
     hellos.delete(link);
+  }
+
+  /** Everybody who waits for an admission to this gateway. */
+  function refuseAll(gateway: GatewayUid, error: PamError): void {
+    for (const [link, waiting] of hellos) if (waiting.join.gateway === gateway) refuse(link, error);
   }
 
   function membershipView(row: MemberRow): MembershipView {
@@ -281,8 +300,9 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
       if (of === undefined || member === undefined) return;
       feed({ kind: 'bye', link });
       const members = [refOf(member.row)];
-      const snapshot = await store.leave({ gateway: of.pool.uid, members, reason, nowMs: clock.nowMs() });
-      if (snapshot !== null) feed({ kind: 'snapshot', snapshot });
+      const gateway = of.pool.uid;
+      const delta = await store.leave({ gateway, members, reason, nowMs: clock.nowMs() });
+      if (delta !== null) feed({ kind: 'changed', gateway, delta });
     },
     acknowledged: (link, epoch) => feed({ kind: 'acknowledged', link, epoch }),
     route: (request) =>
@@ -324,14 +344,12 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
     adopt: (snapshot) => feed({ kind: 'snapshot', snapshot }),
     gatewayCreated: (gateway) => known(gateway),
     gatewayRemoved: (gateway) => {
-      for (const [link, waiting] of hellos) {
-        if (waiting.join.gateway === gateway) refuse(link, gatewayGone(gateway));
-      }
+      refuseAll(gateway, gatewayGone(gateway));
       feed({ kind: 'removed', gateway });
     },
     gatewayRekeyed: (snapshot) => {
       const { uid } = snapshot.gateway;
-      for (const [link, waiting] of hellos) if (waiting.join.gateway === uid) refuse(link, keysReplaced(uid));
+      refuseAll(uid, keysReplaced(uid));
       for (const member of state.pools.get(uid)?.members.values() ?? []) {
         if (member.link !== null) effects.cut(member.link.id, keysReplaced(uid));
       }
@@ -346,7 +364,7 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
 }
 
 /** Carries one maintenance move to the store. */
-function runOp(store: PoolStore, gateway: GatewayUid, op: StoreOp, nowMs: number): Promise<PoolSnapshot | null> {
+function runOp(store: PoolStore, gateway: GatewayUid, op: StoreOp, nowMs: number): Promise<PoolDelta | null> {
   switch (op.method) {
     case 'fill':
       return store.fill({ gateway, waiting: op.waiting, nowMs });

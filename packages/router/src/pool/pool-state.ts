@@ -1,7 +1,8 @@
 import type { GatewayUid, InstanceId, ItemUid, StreamId } from '@sallyport/protocol';
 import type { AdmissionOutcome, Join } from './decide-admission.ts';
 import type { Ejections } from './ejections.ts';
-import type { GatewayRow, GoneReason, Intent, MemberRow, PoolSnapshot } from './member.ts';
+import type { News } from './held-news.ts';
+import type { GatewayRow, GoneReason, Intent, MemberRow, PoolDelta, PoolSnapshot } from './member.ts';
 import type { Openings } from './openings.ts';
 import type { MemberRef } from './pool-store.ts';
 import { type PoolRules, productionRules } from './rules.ts';
@@ -51,8 +52,11 @@ export interface Pool {
   readonly joining: Map<string, Joining>;
   /** One maintenance transaction at a time. */
   busy: boolean;
-  /** After a failed one, not before this time. */
+  /** After a failed one, or a failed read, not before this time. */
   restUntilMs: number;
+  /** Answers that came before one they follow on, and whether the pool is being read for them. */
+  readonly held: News[];
+  reading: boolean;
   readonly openings: Openings;
   readonly ejections: Ejections;
   /** When both were last looked through for what is over. */
@@ -128,7 +132,7 @@ export type PoolEvent =
       readonly link: string;
       readonly gateway: GatewayUid;
       readonly outcome: AdmissionOutcome;
-      readonly snapshot: PoolSnapshot;
+      readonly delta: PoolDelta;
     }
   | { readonly kind: 'admission-failed'; readonly link: string; readonly gateway: GatewayUid }
   | { readonly kind: 'closed'; readonly link: string }
@@ -137,7 +141,11 @@ export type PoolEvent =
   | { readonly kind: 'acknowledged'; readonly link: string; readonly epoch: number }
   | { readonly kind: 'bye'; readonly link: string }
   | { readonly kind: 'snapshot'; readonly snapshot: PoolSnapshot }
-  | { readonly kind: 'settled'; readonly gateway: GatewayUid; readonly snapshot: PoolSnapshot | null }
+  | { readonly kind: 'changed'; readonly gateway: GatewayUid; readonly delta: PoolDelta }
+  /** What a `read` brought; null: the gateway was removed. */
+  | { readonly kind: 'read'; readonly gateway: GatewayUid; readonly snapshot: PoolSnapshot | null }
+  | { readonly kind: 'read-failed'; readonly gateway: GatewayUid }
+  | { readonly kind: 'settled'; readonly gateway: GatewayUid; readonly delta: PoolDelta | null }
   | { readonly kind: 'settle-failed'; readonly gateway: GatewayUid }
   | { readonly kind: 'removed'; readonly gateway: GatewayUid }
   /** By the instance's signed word: it opened the stream, could not reach its target, or is done with it. */
@@ -161,6 +169,8 @@ export type CutReason = 'silent' | 'taken-over' | 'gone' | 'revoked';
 export type PoolEffect =
   | { readonly kind: 'admit'; readonly hello: Hello }
   | { readonly kind: 'store'; readonly gateway: GatewayUid; readonly op: StoreOp }
+  /** An answer is missing: read the whole pool. */
+  | { readonly kind: 'read'; readonly gateway: GatewayUid }
   | {
       readonly kind: 'welcome';
       readonly link: string;

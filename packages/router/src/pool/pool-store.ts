@@ -1,7 +1,7 @@
 import type { ApplicationUid, GatewayUid, HostView, InstanceId } from '@sallyport/protocol';
 import type { AdmissionOutcome } from './decide-admission.ts';
 import type { StreamCounts } from './decide-slots.ts';
-import type { GoneReason, Intent, PoolSnapshot } from './member.ts';
+import type { GoneReason, Intent, PoolDelta, PoolSnapshot } from './member.ts';
 
 /**
  * Names one membership as somebody saw it, so that a late word about an earlier one changes nothing: not the slot of a
@@ -39,7 +39,8 @@ type Redeemed =
 
 /**
  * Gateways, slots and tokens. Each method is one transaction that first locks and bumps the gateway's row, and only
- * then counts (F6). Methods that decide answer the pool as it is after them; `null` = no such gateway, or removed.
+ * then counts (F6). Methods that decide answer what they changed, or the whole pool where an operator asked; `null` = no such
+ * gateway, or removed.
  *
  * I1: no transaction takes the number of slots above the maximum.
  */
@@ -62,33 +63,33 @@ export interface PoolStore {
   readPools(input: Record<never, never>): Promise<readonly PoolSnapshot[]>;
   readPool(input: { readonly gateway: GatewayUid }): Promise<PoolSnapshot | null>;
   /** A proved hello: slot, standby or refusal; a row that exists keeps seq and epoch. */
-  admit(input: AdmitInput): Promise<{ readonly outcome: AdmissionOutcome; readonly snapshot: PoolSnapshot } | null>;
+  admit(input: AdmitInput): Promise<{ readonly outcome: AdmissionOutcome; readonly delta: PoolDelta } | null>;
   /** Fills free slots from the line, in order, only with those in `waiting` (the router sees them alive). */
   fill(input: {
     readonly gateway: GatewayUid;
     readonly waiting: readonly InstanceId[];
     readonly nowMs: number;
-  }): Promise<PoolSnapshot | null>;
+  }): Promise<PoolDelta | null>;
   /** Gives slots of `absent` members (longest absent first) to those waiting, while count ≤ max: gone(displaced). */
   reclaim(input: {
     readonly gateway: GatewayUid;
     readonly absent: readonly MemberRef[];
     readonly waiting: readonly InstanceId[];
     readonly nowMs: number;
-  }): Promise<PoolSnapshot | null>;
+  }): Promise<PoolDelta | null>;
   /** A promotion nobody acknowledged: back to the tail of the line. */
   demote(input: {
     readonly gateway: GatewayUid;
     readonly member: MemberRef;
     readonly nowMs: number;
-  }): Promise<PoolSnapshot | null>;
+  }): Promise<PoolDelta | null>;
   /** Members that left; a ref that no longer holds is skipped. */
   leave(input: {
     readonly gateway: GatewayUid;
     readonly members: readonly MemberRef[];
     readonly reason: GoneReason;
     readonly nowMs: number;
-  }): Promise<PoolSnapshot | null>;
+  }): Promise<PoolDelta | null>;
   /** Lowering it stops nothing, unless `surplus` is given: then those over it drain (`drained`, in their order). */
   setMaximum(input: {
     readonly gateway: GatewayUid;

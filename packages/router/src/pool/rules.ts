@@ -1,4 +1,6 @@
 import { type Candidate, nextTurn } from '@sallyport/protocol';
+import { follows } from './held-news.ts';
+import type { PoolDelta } from './member.ts';
 import type { Member, Pool, RouterPools } from './pool-state.ts';
 import { classOf, type RouteRequest } from './route.ts';
 import type { Opening } from './openings.ts';
@@ -24,6 +26,8 @@ export interface PoolRules {
   ): Pick<Candidate, 'class' | 'note' | 'untilMs'>;
   /** Does it say something about the instance that it could not reach the target of this stream? */
   isDifferential(opening: Opening): boolean;
+  /** Is all that was before these changes known at this version? */
+  follows(delta: PoolDelta, version: number): boolean;
 }
 
 /** A gap that a running judge does not show is a pause, and counts as one look (I7). */
@@ -38,4 +42,5 @@ export const productionRules: PoolRules = {
   dispatchLink: (_pool, member) => member.link?.id ?? null,
   classOf,
   isDifferential: (opening) => opening.openedBy !== null,
+  follows,
 };

@@ -1,6 +1,7 @@
 import type { GatewayUid, InstanceId } from '@sallyport/protocol';
 import type { AdmissionOutcome } from './decide-admission.ts';
-import type { MemberRow, PoolSnapshot } from './member.ts';
+import { askRead, holdAfterGap, type News, takeNext } from './held-news.ts';
+import { isListed, type MemberRow, type PoolDelta, type PoolSnapshot } from './member.ts';
 import {
   type CutReason,
   type Hello,
@@ -22,7 +23,7 @@ import { silenceLimits } from './timing.ts';
  * The pool's state machine: one event in, effects out; synchronous, no I/O, no clock of its own.
  *
  * Register 1 (membership) and 2 (intent) are rows of the store, changed there by transactions that this file asks for
- * and adopted here by version; register 3 (health) lives here: ok ⇄ suspect → absent → ok.
+ * and adopted here by version, each behind the one it follows on (held-news.ts); register 3 (health) lives here: ok ⇄ suspect → absent → ok.
  *
  * I4 a row adopted as cordoned, draining or displaced is never picked again (route.ts reads the same rows).
  * I7 silence is counted on the judge's clock.
@@ -52,8 +53,9 @@ function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' | 't
     case 'hello':
       return hello(state, event.hello, effects);
     case 'admitted':
-      if (!state.pools.has(event.gateway)) return;
-      return admitted(state, event, effects);
+    case 'settled':
+    case 'changed':
+      return takeNews(state, event, effects);
     case 'admission-failed':
       state.pools.get(event.gateway)?.joining.delete(event.link);
       return;
@@ -70,10 +72,16 @@ function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' | 't
     }
     case 'snapshot':
       if (state.removed.has(event.snapshot.gateway.uid)) return;
-      adopt(state, event.snapshot, effects);
-      return settle(state, poolOf(state, event.snapshot), effects);
-    case 'settled':
-      return settled(state, event.gateway, event.snapshot, effects);
+      return takeSnapshot(state, event.snapshot, effects);
+    case 'read':
+      return read(state, event, effects);
+    case 'read-failed': {
+      const pool = state.pools.get(event.gateway);
+      if (pool === undefined) return;
+      pool.reading = false;
+      pool.restUntilMs = state.judgeMs + state.timing.promoteMs;
+      return;
+    }
     case 'settle-failed': {
       const pool = state.pools.get(event.gateway);
       if (pool === undefined) return;
@@ -151,11 +159,10 @@ function hello(state: RouterPools, asked: Hello, effects: PoolEffect[]): void {
   if (rival === null) effects.push({ kind: 'admit', hello: asked });
 }
 
-function admitted(state: RouterPools, event: PoolEvent & { kind: 'admitted' }, effects: PoolEffect[]): void {
-  const pool = poolOf(state, event.snapshot);
+function admitted(state: RouterPools, pool: Pool, event: News & { kind: 'admitted' }, effects: PoolEffect[]): void {
   const joining = pool.joining.get(event.link);
   pool.joining.delete(event.link);
-  adopt(state, event.snapshot, effects);
+  adoptDelta(state, pool, event.delta, effects);
   if (joining === undefined) return;
   const { hello: asked } = joining;
   const member = pool.members.get(asked.instance);
@@ -173,7 +180,6 @@ function admitted(state: RouterPools, event: PoolEvent & { kind: 'admitted' }, e
     const intent = member?.row.intent ?? { kind: 'serve' };
     effects.push({ kind: 'welcome', link: asked.link, outcome: event.outcome, intent, gateway: pool.gateway });
   }
-  settle(state, pool, effects);
 }
 
 function isIn(outcome: AdmissionOutcome): boolean {
@@ -351,6 +357,8 @@ function poolOf(state: RouterPools, snapshot: PoolSnapshot): Pool {
     joining: new Map(),
     busy: false,
     restUntilMs: 0,
+    held: [],
+    reading: false,
     openings: new Map(),
     ejections: new Map(),
     sweptAtMs: 0,
@@ -368,6 +376,41 @@ function start(state: RouterPools, snapshots: readonly PoolSnapshot[], effects: 
   }
 }
 
+/** An answer and, behind it, those that waited for it. */
+function takeNews(state: RouterPools, event: News, effects: PoolEffect[]): void {
+  const pool = state.pools.get(event.gateway);
+  if (pool === undefined || holdAfterGap(state, pool, event, effects)) return;
+  let next: News | undefined = event;
+  while (next !== undefined) {
+    if (next.kind === 'admitted') admitted(state, pool, next, effects);
+    else {
+      if (next.kind === 'settled') pool.busy = false;
+      if (next.delta === null) return removed(state, pool.uid, effects);
+      adoptDelta(state, pool, next.delta, effects);
+    }
+    settle(state, pool, effects);
+    next = takeNext(state, pool);
+  }
+}
+
+function takeSnapshot(state: RouterPools, snapshot: PoolSnapshot, effects: PoolEffect[]): void {
+  const pool = poolOf(state, snapshot);
+  adopt(state, snapshot, effects);
+  settle(state, pool, effects);
+  const next = takeNext(state, pool);
+  if (next !== undefined) takeNews(state, next, effects);
+}
+
+function read(state: RouterPools, event: PoolEvent & { kind: 'read' }, effects: PoolEffect[]): void {
+  const pool = state.pools.get(event.gateway);
+  if (pool === undefined) return;
+  pool.reading = false;
+  if (event.snapshot === null) return removed(state, event.gateway, effects);
+  takeSnapshot(state, event.snapshot, effects);
+  // What came since the read was asked for may follow on something later.
+  if (pool.held.length > 0) askRead(pool, effects);
+}
+
 /** Takes over rows unless newer ones are known, and tells members what changed for them. */
 function adopt(state: RouterPools, snapshot: PoolSnapshot, effects: PoolEffect[]): void {
   const pool = poolOf(state, snapshot);
@@ -381,13 +424,38 @@ function adopt(state: RouterPools, snapshot: PoolSnapshot, effects: PoolEffect[]
     else changeRow(state, member, row, effects);
   }
   for (const [instance, member] of pool.members) {
-    if (listed.has(instance)) continue;
-    pool.members.delete(instance);
-    forgetEvidenceOf(pool, instance);
-    // One that said bye closes its own link.
-    if (member.leaving && member.link !== null) state.links.delete(member.link.id);
-    else dismiss(state, member, effects);
+    if (!listed.has(instance)) drop(state, pool, member, effects);
   }
+  closeRing(pool);
+}
+
+/** The same with the rows that one transaction changed: all that was before it is known. */
+function adoptDelta(state: RouterPools, pool: Pool, delta: PoolDelta, effects: PoolEffect[]): void {
+  if (delta.gateway.version <= pool.gateway.version) return;
+  pool.gateway = delta.gateway;
+  let isRingNew = false;
+  for (const row of delta.changed) {
+    const member = pool.members.get(row.instance);
+    const before = member?.row;
+    if (before?.membership !== row.membership || before.seq !== row.seq) isRingNew = true;
+    if (!isListed(row)) {
+      if (member !== undefined) drop(state, pool, member, effects);
+    } else if (member === undefined) pool.members.set(row.instance, newMember(state, row));
+    else changeRow(state, member, row, effects);
+  }
+  if (isRingNew) closeRing(pool);
+}
+
+/** A member whose row is no longer one of the pool's. */
+function drop(state: RouterPools, pool: Pool, member: Member, effects: PoolEffect[]): void {
+  pool.members.delete(member.row.instance);
+  forgetEvidenceOf(pool, member.row.instance);
+  // One that said bye closes its own link.
+  if (member.leaving && member.link !== null) state.links.delete(member.link.id);
+  else dismiss(state, member, effects);
+}
+
+function closeRing(pool: Pool): void {
   pool.ring = [...pool.members.values()]
     .filter((member) => member.row.membership === 'slot')
     .sort((a, b) => a.row.seq - b.row.seq);
@@ -443,15 +511,6 @@ function sameIntent(a: MemberRow, b: MemberRow): boolean {
   return a.intent.kind === b.intent.kind;
 }
 
-function settled(state: RouterPools, gateway: GatewayUid, snapshot: PoolSnapshot | null, effects: PoolEffect[]): void {
-  const pool = state.pools.get(gateway);
-  if (pool === undefined) return;
-  pool.busy = false;
-  if (snapshot === null) return removed(state, gateway, effects);
-  adopt(state, snapshot, effects);
-  settle(state, pool, effects);
-}
-
 function removed(state: RouterPools, gateway: GatewayUid, effects: PoolEffect[]): void {
   state.removed.add(gateway);
   const pool = state.pools.get(gateway);
@@ -497,7 +556,7 @@ function look(state: RouterPools): readonly PoolEffect[] {
  * later, except that of a standby that was late: while one is, every tick looks.
  */
 function nextLookAt(state: RouterPools, pool: Pool, silence: Silence): number {
-  if (pool.joining.size > 0) return state.judgeMs;
+  if (pool.joining.size > 0 || pool.held.length > 0) return state.judgeMs;
   let at = pool.sweptAtMs + evidenceSweepMs;
   const due = (ms: number): void => {
     if (ms > state.judgeMs && ms < at) at = ms;
@@ -527,6 +586,7 @@ function tick(state: RouterPools, pool: Pool, silence: Silence, effects: PoolEff
   }
   if (pool.joining.size > 0) expireChallenges(state, pool, effects);
   if (state.judgeMs - pool.sweptAtMs >= evidenceSweepMs) sweepEvidence(pool, state.judgeMs);
+  if (pool.held.length > 0 && state.judgeMs >= pool.restUntilMs) askRead(pool, effects);
   if (!calm) settle(state, pool, effects);
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { defaultTiming } from '../../src/pool/timing.ts';
 import { World } from './world.ts';
+import type { PoolEvent } from '../../src/pool/pool-state.ts';
 
 /**
  * Races between a member that comes back and a transaction that was asked while it was away. The simulation found each
@@ -34,9 +35,9 @@ test('a promoted member whose hello is on its way is not demoted meanwhile', () 
   const a = world.member('a')?.row;
   const b = world.member('b')?.row;
   world.call('leave', { gateway: world.gateway, members: [a], reason: 'stopped', nowMs: world.wallMs() });
-  const snapshot = world.call('fill', { gateway: world.gateway, waiting: [b?.instance], nowMs: world.wallMs() });
+  const delta = world.call('fill', { gateway: world.gateway, waiting: [b?.instance], nowMs: world.wallMs() });
   world.feed({ kind: 'closed', link: holder });
-  world.feed({ kind: 'snapshot', snapshot: snapshot as never });
+  world.feed({ kind: 'changed', gateway: world.gateway, delta: delta as never });
   expect(world.slots()).toEqual(['b']);
   world.hold = true;
   const back = world.hello('b');
@@ -91,4 +92,53 @@ test('when all links close at once the grace counts from the first that is back,
   // Who has not come by then has lost its place to one who has.
   world.live(400, [waiting, ...back]);
   expect(world.slots()).toEqual(['a', 'b', 'd']);
+});
+
+/** Two newcomers whose admissions are committed, a's first, and not answered yet. */
+function twoCommitted(): {
+  world: World;
+  answer: (name: 'a' | 'b') => void;
+  link: Readonly<Record<'a' | 'b', string>>;
+} {
+  const world = new World(2);
+  world.hold = true;
+  const link = { a: world.hello('a'), b: world.hello('b') };
+  const answers = world.held.splice(0).flatMap(({ effect }) => {
+    if (effect.kind !== 'admit') return [];
+    const { link: asked, ...join } = effect.hello;
+    const answer = world.call('admit', { ...join, nowMs: world.wallMs() }) as object;
+    return [{ kind: 'admitted', link: asked, gateway: world.gateway, ...answer } as PoolEvent & { kind: 'admitted' }];
+  });
+  const answer = (name: 'a' | 'b'): void => {
+    for (const event of answers) if (event.link === link[name]) world.feed(event);
+  };
+  return { world, answer, link };
+}
+
+test('an answer that overtook the one it follows on waits for it', () => {
+  const { world, answer, link } = twoCommitted();
+  answer('b');
+  expect([world.answers.size, world.member('b')]).toEqual([0, undefined]);
+  expect(world.held.map(({ effect }) => effect.kind)).toEqual(['read']);
+  answer('a');
+  expect([...world.answers.keys()]).toEqual([link.a, link.b]);
+  world.releaseAll();
+  world.run(1_000);
+  expect(world.held).toEqual([]);
+});
+
+test('after a gap that nothing closes the pool is read whole, and again when the read failed', () => {
+  const { world, answer, link } = twoCommitted();
+  answer('b');
+  world.held.length = 0;
+  world.feed({ kind: 'read-failed', gateway: world.gateway });
+  world.run(promoteMs - 100);
+  expect(world.held).toEqual([]);
+  world.run(200);
+  expect(world.held.map(({ effect }) => effect.kind)).toEqual(['read']);
+  world.releaseAll();
+  expect([...world.answers.keys()]).toEqual([link.b]);
+  expect(world.member('a')?.row.membership).toBe('slot');
+  answer('a');
+  expect(world.answers.get(link.a)).toMatchObject({ outcome: { kind: 'slot', seq: 1 } });
 });

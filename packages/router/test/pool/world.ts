@@ -12,7 +12,7 @@ import {
 import { route, type RouteRequest } from '../../src/pool/route.ts';
 import { type PoolRules, productionRules } from '../../src/pool/rules.ts';
 import { step } from '../../src/pool/step.ts';
-import type { AdmissionOutcome, Intent, MemberRow, PoolSnapshot } from '../../src/pool/index.ts';
+import type { AdmissionOutcome, Intent, MemberRow, PoolDelta, PoolSnapshot } from '../../src/pool/index.ts';
 import { defaultTiming } from '../../src/pool/timing.ts';
 import type { ActCall } from '../../src/store/acts/index.ts';
 import { SqliteEngine } from '../../src/store/sqlite-engine.ts';
@@ -24,7 +24,7 @@ export type Answer =
 
 /** One store operation as the step asked for it; the world decides when it happens and when its answer arrives. */
 export interface PendingOp {
-  readonly effect: PoolEffect & { readonly kind: 'admit' | 'store' };
+  readonly effect: PoolEffect & { readonly kind: 'admit' | 'store' | 'read' };
 }
 
 /**
@@ -150,7 +150,7 @@ export class World {
     this.feed({ kind: 'bye', link });
     if (row === undefined) return;
     const input = { gateway: this.gateway, members: [row], reason, nowMs: this.wallMs() };
-    this.feed({ kind: 'snapshot', snapshot: this.call('leave', input) as PoolSnapshot });
+    this.feed({ kind: 'changed', gateway: this.gateway, delta: this.call('leave', input) as PoolDelta });
   }
 
   acknowledgeAll(): void {
@@ -196,11 +196,15 @@ export class World {
       const { link, ...join } = effect.hello;
       const answer = this.call('admit', { ...join, nowMs: this.wallMs() });
       if (answer === null) return this.feed({ kind: 'admission-failed', link, gateway: this.gateway });
-      const { outcome, snapshot } = answer as { outcome: AdmissionOutcome; snapshot: PoolSnapshot };
-      return this.feed({ kind: 'admitted', link, gateway: this.gateway, outcome, snapshot });
+      const { outcome, delta } = answer as { outcome: AdmissionOutcome; delta: PoolDelta };
+      return this.feed({ kind: 'admitted', link, gateway: this.gateway, outcome, delta });
     }
-    const snapshot = this.call(effect.op.method, inputOf(this.gateway, effect.op, this.wallMs()));
-    this.feed({ kind: 'settled', gateway: this.gateway, snapshot: snapshot as PoolSnapshot | null });
+    if (effect.kind === 'read') {
+      const snapshot = this.call('readPool', { gateway: this.gateway }) as PoolSnapshot | null;
+      return this.feed({ kind: 'read', gateway: this.gateway, snapshot });
+    }
+    const delta = this.call(effect.op.method, inputOf(this.gateway, effect.op, this.wallMs()));
+    this.feed({ kind: 'settled', gateway: this.gateway, delta: delta as PoolDelta | null });
   }
 
   releaseAll(): void {
@@ -211,6 +215,7 @@ export class World {
     switch (effect.kind) {
       case 'admit':
       case 'store':
+      case 'read':
         if (this.hold) this.held.push({ effect });
         else this.release({ effect });
         return;

@@ -1,7 +1,7 @@
 import type { PoolRules } from '../../src/pool/rules.ts';
 import { productionRules } from '../../src/pool/rules.ts';
 
-/** The mistakes that the simulation must find: five of admission and turns, two of targets. `none` is production. */
+/** The mistakes that the simulation must find: five of admission and turns, two of targets, one of the store's answers. `none` is production. */
 export const faults = [
   'none',
   'index-cursor',
@@ -11,6 +11,7 @@ export const faults = [
   'uncommitted-link',
   'eject-at-once',
   'ejected-excluded',
+  'gap-unnoticed',
 ] as const;
 export type Fault = (typeof faults)[number];
 
@@ -27,6 +28,8 @@ export function rulesWith(fault: Fault): PoolRules {
       return { ...productionRules, isDifferential: () => true };
     case 'ejected-excluded':
       return { ...productionRules, classOf: excludeEjected };
+    case 'gap-unnoticed':
+      return { ...productionRules, follows: () => true };
     case 'none':
     case 'lost-cordon':
     case 'count-before-lock':

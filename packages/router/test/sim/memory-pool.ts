@@ -10,9 +10,11 @@ import {
   decideSurplus,
   type GatewayRow,
   type Intent,
+  isListed,
   type Join,
   type MemberRow,
   type PoolChange,
+  type PoolDelta,
   type PoolRows,
   type PoolSnapshot,
 } from '../../src/pool/index.ts';
@@ -21,7 +23,7 @@ import { appUid } from '../store/samples.ts';
 
 export interface Admitted {
   readonly outcome: AdmissionOutcome;
-  readonly snapshot: PoolSnapshot;
+  readonly delta: PoolDelta;
 }
 
 export interface Drained {
@@ -33,7 +35,7 @@ export interface Drained {
 export interface PoolBackend {
   snapshot(): PoolSnapshot;
   admit(join: Join, nowMs: number): Admitted;
-  run(op: StoreOp, nowMs: number): PoolSnapshot;
+  run(op: StoreOp, nowMs: number): PoolDelta;
   setMaximum(maxInstances: number, nowMs: number): PoolSnapshot;
   /** A lowered maximum whose surplus drains; nobody has streams. */
   drainSurplus(maxInstances: number, deadlineAtMs: number, nowMs: number): Drained;
@@ -76,10 +78,10 @@ export class MemoryPool implements PoolBackend {
 
   admitOver(rows: PoolRows, join: Join, nowMs: number): Admitted {
     const { outcome, change } = decideAdmission(rows, join, nowMs);
-    return { outcome, snapshot: this.#write(change) };
+    return { outcome, delta: this.#write(change) };
   }
 
-  run(op: StoreOp, nowMs: number): PoolSnapshot {
+  run(op: StoreOp, nowMs: number): PoolDelta {
     return this.#write(decide(this.rowsFor(null), op, nowMs));
   }
 
@@ -91,31 +93,34 @@ export class MemoryPool implements PoolBackend {
   drainSurplus(maxInstances: number, deadlineAtMs: number, nowMs: number): Drained {
     this.#gateway = { ...this.#gateway, maxInstances, modifiedAtMs: nowMs };
     const { change, drained } = decideSurplus(this.rowsFor(null), [], deadlineAtMs, nowMs);
-    return { drained, snapshot: this.#write(change) };
+    this.#write(change);
+    return { drained, snapshot: this.snapshot() };
   }
 
   setIntent(instance: InstanceId, intent: Intent, nowMs: number): PoolSnapshot {
     const decided = decideIntent(this.rowsFor(null), instance, intent, nowMs);
-    return 'refused' in decided ? this.snapshot() : this.#write(decided);
+    if (!('refused' in decided)) this.#write(decided);
+    return this.snapshot();
   }
 
   close(): void {
     this.#rows.clear();
   }
 
-  #write(change: PoolChange): PoolSnapshot {
+  #write(change: PoolChange): PoolDelta {
+    const follows = this.#gateway.version;
     const everConnected = this.#gateway.everConnected || change.nextSeq !== this.#nextSeq;
-    this.#gateway = { ...this.#gateway, everConnected, version: this.#gateway.version + 1 };
+    this.#gateway = { ...this.#gateway, everConnected, version: follows + 1 };
     for (const row of change.changed) this.#rows.set(row.instance, row);
     this.#nextSeq = change.nextSeq;
     this.#nextEpoch = change.nextEpoch;
-    return this.snapshot();
+    return { gateway: this.#gateway, follows, changed: change.changed };
   }
 
   #members(asking: InstanceId | null): readonly MemberRow[] {
     const listed: MemberRow[] = [];
     for (const row of this.#rows.values()) {
-      if (row.membership !== 'gone' || row.goneReason === 'displaced' || row.instance === asking) listed.push(row);
+      if (isListed(row) || row.instance === asking) listed.push(row);
     }
     return listed.sort((a, b) => a.seq - b.seq);
   }

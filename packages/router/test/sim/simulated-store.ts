@@ -1,5 +1,5 @@
 import type { GatewayUid, InstanceId } from '@sallyport/protocol';
-import type { Intent, PoolSnapshot } from '../../src/pool/index.ts';
+import type { Intent, PoolDelta, PoolSnapshot } from '../../src/pool/index.ts';
 import { isReplaced } from '../../src/pool/pool-rows.ts';
 import type { Hello, StoreOp } from '../../src/pool/pool-state.ts';
 import { gatewayUid } from '../store/samples.ts';
@@ -52,15 +52,19 @@ export class SimulatedStore {
     return () => {
       const known = this.truth.members.find((row) => row.instance === join.instance);
       const admitted = commit();
-      this.#adopt(admitted.snapshot);
+      this.#adopt(backend.snapshot());
       if (this.#fault !== 'lost-cordon' || known?.intent.kind !== 'cordon') return admitted;
-      const snapshot = this.setIntent(join.instance, { kind: 'serve' }, nowMs);
-      return { ...admitted, snapshot: snapshot ?? admitted.snapshot };
+      const served = this.setIntent(join.instance, { kind: 'serve' }, nowMs);
+      const changed = served?.members.filter((row) => row.instance === join.instance);
+      if (served === null || changed === undefined) return admitted;
+      return { ...admitted, delta: { ...admitted.delta, gateway: served.gateway, changed } };
     };
   }
 
-  run(op: StoreOp, nowMs: number): PoolSnapshot {
-    return this.#adopt(this.#backend.run(op, nowMs));
+  run(op: StoreOp, nowMs: number): PoolDelta {
+    const delta = this.#backend.run(op, nowMs);
+    this.#adopt(this.#backend.snapshot());
+    return delta;
   }
 
   setMaximum(maxInstances: number, nowMs: number): PoolSnapshot {

@@ -30,6 +30,8 @@ export interface SimulationResult {
   readonly seed: number;
   readonly picks: number;
   readonly storeOps: number;
+  /** Times that an answer was missing and the pool was read whole. */
+  readonly reads: number;
   /** What broke, with the simulated time; null when nothing did. */
   readonly broken: string | null;
 }
@@ -58,6 +60,7 @@ export class Simulation {
   #links = 0;
   #picks = 0;
   #storeOps = 0;
+  #reads = 0;
   #broken: string | null = null;
   readonly #seed: number;
   readonly #trace: Trace | null;
@@ -88,7 +91,7 @@ export class Simulation {
       if (this.#targets.broken !== null) this.#break(this.#targets.broken);
     }
     this.#store.close();
-    return { seed: this.#seed, picks: this.#picks, storeOps: this.#storeOps, broken: this.#broken };
+    return { seed: this.#seed, picks: this.#picks, storeOps: this.#storeOps, reads: this.#reads, broken: this.#broken };
   }
 
   #turn(): void {
@@ -185,8 +188,8 @@ export class Simulation {
     this.#feed({ kind: 'bye', link });
     this.#later(() => {
       const members = row === undefined ? [] : [row];
-      const snapshot = this.#store.run({ method: 'leave', members, reason }, this.#at.nowMs);
-      return { kind: 'snapshot', snapshot };
+      const delta = this.#store.run({ method: 'leave', members, reason }, this.#at.nowMs);
+      return { kind: 'changed', gateway: this.#store.gateway, delta };
     });
     this.#closeLink(actor, never);
   }
@@ -222,7 +225,15 @@ export class Simulation {
       case 'store': {
         const { op, gateway } = effect;
         if (op.method === 'reclaim') this.#checks.reclaimed(op.absent.map((ref) => ref.instance));
-        this.#later(() => ({ kind: 'settled', gateway, snapshot: this.#store.run(op, this.#at.nowMs) }));
+        this.#later(() => ({ kind: 'settled', gateway, delta: this.#store.run(op, this.#at.nowMs) }));
+        return;
+      }
+      case 'read': {
+        const { gateway } = effect;
+        this.#reads += 1;
+        // One in eight fails: the store is away.
+        if (this.#random.below(8) === 0) return this.#after(tickMs, () => this.#feed({ kind: 'read-failed', gateway }));
+        this.#later(() => ({ kind: 'read', gateway, snapshot: this.#store.read() }));
         return;
       }
       case 'welcome': {

@@ -1,5 +1,5 @@
 import type { GatewayUid, InstanceId } from '@sallyport/protocol';
-import type { Intent, Join, PoolSnapshot } from '../../src/pool/index.ts';
+import type { Intent, Join, PoolDelta, PoolSnapshot } from '../../src/pool/index.ts';
 import type { StoreOp } from '../../src/pool/pool-state.ts';
 import { SqliteEngine } from '../../src/store/sqlite-engine.ts';
 import { appUid } from '../store/samples.ts';
@@ -24,9 +24,9 @@ export class SqlPool implements PoolBackend {
     return this.#run('admit', { ...join, nowMs }) as Admitted;
   }
 
-  run(op: StoreOp, nowMs: number): PoolSnapshot {
+  run(op: StoreOp, nowMs: number): PoolDelta {
     const { method, ...input } = op;
-    return this.#run(method, { gateway: this.#gateway, ...input, nowMs }) as PoolSnapshot;
+    return this.#run(method, { gateway: this.#gateway, ...input, nowMs }) as PoolDelta;
   }
 
   setMaximum(maxInstances: number, nowMs: number): PoolSnapshot {

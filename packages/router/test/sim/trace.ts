@@ -1,3 +1,4 @@
+import type { MemberRow } from '../../src/pool/index.ts';
 import type { PoolEffect, PoolEvent } from '../../src/pool/pool-state.ts';
 
 export type Trace = (line: string) => void;
@@ -11,7 +12,14 @@ export function traceOf(of: PoolEvent | PoolEffect): string {
   if ('snapshot' in of && of.snapshot !== null) {
     const { gateway, members } = of.snapshot;
     parts.push(`v${gateway.version} of ${gateway.maxInstances}:`);
-    parts.push(...members.map((m) => `${m.instance}:${m.membership}/${m.seq}/${m.epoch % 1_000}/${m.intent.kind}`));
+    parts.push(...members.map(rowTrace));
+  }
+  if ('delta' in of && of.delta !== null) {
+    parts.push(`v${of.delta.gateway.version} behind ${of.delta.follows}:`, ...of.delta.changed.map(rowTrace));
   }
   return parts.join(' ').replaceAll('_', '');
+}
+
+function rowTrace(row: MemberRow): string {
+  return `${row.instance}:${row.membership}/${row.seq}/${row.epoch % 1_000}/${row.intent.kind}`;
 }

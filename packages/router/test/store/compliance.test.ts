@@ -541,6 +541,17 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       expect(slots(await store.pool.readPool({ gateway }))).toHaveLength(3);
     });
 
+    on('an admission answers the row it changed and the version it follows on, however large the pool', async () => {
+      const store = await withGateway(30);
+      let version = (await store.pool.readPool({ gateway }))?.gateway.version ?? 0;
+      for (let i = 0; i < 30; i += 1) {
+        const answer = await store.pool.admit(join(`i${i}`));
+        expect(answer?.delta).toMatchObject({ follows: version, gateway: { version: version + 1 } });
+        expect(answer?.delta.changed.map((row) => row.instance)).toEqual([instanceId(`i${i}`)]);
+        version += 1;
+      }
+    });
+
     on('keeps seq and epoch of a slot over a rejoin, and gives new ones after a loss', async () => {
       const store = await withGateway(1);
       const before = (await store.pool.admit(join('a')))?.outcome;
@@ -565,8 +576,14 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       const [a] = (await store.pool.readPool({ gateway }))?.members ?? [];
       if (a === undefined) throw new Error('nobody');
       const waiting = [instanceId('c'), instanceId('d')];
-      const snapshot = await store.pool.reclaim({ gateway, absent: [a], waiting, nowMs });
-      expect(slots(snapshot)).toEqual(['b', 'c']);
+      const before = (await store.pool.readPool({ gateway }))?.gateway.version ?? 0;
+      const delta = await store.pool.reclaim({ gateway, absent: [a], waiting, nowMs });
+      expect(delta).toMatchObject({ follows: before, gateway: { version: before + 1 } });
+      expect(delta?.changed.map((row) => `${row.instance.replaceAll('_', '')} ${row.membership}`)).toEqual([
+        'a gone',
+        'c slot',
+      ]);
+      expect(slots(await store.pool.readPool({ gateway }))).toEqual(['b', 'c']);
       expect((await store.pool.admit(join('a')))?.outcome).toMatchObject({ kind: 'standby', position: 1 });
       expect((await store.pool.admit(join('d')))?.outcome).toMatchObject({ kind: 'standby', position: 2 });
     });
@@ -580,9 +597,11 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       const [a] = answer?.snapshot.members ?? [];
       if (a === undefined) throw new Error('nobody');
       const waiting = [instanceId('d')];
-      expect(slots(await store.pool.reclaim({ gateway, absent: [a], waiting, nowMs }))).toEqual(['a', 'b', 'c']);
+      expect((await store.pool.reclaim({ gateway, absent: [a], waiting, nowMs }))?.changed).toEqual([]);
+      expect(slots(await store.pool.readPool({ gateway }))).toEqual(['a', 'b', 'c']);
       await store.pool.setMaximum({ gateway, maxInstances: 4, nowMs });
-      expect(slots(await store.pool.fill({ gateway, waiting, nowMs }))).toEqual(['a', 'b', 'c', 'd']);
+      expect((await store.pool.fill({ gateway, waiting, nowMs }))?.changed).toHaveLength(1);
+      expect(slots(await store.pool.readPool({ gateway }))).toEqual(['a', 'b', 'c', 'd']);
     });
 
     on('keeps a cordon over a loss and a rejoin, and never takes a drain back', async () => {

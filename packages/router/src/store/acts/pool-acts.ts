@@ -20,8 +20,10 @@ import {
   decideSurplus,
   type GatewayRow,
   intentSchema,
+  isListed,
   type MemberRow,
   type PoolChange,
+  type PoolDelta,
   type PoolRows,
   type PoolSnapshot,
   type PoolStore,
@@ -181,26 +183,44 @@ function rowsOf(gateway: GatewayTuple, members: readonly MemberRow[]): PoolRows 
   };
 }
 
+function changedGateway(gateway: GatewayTuple, change: PoolChange): GatewayRow {
+  const moved = change.nextSeq !== gateway.next_seq;
+  return { ...toGateway(gateway), everConnected: gateway.ever_connected === 1 || moved };
+}
+
 /** The pool as it is after a change, without reading it again. */
 function snapshotOf(gateway: GatewayTuple, before: readonly MemberRow[], change: PoolChange): PoolSnapshot {
   const members = new Map(before.map((row) => [row.instance, row]));
   for (const row of change.changed) members.set(row.instance, row);
-  const listed = [...members.values()].filter((row) => row.membership !== 'gone' || row.goneReason === 'displaced');
-  const moved = change.nextSeq !== gateway.next_seq;
-  return {
-    gateway: { ...toGateway(gateway), everConnected: gateway.ever_connected === 1 || moved },
-    members: listed.sort((a, b) => a.seq - b.seq),
-  };
+  const listed = [...members.values()].filter(isListed);
+  return { gateway: changedGateway(gateway, change), members: listed.sort((a, b) => a.seq - b.seq) };
+}
+
+/** The lock raised the version by one, so that there is none between. */
+function deltaOf(gateway: GatewayTuple, change: PoolChange): PoolDelta {
+  return { gateway: changedGateway(gateway, change), follows: gateway.version - 1, changed: change.changed };
+}
+
+interface Decided {
+  readonly gateway: GatewayTuple;
+  readonly before: readonly MemberRow[];
+  readonly change: PoolChange;
 }
 
 /** Lock, then count, then decide, then write. */
-function* decidePool(q: Queries, uid: GatewayUid, decide: (rows: PoolRows) => PoolChange): Act<PoolSnapshot | null> {
+function* decidePool(q: Queries, uid: GatewayUid, decide: (rows: PoolRows) => PoolChange): Act<Decided | null> {
   const gateway = yield* lockGateway(q, uid);
   if (gateway === undefined) return null;
-  const members = yield* readMembers(q, uid);
-  const change = decide(rowsOf(gateway, members));
+  const before = yield* readMembers(q, uid);
+  const change = decide(rowsOf(gateway, before));
   yield* writeChange(q, gateway, change);
-  return snapshotOf(gateway, members, change);
+  return { gateway, before, change };
+}
+
+/** One move of the pool's own maintenance. */
+function* movePool(q: Queries, uid: GatewayUid, decide: (rows: PoolRows) => PoolChange): Act<PoolDelta | null> {
+  const decided = yield* decidePool(q, uid, decide);
+  return decided === null ? null : deltaOf(decided.gateway, decided.change);
 }
 
 function* readSnapshot(q: Queries, gateway: GatewayTuple): Act<PoolSnapshot> {
@@ -287,25 +307,27 @@ export const poolActs: ActsOf<PoolStore> = {
         .deleteFrom('instance')
         .where('gateway', '=', input.gateway)
         .where('membership', '=', sql.lit('gone'))
+        // Those are listed: whoever knows the pool hears of their end by `leave`.
+        .where('gone_reason', '!=', sql.lit('displaced'))
         .where('since_ms', '<', input.nowMs - goneKeptMs),
     );
-    return { outcome, snapshot: snapshotOf(gateway, members, change) };
+    return { outcome, delta: deltaOf(gateway, change) };
   },
 
   *fill(q, input) {
-    return yield* decidePool(q, input.gateway, (rows) => decideFill(rows, input.waiting, input.nowMs));
+    return yield* movePool(q, input.gateway, (rows) => decideFill(rows, input.waiting, input.nowMs));
   },
 
   *reclaim(q, input) {
-    return yield* decidePool(q, input.gateway, (rows) => decideReclaim(rows, input.absent, input.waiting, input.nowMs));
+    return yield* movePool(q, input.gateway, (rows) => decideReclaim(rows, input.absent, input.waiting, input.nowMs));
   },
 
   *demote(q, input) {
-    return yield* decidePool(q, input.gateway, (rows) => decideDemotion(rows, input.member, input.nowMs));
+    return yield* movePool(q, input.gateway, (rows) => decideDemotion(rows, input.member, input.nowMs));
   },
 
   *leave(q, input) {
-    return yield* decidePool(q, input.gateway, (rows) => decideLeave(rows, input.members, input.reason, input.nowMs));
+    return yield* movePool(q, input.gateway, (rows) => decideLeave(rows, input.members, input.reason, input.nowMs));
   },
 
   *setMaximum(q, input) {
@@ -328,7 +350,7 @@ export const poolActs: ActsOf<PoolStore> = {
   },
 
   *setIntent(q, input) {
-    return yield* decidePool(q, input.gateway, (rows) => {
+    const moved = yield* decidePool(q, input.gateway, (rows) => {
       const decided = decideIntent(rows, input.instance, input.intent, input.nowMs);
       if (!('refused' in decided)) return decided;
       if (decided.refused === 'absent') {
@@ -336,6 +358,7 @@ export const poolActs: ActsOf<PoolStore> = {
       }
       throw new PamError('PAM_CONFLICT', `instance ${input.instance} is draining; that cannot be taken back`);
     });
+    return moved === null ? null : snapshotOf(moved.gateway, moved.before, moved.change);
   },
 
   *redeemToken(q, input) {
