@@ -552,6 +552,33 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       }
     });
 
+    on('decides over what was committed, also right behind a decision that was undone', async () => {
+      const store = await withGateway(2);
+      await store.pool.admit(join('a'));
+      const undone = (name: string): Promise<string> =>
+        codeOf(
+          store.together(
+            (t) => [t.pool.admit(join(name)), t.pool.removeGateway({ uid: gatewayUid('other'), nowMs })] as const,
+          ),
+        );
+      const [first, b, second, c] = await Promise.all([
+        undone('x'),
+        store.pool.admit(join('b')),
+        undone('y'),
+        store.pool.admit(join('c')),
+      ]);
+      expect([first, b?.outcome.kind, second, c?.outcome.kind]).toEqual([
+        'PAM_NOT_FOUND',
+        'slot',
+        'PAM_NOT_FOUND',
+        'standby',
+      ]);
+      expect(await undone('z')).toBe('PAM_NOT_FOUND');
+      expect((await store.pool.admit(join('d')))?.outcome).toMatchObject({ kind: 'standby', position: 2 });
+      const members = (await store.pool.readPool({ gateway }))?.members ?? [];
+      expect(members.map((row) => row.instance)).toEqual(['a', 'b', 'c', 'd'].map(instanceId));
+    });
+
     on('keeps seq and epoch of a slot over a rejoin, and gives new ones after a loss', async () => {
       const store = await withGateway(1);
       const before = (await store.pool.admit(join('a')))?.outcome;

@@ -31,6 +31,7 @@ import {
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import { incarnationUnit, readIncarnation } from '../migrations.ts';
 import type { Database } from '../schema.ts';
+import { keepMembers, takeMembers } from './kept-members.ts';
 
 /** Rows of instances that left are kept for the session list, this long. */
 const goneKeptMs = 30 * 86_400_000;
@@ -118,7 +119,7 @@ function* lockGateway(q: Queries, uid: GatewayUid): Act<GatewayTuple | undefined
 }
 
 /** A later statement, so that under READ COMMITTED it sees everything committed before the lock was had. */
-function* readMembers(q: Queries, gateway: GatewayUid): Act<MemberRow[]> {
+function* readMembers(q: Queries, gateway: GatewayUid): Act<readonly MemberRow[]> {
   const tuples = yield* all(
     q.db
       .selectFrom('instance')
@@ -131,6 +132,11 @@ function* readMembers(q: Queries, gateway: GatewayUid): Act<MemberRow[]> {
   return tuples.map(toMember);
 }
 
+/** The same behind `lockGateway`, as the transaction before this one left them where that is known. */
+function* lockedMembers(q: Queries, { uid, version }: Pick<GatewayRow, 'uid' | 'version'>): Act<readonly MemberRow[]> {
+  return takeMembers(q, uid, version) ?? (yield* readMembers(q, uid));
+}
+
 /** The row of an instance that is not listed, as a loss or an end left it. */
 function* readGone(q: Queries, gateway: GatewayUid, instance: InstanceId): Act<MemberRow[]> {
   const tuple = yield* first(
@@ -139,7 +145,8 @@ function* readGone(q: Queries, gateway: GatewayUid, instance: InstanceId): Act<M
   return tuple === undefined ? [] : [toMember(tuple)];
 }
 
-function* writeChange(q: Queries, gateway: GatewayTuple, change: PoolChange): Act<void> {
+/** Writes it; `before` are the members it was decided over. */
+function* writeChange(q: Queries, gateway: GatewayTuple, before: readonly MemberRow[], change: PoolChange): Act<void> {
   // Those who leave first, so that no moment inside the transaction breaks the unique indexes.
   const ordered = change.changed.toSorted((a, b) => Number(a.membership === 'slot') - Number(b.membership === 'slot'));
   for (const row of ordered) {
@@ -165,6 +172,8 @@ function* writeChange(q: Queries, gateway: GatewayTuple, change: PoolChange): Ac
         .onConflict((on) => on.columns(['gateway', 'id']).doUpdateSet(values)),
     );
   }
+  const { uid, version } = toGateway(gateway);
+  keepMembers(q, uid, version, membersAfter(before, change));
   if (change.nextSeq === gateway.next_seq && change.nextEpoch === gateway.next_epoch) return;
   yield* run(
     q.db
@@ -188,12 +197,15 @@ function changedGateway(gateway: GatewayTuple, change: PoolChange): GatewayRow {
   return { ...toGateway(gateway), everConnected: gateway.ever_connected === 1 || moved };
 }
 
-/** The pool as it is after a change, without reading it again. */
-function snapshotOf(gateway: GatewayTuple, before: readonly MemberRow[], change: PoolChange): PoolSnapshot {
+function membersAfter(before: readonly MemberRow[], change: PoolChange): readonly MemberRow[] {
   const members = new Map(before.map((row) => [row.instance, row]));
   for (const row of change.changed) members.set(row.instance, row);
-  const listed = [...members.values()].filter(isListed);
-  return { gateway: changedGateway(gateway, change), members: listed.sort((a, b) => a.seq - b.seq) };
+  return [...members.values()].filter(isListed).sort((a, b) => a.seq - b.seq);
+}
+
+/** The pool as it is after a change, without reading it again. */
+function snapshotOf(gateway: GatewayTuple, before: readonly MemberRow[], change: PoolChange): PoolSnapshot {
+  return { gateway: changedGateway(gateway, change), members: membersAfter(before, change) };
 }
 
 /** The lock raised the version by one, so that there is none between. */
@@ -211,9 +223,9 @@ interface Decided {
 function* decidePool(q: Queries, uid: GatewayUid, decide: (rows: PoolRows) => PoolChange): Act<Decided | null> {
   const gateway = yield* lockGateway(q, uid);
   if (gateway === undefined) return null;
-  const before = yield* readMembers(q, uid);
+  const before = yield* lockedMembers(q, toGateway(gateway));
   const change = decide(rowsOf(gateway, before));
-  yield* writeChange(q, gateway, change);
+  yield* writeChange(q, gateway, before, change);
   return { gateway, before, change };
 }
 
@@ -261,8 +273,8 @@ export const poolActs: ActsOf<PoolStore> = {
   *removeGateway(q, input) {
     const gateway = yield* lockGateway(q, input.uid);
     if (gateway === undefined) throw new PamError('PAM_NOT_FOUND', `there is no gateway ${input.uid}`);
-    const members = yield* readMembers(q, input.uid);
-    yield* writeChange(q, gateway, decideRevocation(rowsOf(gateway, members), input.nowMs));
+    const members = yield* lockedMembers(q, toGateway(gateway));
+    yield* writeChange(q, gateway, members, decideRevocation(rowsOf(gateway, members), input.nowMs));
     yield* run(q.db.deleteFrom('token').where('gateway', '=', input.uid));
     yield* run(q.db.updateTable('gateway').set({ removed_ms: input.nowMs }).where('uid', '=', input.uid));
     return members.map((member) => member.instance);
@@ -271,9 +283,9 @@ export const poolActs: ActsOf<PoolStore> = {
   *rekeyGateway(q, input) {
     const gateway = yield* lockGateway(q, input.uid);
     if (gateway === undefined) throw new PamError('PAM_NOT_FOUND', `there is no gateway ${input.uid}`);
-    const members = yield* readMembers(q, input.uid);
+    const members = yield* lockedMembers(q, toGateway(gateway));
     const change = decideRevocation(rowsOf(gateway, members), input.nowMs);
-    yield* writeChange(q, gateway, change);
+    yield* writeChange(q, gateway, members, change);
     yield* run(q.db.deleteFrom('token').where('gateway', '=', input.uid));
     yield* run(q.db.updateTable('gateway').set({ modified_ms: input.nowMs }).where('uid', '=', input.uid));
     const snapshot = snapshotOf({ ...gateway, modified_ms: input.nowMs }, members, change);
@@ -297,11 +309,11 @@ export const poolActs: ActsOf<PoolStore> = {
   *admit(q, input) {
     const gateway = yield* lockGateway(q, input.gateway);
     if (gateway === undefined) return null;
-    const listed = yield* readMembers(q, input.gateway);
-    const isListed = listed.some((member) => member.instance === input.instance);
-    const members = isListed ? listed : [...listed, ...(yield* readGone(q, input.gateway, input.instance))];
+    const listed = yield* lockedMembers(q, toGateway(gateway));
+    const isKnown = listed.some((member) => member.instance === input.instance);
+    const members = isKnown ? listed : [...listed, ...(yield* readGone(q, input.gateway, input.instance))];
     const { outcome, change } = decideAdmission(rowsOf(gateway, members), input, input.nowMs);
-    yield* writeChange(q, gateway, change);
+    yield* writeChange(q, gateway, members, change);
     yield* run(
       q.db
         .deleteFrom('instance')
@@ -333,7 +345,7 @@ export const poolActs: ActsOf<PoolStore> = {
   *setMaximum(q, input) {
     const gateway = yield* lockGateway(q, input.gateway);
     if (gateway === undefined) return null;
-    const members = yield* readMembers(q, input.gateway);
+    const members = yield* lockedMembers(q, toGateway(gateway));
     const changed = { max_instances: input.maxInstances, modified_ms: input.nowMs };
     yield* run(q.db.updateTable('gateway').set(changed).where('uid', '=', input.gateway));
     const resized = { ...gateway, ...changed };
@@ -345,7 +357,7 @@ export const poolActs: ActsOf<PoolStore> = {
       return { ...answer, drained: [], snapshot: { gateway: toGateway(resized), members } };
     const { counts, deadlineAtMs } = input.surplus;
     const { change, drained } = decideSurplus(rowsOf(resized, members), counts, deadlineAtMs, input.nowMs);
-    yield* writeChange(q, resized, change);
+    yield* writeChange(q, resized, members, change);
     return { ...answer, drained, snapshot: snapshotOf(resized, members, change) };
   },
 
