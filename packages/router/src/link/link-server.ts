@@ -368,6 +368,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       if (link !== undefined) clock.after(0, () => link.cut(linkClose.replaced, error));
     },
     lost: (gateway, instance) => {
+      whereabouts.lost(instance);
       note('instance.lost', { gateway, instance });
       lose(instance);
     },

@@ -56,6 +56,19 @@ test('an instance that died is lost after the reserve, one whose link broke afte
   expect(where(1)).toBe(notHere);
 });
 
+test('one we cut is lost as soon as the pool says so, and waited for again once it was back', () => {
+  const { where, at, left, lost, joined } = play();
+  at(60_000);
+  left(instance(1), 'cut', 5);
+  at(149_999);
+  expect(where(1)).toBe('PAM_STREAM_NOT_HERE');
+  lost(instance(1));
+  expect(where(1)).toBe('PAM_STREAM_GONE');
+  joined(instance(1));
+  left(instance(1), 'cut', 5);
+  expect(where(1)).toBe('PAM_STREAM_NOT_HERE');
+});
+
 test('when most die at once it is a balancer, or us: all of them are waited for as long as after a start', () => {
   const { where, at, left, joined } = play();
   at(60_000);

@@ -18,6 +18,8 @@ export interface Whereabouts {
   joined(instance: InstanceId): void;
   /** @param linksLeft - links of other instances that still stand. */
   left(instance: InstanceId, how: LinkEnd | 'bye', linksLeft: number): void;
+  /** The pool gave it up: nobody waits for it any longer, unless it joins anew. */
+  lost(instance: InstanceId): void;
   /** @throws PAM_STREAM_NOT_HERE with `detail.retryAfterMs`, PAM_STREAM_GONE. */
   explain(instance: InstanceId): never;
   /**
@@ -51,6 +53,12 @@ export function createWhereabouts(times: {
   const away = new Map<InstanceId, number>();
   const waiting = new Map<InstanceId, Set<() => void>>();
   let waits = 0;
+
+  function waitUntil(instance: InstanceId, untilMs: number): void {
+    away.set(instance, untilMs);
+    const [oldest] = away.size > remembered ? away.keys() : [];
+    if (oldest !== undefined) away.delete(oldest);
+  }
 
   let deaths: { readonly instance: InstanceId; readonly atMs: number }[] = [];
 
@@ -105,10 +113,9 @@ export function createWhereabouts(times: {
     left: (instance, how, linksLeft) => {
       if (away.has(instance)) return; // it said bye, then closed
       const nowMs = monotonicMs();
-      away.set(instance, nowMs + waitMs[how]);
+      waitUntil(instance, nowMs + waitMs[how]);
       if (how === 'died') noteDeath(instance, nowMs, linksLeft);
-      const [oldest] = away.size > remembered ? away.keys() : [];
-      if (oldest !== undefined) away.delete(oldest);
     },
+    lost: (instance) => waitUntil(instance, monotonicMs()),
   };
 }

@@ -126,3 +126,23 @@ test('while its instance is away it says to ask again, and once that is lost tha
     .poll(async () => errorOf(await resume(session, stream)).code, { timeout: 60_000, interval: 600 })
     .toBe('PAM_STREAM_GONE');
 });
+
+test('a stream of an instance that was cut is gone as soon as the pool calls the instance lost', async () => {
+  const short = await freshRouter({ timing: { cutMs: 2_700, detachMs: 1_500, unwantedMs: 1_500 } });
+  const bert = await claim(short);
+  const { pool, machine, config } = await installation(bert);
+  const silent = await member(short, bert, pool);
+  const session = await bert.newSession(pool.gateway, machine.uid);
+  const stream = uid<StreamId>();
+  const revs = { [machine.uid]: 1, [config.uid]: 1 };
+  const request = await bert.request({ gateway: pool.gateway, session, stream, resource: machine.uid, revs });
+  await bert.must('POST', `/v1/sessions/${session}/streams`, { stream, request, not: [] });
+  await silent.opened(stream);
+  // From here on it does not beat.
+  Object.assign(silent.ws, { ping: () => undefined });
+  await silent.closed;
+  const ask = () => bert.call('POST', `/v1/sessions/${session}/streams/${stream}/resume`, {});
+  await expect.poll(async () => errorOf(await ask()).code, { timeout: 50_000, interval: 600 }).toBe('PAM_STREAM_GONE');
+  silent.close();
+  bert.close();
+});
