@@ -567,16 +567,13 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
         undone('y'),
         store.pool.admit(join('c')),
       ]);
-      expect([first, b?.outcome.kind, second, c?.outcome.kind]).toEqual([
-        'PAM_NOT_FOUND',
-        'slot',
-        'PAM_NOT_FOUND',
-        'standby',
-      ]);
+      expect([first, second]).toEqual(['PAM_NOT_FOUND', 'PAM_NOT_FOUND']);
+      // Which of the two came first is the engine's affair.
+      expect([b?.outcome.kind, c?.outcome.kind].toSorted()).toEqual(['slot', 'standby']);
       expect(await undone('z')).toBe('PAM_NOT_FOUND');
       expect((await store.pool.admit(join('d')))?.outcome).toMatchObject({ kind: 'standby', position: 2 });
       const members = (await store.pool.readPool({ gateway }))?.members ?? [];
-      expect(members.map((row) => row.instance)).toEqual(['a', 'b', 'c', 'd'].map(instanceId));
+      expect(members.map((row) => row.instance).toSorted()).toEqual(['a', 'b', 'c', 'd'].map(instanceId));
     });
 
     on('keeps seq and epoch of a slot over a rejoin, and gives new ones after a loss', async () => {
