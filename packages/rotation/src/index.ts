@@ -25,6 +25,7 @@ export {
   type AccountRows,
   type Decision,
   type Holder,
+  fencedOff,
   isOpen,
   openStates,
   type RefusalCode,

@@ -168,10 +168,44 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     expect(kept(await claim(store, 'job', under)).claimed.epoch).toBe(claimed.epoch);
     const by = run(store, 'job', claimed.epoch);
     expect([await by.stage(), await by.stage()]).toEqual([{ version: 1 }, { version: 1 }]);
-    expect([await by.permit(6), await by.permit(6)]).toEqual([{ send: 7 }, { send: 7 }]);
-    expect(await by.permit(0, 'permit-02')).toEqual({ send: 8 });
+    kept(await by.permit());
+    const wrote = { kind: 'wrote', send: 1, outcome: 'unknown' } as const;
+    expect([await by.report(wrote, 'report-1'), await by.report(wrote, 'report-1')]).toEqual([{}, {}]);
     const { versions, account: known } = await store.rotation.readRotation({ record: itemUid('user'), nowMs });
-    expect([versions.length, known?.send]).toEqual([2, 8]);
+    expect([versions.length, known?.send]).toEqual([2, 1]);
+    const shown = await store.rotation.readJob({ job: jobId('job') });
+    expect(shown?.entries.map((entry) => entry.what)).toEqual([
+      ...['ordered', 'claimed', 'staged', 'permitted', 'wrote: unknown'],
+    ]);
+  });
+
+  on('a permit is never given twice: asked again under its key it has a number of its own', async () => {
+    const store = await engine.fresh();
+    const under = await ready(store);
+    await start(store, 'job');
+    const by = run(store, 'job', kept(await claim(store, 'job', under)).claimed.epoch);
+    kept(await by.stage());
+    expect([await by.permit(6), await by.permit(6)]).toEqual([{ send: 7 }, { send: 8 }]);
+    expect(await by.permit(0, 'permit-02')).toEqual({ send: 9 });
+  });
+
+  on('who lost the job is told so, whatever it was answered before', async () => {
+    const store = await engine.fresh();
+    const under = await ready(store);
+    await start(store, 'job');
+    const by = run(store, 'job', kept(await claim(store, 'job', under)).claimed.epoch);
+    kept(await by.stage());
+    const { send } = kept(await by.permit());
+    const wrote = { kind: 'wrote', send, outcome: 'unknown' } as const;
+    kept(await by.report(wrote, 'report-1'));
+    const [seen] = await store.rotation.listHeldLeases({});
+    if (seen === undefined) throw new Error('no lease is seen');
+    await store.rotation.giveLeaseAway({ ...seen, nowMs });
+    const again = async () => [await by.stage(), await by.permit(), await by.report(wrote, 'report-1')].map(refusal);
+    const fenced = Array.from({ length: 3 }, () => 'PAM_JOB_FENCED');
+    expect(await again()).toEqual(fenced);
+    kept(await claim(store, 'job', await lease(store, two), { instance: two }));
+    expect(await again()).toEqual(fenced);
   });
 
   on('a lease that moved is not given away; one that did not is, and its jobs go on elsewhere', async () => {

@@ -12,6 +12,7 @@ import {
   decideResolve,
   decideStage,
   decideWait,
+  fencedOff,
   isOpen,
   probeBudget,
   type VersionRow,
@@ -161,24 +162,24 @@ function* answerOf(q: Queries, of: { job: string; epoch: number; key: string }):
   return row === undefined ? null : JSON.parse(row.answer);
 }
 
-/** One idempotent call of a holder: the answer of before, or a decision, its rows, an entry and the answer kept. */
-function* keyed<Answer extends object>(
+type HolderCall = { readonly job: string; readonly epoch: number; readonly nowMs: number } & {
+  readonly instance: InstanceId;
+};
+
+interface Told {
+  readonly what: string;
+  readonly sealed?: { readonly gen: number; readonly envelope: string };
+  readonly note?: { readonly gen: number; readonly envelope: string } | null;
+}
+
+/** A decision about a holder's call, its rows and an entry. */
+function* decided<Answer extends object>(
   q: Queries,
-  input: { readonly job: string; readonly epoch: number; readonly key: string; readonly nowMs: number } & {
-    readonly instance: InstanceId;
-  },
-  decide: (rows: AccountRows) => Decision<Answer>,
-  told: {
-    readonly what: string;
-    readonly sealed?: { readonly gen: number; readonly envelope: string };
-    readonly note?: { readonly gen: number; readonly envelope: string } | null;
-  },
+  held: Held,
+  input: HolderCall,
+  decision: Decision<Answer>,
+  told: Told,
 ): Act<Refused | Answer> {
-  const held = yield* lockRows(q, input.job);
-  if ('refused' in held) return held;
-  const before = yield* answerOf(q, input);
-  if (before !== null) return before as Answer;
-  const decision = decide(held.rows);
   if (!decision.ok) return refused(decision.code, decision.why);
   const { nowMs, instance } = input;
   const saved = yield* saveRows(q, held, decision.rows, {
@@ -187,9 +188,30 @@ function* keyed<Answer extends object>(
   });
   yield* addEntry(q, saved, { what: told.what, instance, nowMs });
   yield* addNote(q, saved.id, told.note ?? null);
-  const { job, epoch, key } = input;
-  yield* run(q.db.insertInto('job_answer').values({ job, epoch, key, answer: JSON.stringify(decision.answer) }));
   return decision.answer;
+}
+
+/**
+ * One idempotent call of a holder: the answer of before, or a decision and its answer kept. Who lost the job hears that
+ * first: an answer of before must not tell him that he still has it (R5).
+ */
+function* keyed<Answer extends object>(
+  q: Queries,
+  input: HolderCall & { readonly key: string },
+  decide: (rows: AccountRows) => Decision<Answer>,
+  told: Told,
+): Act<Refused | Answer> {
+  const held = yield* lockRows(q, input.job);
+  if ('refused' in held) return held;
+  const fenced = fencedOff(held.job, input);
+  if (fenced !== null) return refused(fenced.code, fenced.why);
+  const before = yield* answerOf(q, input);
+  if (before !== null) return before as Answer;
+  const answer = yield* decided(q, held, input, decide(held.rows), told);
+  if ('refused' in answer) return answer;
+  const { job, epoch, key } = input;
+  yield* run(q.db.insertInto('job_answer').values({ job, epoch, key, answer: JSON.stringify(answer) }));
+  return answer;
 }
 
 type Secrets = { readonly rev: number; readonly gen: number; readonly envelope: string };
@@ -378,7 +400,11 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
 
   *permitSend(q, input) {
     const address = JSON.stringify(input.address);
-    return yield* keyed(q, input, (rows) => decidePermit(rows, { ...input, address }), { what: 'permitted' });
+    const held = yield* lockRows(q, input.job);
+    if ('refused' in held) return held;
+    // Asked again it is another write under a number of its own: an old permit is never given a new time.
+    const decision = decidePermit(held.rows, { ...input, address });
+    return yield* decided(q, held, input, decision, { what: 'permitted' });
   },
 
   *takeLogin(q, input) {
