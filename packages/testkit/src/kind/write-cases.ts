@@ -73,6 +73,30 @@ async function onlyHigher(lab: KindLab, by: By): Promise<void> {
   await assertOpens(lab, { account, credential: third }, 'the next number is taken');
 }
 
+/** What a later write added is not removed when an earlier one cleans up late. */
+async function keepsLater(lab: KindLab, by: By): Promise<void> {
+  const server = lab.server();
+  const login = await server.makeAccount();
+  const [early, late] = [server.nextCredential(), server.nextCredential()];
+  const { account, credential: old } = login;
+  const [first, second] = [early, late].map((credential) => ({ account, credential }));
+  assert.ok(first && second);
+  const world = kindWorld();
+  const session = await openSession(lab, by, login, world);
+  assertKind(await write(session, { account, send: 9, next: early, old }), ['applied'], 'send 9');
+  assertKind(await write(session, { account, send: 10, next: late, old }), ['applied'], 'send 10');
+  assert.ok(session.retire, 'an additive fence has a way to retire');
+  assert.equal(await session.retire(account, early, never()), 1, 'the old one is removed, and no other');
+  await assertRefused(lab, login, 'the old credential is refused');
+  await assertOpens(lab, first, 'what is kept opens');
+  await assertOpens(lab, second, 'what was added later opens too');
+  assert.equal(await session.retire(account, late, never()), 1, 'the later one removes the earlier one');
+  await assertRefused(lab, first, 'the earlier one is refused');
+  await assertOpens(lab, second, 'the later one is kept');
+  await session.close();
+  await world.allClosed();
+}
+
 async function namesOld(lab: KindLab, by: By): Promise<void> {
   const server = lab.server();
   const login = await server.makeAccount();
@@ -189,6 +213,13 @@ export function writeCases(lab: KindLab): readonly CaseDraft[] {
         name: `${by}: a wrong old credential is fenced`,
         needs: ['server'] as const,
         run: () => namesOld(lab, by),
+      })),
+    ...sides
+      .filter((by) => fence[by] === 'additive')
+      .map((by) => ({
+        name: `${by}: a late clean-up removes only what is older than what it keeps`,
+        needs: ['server'] as const,
+        run: () => keepsLater(lab, by),
       })),
     ...(fence.admin === null
       ? []

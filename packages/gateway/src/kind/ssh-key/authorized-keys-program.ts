@@ -63,20 +63,34 @@ printf "%s%s %s:%s\\n" "$options" "$new" "$label" "$send" >>"$work" || { rm -f "
 ${replaceFile}
 echo changed`;
 
-/** Removes the keys with our label except `keep`; without `keep` in the file it removes nothing. */
+/**
+ * Removes the keys with our label and a LOWER send than that of `keep`: the key of a later write is none of this one's
+ * to remove. The key that opened the account before is among them, because `addKey` gave it the send 0.
+ *
+ * Without `keep` in the file, with our label, it removes nothing.
+ */
 export const retireKeys = `${readValues(['label', 'keep'])}
 ${openFile}
-removed=0
+number_of() {
+  number=
+  case "$line" in *" $label:"*)
+    number=\${line##*" $label:"}
+    number=\${number%%[!0-9]*};;
+  esac
+}
 kept=
 while IFS= read -r line || [ -n "$line" ]; do
+  case "$line" in "#"*) continue;; esac
+  case " $line " in *" $keep "*) number_of; kept=$number;; esac
+done <"$file"
+[ -n "$kept" ] || { rm -f "$work"; echo "the key to keep is not there" >&2; exit 30; }
+removed=0
+while IFS= read -r line || [ -n "$line" ]; do
   case "$line" in "#"*) printf "%s\\n" "$line"; continue;; esac
-  case " $line " in
-    *" $keep "*) kept=yes;;
-    *" $label:"*) removed=$((removed + 1)); continue;;
-  esac
+  number_of
+  if [ -n "$number" ] && [ "$number" -lt "$kept" ]; then removed=$((removed + 1)); continue; fi
   printf "%s\\n" "$line"
 done <"$file" >"$work" || { rm -f "$work"; exit 22; }
-[ -n "$kept" ] || { rm -f "$work"; echo "the key to keep is not there" >&2; exit 30; }
 [ "$removed" -gt 0 ] || { rm -f "$work"; echo "removed 0"; exit 0; }
 ${replaceFile}
 echo "removed $removed"`;
