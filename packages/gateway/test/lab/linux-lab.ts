@@ -85,7 +85,8 @@ async function holdPasswords(later: Later, host: LinuxHost, target: KindTarget):
   return { target, passes: false, waiting: () => whenLocked(file, '-> POSIX'), release: () => letGo(child) };
 }
 
-const namesThatMeanSomething = ['o\'b"rien', '$(id)`id`', 'sp ace;id', '%s\\n', 'üml', '*'];
+/** Few, because each is an account made, changed and tried; together they mean something to a shell, to printf and to a glob. */
+const namesThatMeanSomething = ['o\'b"r$(id)`id`', 'sp ace;id*', '%s\\nü'];
 
 /** Holds the lock that a change of the account's keys takes: on its folder. */
 async function holdKeys(later: Later, host: LinuxHost, target: KindTarget, { login }: KindAccount): Promise<HeldWrite> {
