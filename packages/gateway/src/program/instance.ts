@@ -19,7 +19,7 @@ import {
 } from '../agent/index.ts';
 import { type CarrierChoice, createLegCarrier, directReach, type Reach } from '@sallyport/stream';
 import { inTreeKinds } from '../kind/index.ts';
-import { createJobWorkload, systemClocks } from '../rotation/index.ts';
+import { createAfter, createJobWorkload, systemClocks } from '../rotation/index.ts';
 import { createTunnelWorkload } from '../tunnel/index.ts';
 import { createInstanceFigures, createWatchPages, watchReporter, watchWorkload } from '../watch/index.ts';
 import { type Health, type HealthServer, serveHealthPort, serveHealthSocket } from './health.ts';
@@ -119,7 +119,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
       factsKey: (gen) => keys.key('facts', gen, trust.log()),
       secretsKey: (gen) => keys.key('secrets', gen, trust.log()),
     },
-    after: async () => ({ ok: true, told: null }),
+    after: createAfter({ app: config.app, runtime, log, trust: () => trust.log() }),
     maxJobs: options.maxJobs ?? defaultMaxJobs,
     step: figures.jobStep,
   });

@@ -1,2 +1,3 @@
+export { createAfter } from './after/run-after.ts';
 export { createJobWorkload } from './job-workload.ts';
 export { systemClocks } from './system-clocks.ts';
