@@ -1,9 +1,12 @@
 import {
   type ItemType,
+  type ItemUid,
   type Mirror,
   type NetworkConfigurationFacts,
   permissionNames,
   type ResourceFacts,
+  type Script,
+  type Service,
   type UserFacts,
 } from '@sallyport/protocol';
 import { peekStandingOrder } from '@sallyport/seal';
@@ -16,6 +19,8 @@ const inherit: Mirror['permissions'] = {
 };
 const emptyMirror: Mirror = { gateway: null, configuration: null, credentials: [], permissions: inherit };
 
+const unique = (uids: readonly ItemUid[]): ItemUid[] => [...new Set(uids)].slice(0, 64);
+
 /** The plain columns that belong to these facts: what the router may know for its lists and early refusals. */
 export function mirrorOf(type: ItemType, facts: unknown): Mirror {
   switch (type) {
@@ -24,11 +29,13 @@ export function mirrorOf(type: ItemType, facts: unknown): Mirror {
       return emptyMirror;
     case 'pamUser': {
       const { configuration, rotation } = facts as UserFacts;
-      return { ...emptyMirror, configuration, ...rotationMirror(rotation) };
+      const credentials = unique(neededBy(rotation?.scripts, rotation?.services));
+      return { ...emptyMirror, configuration, credentials, ...rotationMirror(rotation) };
     }
     case 'pamNetworkConfiguration': {
       const configuration = facts as NetworkConfigurationFacts;
-      return { ...emptyMirror, gateway: configuration.gateway, permissions: configuration.permissions };
+      const { gateway, permissions, rotationScripts } = configuration;
+      return { ...emptyMirror, gateway, permissions, credentials: unique(neededBy(rotationScripts)) };
     }
     case 'pamMachine':
     case 'pamDatabase':
@@ -38,7 +45,10 @@ export function mirrorOf(type: ItemType, facts: unknown): Mirror {
       return {
         gateway: null,
         configuration: resource.configuration,
-        credentials: resource.credentials.map((link) => link.record),
+        credentials: unique([
+          ...resource.credentials.map((link) => link.record),
+          ...neededBy(resource.rotationScripts),
+        ]),
         permissions: resource.permissions,
       };
     }
@@ -47,11 +57,18 @@ export function mirrorOf(type: ItemType, facts: unknown): Mirror {
   }
 }
 
-/** The schedule that the router's timer goes by; absent on demand. */
+/** What the router's timer and offers go by; absent while no rotation is switched on. */
 function rotationMirror(rotation: UserFacts['rotation']): Pick<Mirror, 'rotation'> {
-  if (rotation === undefined || !rotation.enabled || rotation.standing === null) return {};
-  const { schedule } = peekStandingOrder(rotation.standing);
-  return { rotation: { schedule, resource: rotation.resource } };
+  if (rotation === undefined || !rotation.enabled) return {};
+  const { resource, standing } = rotation;
+  if (standing === null) return { rotation: { schedule: null, resource } };
+  const { schedule, iat } = peekStandingOrder(standing);
+  return { rotation: { schedule, resource, anchorMs: iat * 1_000 } };
+}
+
+/** Records that an instance needs beside these facts: those whose fields scripts are given, and where services run. */
+function neededBy(scripts: readonly Script[] = [], services: readonly Service[] = []): ItemUid[] {
+  return [...scripts.flatMap((one) => one.records), ...services.map((one) => one.resource)];
 }
 
 /**

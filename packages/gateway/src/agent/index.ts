@@ -1,5 +1,5 @@
 export type { AddressPolicy, DialDeps, DialTarget, NeverEndpoint } from './dial/index.ts';
-export { checkTarget, dialTarget, localAddresses, resolveName, systemDial } from './dial/index.ts';
+export { checkTarget, dialTarget, localAddresses, resolveName, systemDial, systemPlainDial } from './dial/index.ts';
 export { createDrainRunner, type DrainedWorkload } from './drain-runner.ts';
 export type { IdentityKeeper } from './identity-keeper.ts';
 export { createIdentityKeeper } from './identity-keeper.ts';

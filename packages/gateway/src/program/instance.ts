@@ -15,6 +15,7 @@ import {
   resolveName,
   type Runtime,
   systemDial,
+  systemPlainDial,
   trustFile,
 } from '../agent/index.ts';
 import { type CarrierChoice, createLegCarrier, directReach, type Reach } from '@sallyport/stream';
@@ -112,7 +113,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
   const jobs = createJobWorkload({
     ...{ gateway: config.gateway, app: config.app, poolKey: pool, kinds: inTreeKinds },
     ...{ events, runtime, log, localAddresses, clocks: systemClocks },
-    dial: systemDial(runtime.schedule),
+    dial: systemPlainDial(runtime.schedule),
     never: () => [...ownListeners, ...agent.routerEndpoints()],
     trust: () => trust.log(),
     keys: {

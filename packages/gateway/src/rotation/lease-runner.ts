@@ -74,7 +74,9 @@ export function createLeaseRunner(deps: LeaseRunnerDeps): LeaseRunner {
       ({ times } = answer);
       send({ type: 'answered', lease: answer.lease, askedAt, times: { ...times, answerMs } });
     } catch (reason) {
-      const isLost = reason instanceof PamError && reason.code === 'PAM_LEASE_LOST';
+      const error = PamError.from(reason, 'PAM_INTERNAL', 'the work lease could not be asked for');
+      const isLost = error.code === 'PAM_LEASE_LOST';
+      log.debug('no work lease', { code: error.code, error: error.message });
       send({ type: isLost ? 'lost' : 'unanswered', askedAt });
     }
   }

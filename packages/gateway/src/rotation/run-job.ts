@@ -203,6 +203,7 @@ function createExecutor(
   }
   const say = (what: string, message: string): void => {
     told[what] = message.slice(0, 512);
+    deps.log.debug('said of a job', { job, what, message: message.slice(0, 512) });
   };
 
   /** Asks the store; what it answers is an event, and so is that it does not. */

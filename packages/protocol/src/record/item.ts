@@ -53,7 +53,7 @@ export const mirrorSchema = z.strictObject({
     rotation: switchSchema,
     recording: switchSchema,
   }),
-  /** When its rotation is due; absent or null: on demand. */
+  /** When its rotation is due, and where its account lives; absent or null: none is switched on. */
   rotation: z.exactOptional(scheduleMirrorSchema.nullable()),
 });
 export type Mirror = z.infer<typeof mirrorSchema>;

@@ -110,9 +110,11 @@ export const rotationSettingsSchema = z.strictObject({
 });
 export type RotationSettings = z.infer<typeof rotationSettingsSchema>;
 
-/** Plain copy of a schedule for the router's timer; the instance decides from the signed one. */
+/** Plain copy of a rotation for the router's timer and offers; the instance decides from what is sealed and signed. */
 export const scheduleMirrorSchema = z.strictObject({
-  schedule: scheduleSchema,
+  /** Null: on demand. */
+  schedule: scheduleSchema.nullable(),
+  /** Where the account lives: offered with the record. */
   resource: itemUidSchema.nullable(),
   /** From where intervals count: `iat` of the standing order, ms. Absent: from when the router saw the rule. */
   anchorMs: z.exactOptional(z.int().min(0)),

@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { connectLocal } from '@sallyport/stream';
 import type { DialDeps } from './dial-target.ts';
@@ -15,10 +15,9 @@ export async function resolveName(name: string): Promise<readonly string[]> {
   return answers.map((answer) => answer.address);
 }
 
-/** Plain TCP to an IP literal, paused, as a stream wants its local socket. A name is never looked up here. */
-function connectAddress(address: string, port: number, signal: AbortSignal): Promise<Socket> {
+/** TCP to an IP literal. A name is never looked up here. */
+function connected(socket: Socket, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectLocal({ host: address, port });
     const onAbort = (): void => {
       socket.destroy();
       reject(signal.reason);
@@ -37,6 +36,20 @@ function connectAddress(address: string, port: number, signal: AbortSignal): Pro
   });
 }
 
+/** For streams: the socket comes paused, and reads into the one buffer of all streams. */
 export function systemDial(schedule: DialDeps['schedule']): DialDeps {
-  return { resolve: resolveName, connect: connectAddress, schedule };
+  return {
+    resolve: resolveName,
+    connect: (host, port, signal) => connected(connectLocal({ host, port }), signal),
+    schedule,
+  };
+}
+
+/** For libraries that speak a protocol: a socket like any other. */
+export function systemPlainDial(schedule: DialDeps['schedule']): DialDeps {
+  return {
+    resolve: resolveName,
+    connect: (host, port, signal) => connected(connect({ host, port, noDelay: true }), signal),
+    schedule,
+  };
 }

@@ -7,6 +7,7 @@ import {
   PamError,
   type Schedule,
   scheduleMirrorSchema,
+  scheduleSchema,
 } from '@sallyport/protocol';
 import { jitterMs, latestOccurrence, nextOccurrence } from '@sallyport/rotation';
 import type { RotationStore } from '../../rotation/index.ts';
@@ -19,8 +20,10 @@ type ScheduleMethods = 'listDue' | 'runSchedule' | 'runRecheck';
 /** A re-check that finds its record at work comes again after this. */
 const recheckAgainMs = 60_000;
 
+const ruleSchema = scheduleMirrorSchema.extend({ schedule: scheduleSchema });
+
 function readRule(text: string): Schedule {
-  return scheduleMirrorSchema.parse(JSON.parse(text)).schedule;
+  return ruleSchema.parse(JSON.parse(text)).schedule;
 }
 
 /**
@@ -30,21 +33,22 @@ function readRule(text: string): Schedule {
  */
 export function* keepSchedule(q: Queries, record: ItemUid, mirror: Mirror, nowMs: number): Act<void> {
   const wanted = mirror.rotation ?? null;
-  if (wanted === null) {
+  const schedule = wanted?.schedule ?? null;
+  if (wanted === null || schedule === null) {
     yield* dropSchedule(q, record);
     return;
   }
   const rule = JSON.stringify(wanted);
   const known = yield* first(q.db.selectFrom('schedule').select(['rule', 'since_ms']).where('record', '=', record));
   const sinceMs = wanted.anchorMs ?? known?.since_ms ?? nowMs;
-  if (known !== undefined && JSON.stringify(readRule(known.rule)) === JSON.stringify(wanted.schedule)) {
+  if (known !== undefined && JSON.stringify(readRule(known.rule)) === JSON.stringify(schedule)) {
     if (known.rule === rule) return;
     if (known.since_ms === sinceMs) {
       yield* run(q.db.updateTable('schedule').set({ rule }).where('record', '=', record));
       return;
     }
   }
-  const next = checkedNext(record, wanted.schedule, nowMs, sinceMs);
+  const next = checkedNext(record, schedule, nowMs, sinceMs);
   const row = { rule, since_ms: sinceMs, next_ms: next };
   yield* run(
     q.db
