@@ -1,0 +1,42 @@
+import type { JobView, UserSecrets } from '@sallyport/protocol';
+import type { AccountState } from '../owner.ts';
+
+/** What was found when a run was over and everybody was back. */
+export interface RunEnd {
+  readonly job: JobView;
+  readonly before: { readonly secrets: UserSecrets; readonly rev: number };
+  readonly state: AccountState;
+  /** Numbers of the versions that open the account at the server. */
+  readonly opening: readonly number[];
+  /** Whether what the vault's record holds opens it. */
+  readonly vaultOpens: boolean;
+}
+
+/**
+ * What must hold whatever was stopped when; empty: all of it does.
+ *
+ * K1 exactly one recorded version opens the account, or none was ever recorded and the record's own secret does.
+ * K2 what the vault holds opens it, or the record says that it needs attention.
+ * K3 one run changes the record's secret at most once, and leaves at most one candidate that is no refused one.
+ * K4 a run that says `done` changed it; one that failed or was cancelled did not.
+ */
+export function whatDoesNotHold({ job, before, state, opening, vaultOpens }: RunEnd): readonly string[] {
+  const isOpenQuestion = job.state === 'attention' || state.attention !== null;
+  const mine = state.versions.filter((one) => one.job === job.job && one.state !== 'refused');
+  const moved = state.rev - before.rev;
+  const isChanged = JSON.stringify(state.secrets) !== JSON.stringify(before.secrets);
+  const found: readonly (readonly [boolean, string])[] = [
+    [
+      state.versions.length > 0 && opening.length !== 1,
+      `K1 ${opening.length} of ${state.versions.length} versions open`,
+    ],
+    [state.versions.length === 0 && !vaultOpens, 'K1 nothing recorded opens the account'],
+    [!vaultOpens && !isOpenQuestion, 'K2 the vault does not open the account, and says nothing'],
+    [moved > 1, `K3 the record's secret moved ${moved} revisions`],
+    [mine.length > 1, `K3 ${mine.length} candidates of one run`],
+    [job.state === 'done' && (moved !== 1 || !isChanged), 'K4 done, and the record has the old secret'],
+    [(job.state === 'failed' || job.state === 'cancelled') && (moved !== 0 || isChanged), 'K4 failed, and changed'],
+    [!['done', 'failed', 'cancelled', 'attention'].includes(job.state), `K4 ended as ${job.state}`],
+  ];
+  return found.filter(([isBroken]) => isBroken).map(([, what]) => what);
+}

@@ -1,0 +1,128 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Later } from '@sallyport/testkit';
+import type { User } from '../../../packages/cli/src/rotation/rotated-record.ts';
+import type { Instance } from '../../harness/instance.ts';
+import { until } from '../../harness/until.ts';
+import type { AccountLab } from '../accounts/account-lab.ts';
+import { type FaultPoint, layPoint, liftPoint, takenBy } from '../fault/fault-point.ts';
+import { type ListeningProcess, listeningProcess } from '../listening-process.ts';
+import { hasEnded } from '../../../packages/cli/src/rotation/watch-job.ts';
+import { type RotatingPool, startRotatingPool } from '../rotating-pool.ts';
+import { type KillCase, showCase } from './cases.ts';
+import { whatDoesNotHold } from './check-end.ts';
+
+export interface KillReport {
+  readonly kind: string;
+  readonly runs: number;
+  /** Runs that came to their point; the rest ended before: a step that this kind does not have. */
+  readonly hit: number;
+  readonly done: number;
+  readonly attention: number;
+  readonly failed: number;
+  readonly broken: readonly string[];
+}
+
+/** Longer than a lease of the pool: what is frozen wakes after its work went to another. */
+const frozenMs = 8_000;
+
+/** One rotation of a fresh account for each case, on a pool of three; everybody is back before the next. */
+export async function runKills(
+  later: Later,
+  lab: AccountLab,
+  cases: readonly KillCase[],
+  say: (line: string) => void,
+): Promise<KillReport> {
+  const pool = await startRotatingPool(later, lab, 3);
+  const target = listeningProcess(later, lab.port);
+  const possible = cases.filter(({ blows }) => lab.restarts || !blows.some(([victim]) => victim === 'target'));
+  const logins = possible.map((_, index) => `kill${index + 1}`);
+  const users = await pool.newAccounts(logins);
+  const count = { runs: 0, hit: 0, done: 0, attention: 0, failed: 0 };
+  const broken: string[] = [];
+  for (const [index, one] of possible.entries()) {
+    const user = users.get(logins[index] ?? '');
+    if (user === undefined) throw new Error(`there is no account ${logins[index]}`);
+    const startedMs = performance.now();
+    const run = await runCase(pool, lab, target, user, one);
+    count.runs += 1;
+    if (run.isHit) count.hit += 1;
+    if (run.job.state === 'done') count.done += 1;
+    else if (run.job.state === 'attention') count.attention += 1;
+    else count.failed += 1;
+    const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
+    const end = `${run.job.state}, ${run.job.why}, ${run.job.instances.length} instances, ${run.job.sends} writes`;
+    say(
+      `${lab.kind} ${index + 1}/${possible.length} ${showCase(one)}: ${run.isHit ? end : `not reached; ${end}`} (${seconds} s)`,
+    );
+    for (const what of run.broken) {
+      say(`  BROKEN ${what}`);
+      broken.push(`${lab.kind} ${showCase(one)}: ${what}`);
+    }
+  }
+  return { kind: lab.kind, ...count, broken };
+}
+
+async function runCase(
+  pool: RotatingPool,
+  lab: AccountLab,
+  target: ListeningProcess,
+  user: User,
+  one: KillCase,
+): Promise<{ isHit: boolean; job: Awaited<ReturnType<RotatingPool['owner']['job']>>; broken: readonly string[] }> {
+  const { owner, pointFile } = pool;
+  const before = await owner.state(user);
+  layPoint(pointFile, pointOf(pool, target, one));
+  const { job: id } = await owner.order(user).catch(async (error: unknown) => {
+    liftPoint(pointFile);
+    throw error;
+  });
+  const pid = await until(`the point of ${showCase(one)}`, async () => {
+    const taken = takenBy(pointFile);
+    if (taken !== null) return { taken };
+    const now = await owner.job(id).catch(() => null);
+    return now !== null && hasEnded(now) && takenBy(pointFile) === null ? { taken: null } : null;
+  });
+  liftPoint(pointFile);
+  if (pid.taken !== null) await heal(pool, target, one, pid.taken);
+  const job = await owner.ended(id);
+  const state = await owner.state(user);
+  const login = user.facts.login;
+  const opening: number[] = [];
+  for (const { n, secrets } of state.versions) if (await lab.opens(login, secrets)) opening.push(n);
+  const vaultOpens = await lab.opens(login, state.secrets);
+  const found = whatDoesNotHold({ job, before, state, opening, vaultOpens });
+  return { isHit: pid.taken !== null, job, broken: found };
+}
+
+function pointOf(pool: RotatingPool, target: ListeningProcess, { call, side, blows }: KillCase): FaultPoint {
+  const signalOf = (blow: 'kill' | 'freeze') => (blow === 'kill' ? 'SIGKILL' : 'SIGSTOP');
+  const self = blows.find(([victim]) => victim === 'instance');
+  return {
+    ...{ call, side },
+    signals: blows.flatMap(([victim, blow]) => {
+      if (victim === 'instance') return [];
+      const pids = victim === 'router' ? [pool.installation.router.child.pid] : target.pids();
+      return pids.map((pid) => ({ pid, signal: signalOf(blow) }) as const);
+    }),
+    self: self === undefined ? null : signalOf(self[1]),
+  };
+}
+
+/** Starts again what was killed; lets go on what was frozen, after others may have taken its work. */
+async function heal(pool: RotatingPool, target: ListeningProcess, { blows }: KillCase, pid: number): Promise<void> {
+  const hasBlow = (victim: string, blow: string): boolean => blows.some(([one, how]) => one === victim && how === blow);
+  const holder = (): Instance | undefined => pool.instances().find(({ child }) => child.pid === pid);
+  if (hasBlow('target', 'kill')) await target.restart();
+  if (hasBlow('router', 'kill')) await pool.installation.restartRouter('SIGKILL');
+  if (hasBlow('instance', 'kill')) {
+    const dead = holder();
+    if (dead === undefined) throw new Error(`${pid} is no instance`);
+    await dead.child.exited;
+    await pool.replace(dead);
+  }
+  if (!blows.some(([, blow]) => blow === 'freeze')) return;
+  await pause(frozenMs);
+  if (hasBlow('router', 'freeze')) pool.installation.router.child.kill('SIGCONT');
+  if (hasBlow('target', 'freeze')) target.thaw();
+  if (hasBlow('instance', 'freeze')) holder()?.child.kill('SIGCONT');
+}
