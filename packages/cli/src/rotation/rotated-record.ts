@@ -43,7 +43,9 @@ export async function resourceOf(session: VaultSession, uid: ItemUid): Promise<R
  *
  * @throws PAM_PERMISSION_OFF with the command that changes it, when nothing is set up, switched off, or not linked.
  */
-export async function rotatedRecord(session: VaultSession, user: User): Promise<RotatedRecord> {
+export async function rotatedRecord(session: VaultSession, found: User): Promise<RotatedRecord> {
+  // A list shows facts alone; the order names the revision of the secrets, too.
+  const user = (await session.vault.item(found.uid)) as User;
   const settings = user.facts.rotation;
   if (settings === undefined || !settings.enabled) {
     const what = settings === undefined ? 'has no rotation' : 'has its rotation switched off';

@@ -64,6 +64,8 @@ export interface RunningInstance {
   readonly gaveUp: Promise<PamError>;
 }
 
+/** Jobs that run when everything else has ended may take so long; a job that waits is given back. */
+const jobsDrainMs = 30_000;
 /** Jobs of one instance when nothing else is said. */
 const defaultMaxJobs = 16;
 /** Streams of one instance when nothing else is said; two descriptors each. */
@@ -199,6 +201,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
   let isLeaving = false;
   const left = drain.over.then(async (reason) => {
     isLeaving = true;
+    if (reason === 'drained') await jobs.drained(jobsDrainMs);
     await jobs.stop();
     await agent.leave(reason);
     pages.close();
@@ -210,7 +213,10 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     health,
     listens,
     gaveUp,
-    drain: drain.stop,
+    drain: (deadlineInMs) => {
+      jobs.hold(true);
+      drain.stop(deadlineInMs);
+    },
     hurry: () => (isLeaving ? agent.drop() : drain.hurry()),
     left,
   };

@@ -49,8 +49,8 @@ interface RunningJobs extends JobWorkload {
   count(): number;
   /** Takes nothing new; what runs goes on, or is given back at its next pause. */
   hold(held: boolean): void;
-  /** Settles when nothing runs. */
-  empty(): Promise<void>;
+  /** Settles when nothing runs, or after `ms`. */
+  drained(ms: number): Promise<void>;
   /** Ends what runs, gives the lease back and asks for no other. */
   stop(): Promise<void>;
 }
@@ -141,8 +141,12 @@ export function createJobWorkload(deps: JobWorkloadDeps): RunningJobs {
     hold: (held) => {
       isHeld = held;
     },
-    empty: async () => {
-      while (running.size > 0) await Promise.all([...running.values()].map(({ over }) => over));
+    drained: async (ms) => {
+      isHeld = true;
+      const { promise: late, resolve } = Promise.withResolvers<void>();
+      const cancel = runtime.schedule(ms, resolve);
+      await Promise.race([Promise.all([...running.values()].map(({ over }) => over)), late]);
+      cancel();
     },
     stop: async () => {
       isHeld = true;

@@ -71,6 +71,7 @@ export interface RunningJob {
 }
 
 const callWithinMs = 10_000;
+const claimAgainMs = 500;
 const loginWithinMs = 20_000;
 /** A + this: a write that did not answer by then never will. */
 const answerGraceMs = 2_000;
@@ -101,8 +102,7 @@ export function runJob(opened: OpenedJob, lease: number, deps: RunJobDeps): Runn
   });
 
   async function run(): Promise<void> {
-    const { account, server } = opened.names;
-    const claimed = await deps.call('job.claim', { job, lease, account, server }, { timeoutMs: callWithinMs });
+    const claimed = await claim();
     deps.log.info('job claimed', { job, kind, step: claimed.step, epoch: claimed.epoch });
     const executor = createExecutor(opened, claimed, lease, controller.signal, deps);
     try {
@@ -110,6 +110,22 @@ export function runJob(opened: OpenedJob, lease: number, deps: RunJobDeps): Runn
       if (!ended) await drive(executor, claimed);
     } finally {
       await executor.close();
+    }
+  }
+
+  /** Asked again while its answer is lost: the store may have given it, and would wait for us as long as the lease lives. */
+  async function claim(): Promise<Claimed> {
+    const { account, server } = opened.names;
+    for (;;) {
+      try {
+        return await deps.call('job.claim', { job, lease, account, server }, { timeoutMs: callWithinMs });
+      } catch (reason) {
+        const isAway = reason instanceof PamError && away.includes(reason.code);
+        if (!isAway || controller.signal.aborted || !(await deps.lease.whenActing(lease))) throw reason;
+        const { promise, resolve } = Promise.withResolvers<void>();
+        deps.runtime.schedule(claimAgainMs, resolve);
+        await promise;
+      }
     }
   }
 
@@ -191,6 +207,8 @@ function createExecutor(
   let session: KindSession | null = null;
   let mark = 0;
   let permittedAt: Clocks | null = null;
+  /** A candidate whose storing was not answered yet: asked again it is the same one. */
+  let staging: { readonly next: Credential; readonly key: string } | null = null;
   const told: Record<string, JsonValue> = {};
   const stateWritten = new Set<ItemUid>();
 
@@ -336,8 +354,10 @@ function createExecutor(
   async function stage(): Promise<RunEvent> {
     const { proof } = opened;
     if (proof === null) return { type: 'impossible', why: 'order-invalid' };
-    const next = fresh();
+    const next = staging?.next ?? fresh();
     if (next === null) return { type: 'impossible', why: 'policy-refused' };
+    const id = staging?.key ?? key();
+    staging = { next, key: id };
     return ask(async () => {
       const before = claimed.current === 0 ? opened.secrets : await versions.secrets(claimed.current);
       const secrets = secretsWith(before, next);
@@ -347,9 +367,10 @@ function createExecutor(
       const body = JSON.parse(JSON.stringify(secrets)) as JsonValue;
       const seconds = Math.floor(deps.runtime.nowMs() / 1_000);
       const envelope = await sealCandidate(at_, body, await deps.keys.secretsKey(now), deps.poolKey, proof, seconds);
-      const params = { ...at, key: key(), rev, gen: now, envelope };
+      const params = { ...at, key: id, rev, gen: now, envelope };
       const { version } = await deps.call('job.stage', params, { timeoutMs: callWithinMs });
       versions.add(version, secrets);
+      staging = null;
       return { type: 'staged', version };
     });
   }
