@@ -70,7 +70,7 @@ test.each(Object.keys(claims))('the claim %s changed after signing is refused, a
   expect(await verify(editPayload(order, { [name]: undefined }))).toBe('PAM_ORDER_INVALID payload');
 });
 
-test('an order is good for a day, at its own gateway, from a device that may use secrets now', async () => {
+test('[C9] an order is good for a day, at its own gateway, from a device that may use secrets now', async () => {
   expect(await verify(order, { nowSeconds: now - 61 })).toBe('PAM_ORDER_INVALID early');
   expect(await verify(order, { nowSeconds: claims.exp + 60 })).toBe('accepted');
   expect(await verify(order, { nowSeconds: claims.exp + 61 })).toBe('PAM_ORDER_SPENT expired');
@@ -129,7 +129,7 @@ const candidate = (
 const read = async (jwe: string, changes: Partial<Place> = {}, under = log) =>
   refusedWith(() => openPart(jwe, { ...place, ...changes }, keys.secrets, under));
 
-test('a secret that an instance wrote under an order opens, and goes on to when its signer or its key is gone', async () => {
+test('[L11] a secret that an instance wrote under an order opens, and goes on to when its signer or its key is gone', async () => {
   const jwe = await candidate({ order });
   expect((await openPart(jwe, place, keys.secrets, log)).body).toEqual(body);
   expect(await read(jwe, {}, removed)).toBe('accepted');
@@ -147,7 +147,7 @@ test('a secret that an instance wrote under an order opens, and goes on to when 
   expect(await read(jwe, {}, after)).toBe('accepted');
 });
 
-test('a pool’s key alone writes no secret, nor with an order for something else', async () => {
+test('[C8] a pool’s key alone writes no secret, nor with an order for something else', async () => {
   const sneaked = await sealPart(place, body, keys.secrets, pool.signKey, now);
   expect(await read(sneaked)).toBe('PAM_SEAL_AUTHOR proof');
   const other = async (changes: Partial<typeof claims>, key = device) =>
@@ -172,7 +172,7 @@ test('instances write no facts, and no other secrets than of users', async () =>
   }
 });
 
-test('a script runs only as it was signed, where it was signed for, by who may manage gateways', async () => {
+test('[C9] a script runs only as it was signed, where it was signed for, by who may manage gateways', async () => {
   const script = {
     ...{ name: 'reload', on: 'gateway' as const, command: ['/bin/sh'], body: 'echo hi\n', records: [] },
     ...{ timeoutSeconds: 60, enabled: true },
