@@ -9,3 +9,4 @@ import { sshKey } from './ssh-key/ssh-key.ts';
 export const inTreeKinds: readonly TargetKind[] = [openldap, activeDirectory, linuxPassword, sshKey, postgresql];
 
 export { makeKeyPair } from './ssh-key/make-key-pair.ts';
+export { loadKinds } from './load-plugin.ts';

@@ -19,7 +19,7 @@ import {
   trustFile,
 } from '../agent/index.ts';
 import { type CarrierChoice, createLegCarrier, directReach, type Reach } from '@sallyport/stream';
-import { inTreeKinds } from '../kind/index.ts';
+import { inTreeKinds, loadKinds } from '../kind/index.ts';
 import { createAfter, createJobWorkload, systemClocks } from '../rotation/index.ts';
 import { createTunnelWorkload } from '../tunnel/index.ts';
 import { createInstanceFigures, createWatchPages, watchReporter, watchWorkload } from '../watch/index.ts';
@@ -39,6 +39,8 @@ export interface InstanceOptions {
   readonly carrier?: CarrierChoice;
   readonly noStandby?: boolean;
   readonly maxStreams?: number;
+  /** Packages whose target kinds are asked before those in the tree. */
+  readonly plugins?: readonly string[];
   /** Jobs at once; 16 by default. */
   readonly maxJobs?: number;
   /** How long a stream waits for another carrier, ms; 75 s by default. */
@@ -113,7 +115,12 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     dialled: figures.dialled,
   });
   const jobs = createJobWorkload({
-    ...{ gateway: config.gateway, app: config.app, poolKey: pool, kinds: inTreeKinds },
+    ...{
+      gateway: config.gateway,
+      app: config.app,
+      poolKey: pool,
+      kinds: await loadKinds(options.plugins ?? [], inTreeKinds),
+    },
     ...{ events, runtime, log, localAddresses, clocks: systemClocks },
     dial: systemPlainDial(runtime.schedule),
     never: () => [...ownListeners, ...agent.routerEndpoints()],

@@ -82,6 +82,11 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
   const drainMs = 1_000 * (settings.whole('drain-deadline', { least: 0, most: 604_800 }) ?? defaultDrainSeconds);
   const detachedSeconds = settings.whole('detach-timeout', { least: 1, most: 90 });
   const maxStreams = settings.whole('max-streams', { least: 1, most: 20_000 }) ?? defaultMaxStreams;
+  // By --plugin, several in one text; by environment or file also as `plugins`.
+  const plugins = (settings.text('plugin') ?? settings.text('plugins') ?? '')
+    .split(/[\s,]+/)
+    .filter((name) => name !== '');
+  const maxJobs = settings.whole('max-jobs', { least: 1, most: 64 });
   const healthPort = settings.whole('health-port', { least: 1, most: 65_535 });
   const metricsListen = settings.text('metrics-listen');
   const metricsPlace = metricsListen === undefined ? null : readListenPlace('metrics-listen', metricsListen);
@@ -118,6 +123,8 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
         carrier,
         noStandby: settings.isOn('no-standby'),
         maxStreams,
+        plugins,
+        ...(maxJobs === undefined ? {} : { maxJobs }),
         ...(detachedSeconds === undefined ? {} : { detachedMs: detachedSeconds * 1_000 }),
         health: settings.isOn('listen-none') ? 'none' : (healthPort ?? 'socket'),
         ...(metricsPlace === null ? {} : { metricsListen: metricsPlace }),
