@@ -1,0 +1,60 @@
+import type { Script } from '@sallyport/protocol';
+import { signScript } from '@sallyport/seal';
+import { freshUid, honestInstallation } from '@sallyport/testkit';
+import { expect, test } from 'vitest';
+import { systemRuntime } from '../../agent/index.ts';
+import type { OpenedJob } from '../open-job.ts';
+import { createAfter } from './run-after.ts';
+
+const now = 1_800_000_000;
+const { device, log, app } = await honestInstallation(now);
+const [record, configuration] = [freshUid(), freshUid()] as [OpenedJob['offer']['record'], never];
+const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const after = createAfter({ app, runtime: systemRuntime, log: silent, trust: () => log });
+
+async function signed(name: string, body: string, holder: typeof record = record): Promise<Script> {
+  const script = { name, on: 'gateway' as const, command: ['/bin/sh'], body, records: [] };
+  const whole = { ...script, timeoutSeconds: 600, enabled: true };
+  return { ...whole, signed: await signScript(whole, { app, holder }, device, now) };
+}
+
+function afterwards(ofUser: readonly Script[], ofConfiguration: readonly Script[] = []) {
+  const settings = { resource: null, services: [], changes: 'password', scripts: ofUser };
+  const job = {
+    ...{ offer: { record, job: freshUid() }, settings, items: {} },
+    user: { login: 'bob', rotation: settings },
+    configuration: { uid: configuration, facts: { rotationScripts: ofConfiguration } },
+  };
+  const [oldSecrets, newSecrets] = ['old-password', 'new-password'].map((password) => ({ password, custom: {} }));
+  return after(job as unknown as OpenedJob, { oldSecrets: oldSecrets ?? null, newSecrets: newSecrets ?? null });
+}
+
+test('nothing to run is nothing to tell', async () => {
+  expect(await afterwards([])).toEqual({ ok: true, told: null });
+});
+
+test('scripts run one after the other until one fails, and what they say fits a note', async () => {
+  const talks = await signed('talks', 'base64 -d; head -c 60000 /dev/zero | tr "\\0" "\\001"; printf "%60000s" end');
+  const { ok, told } = await afterwards([talks, await signed('fails', 'exit 2')], [await signed('later', 'exit 0')]);
+  expect(ok).toBe(false);
+  expect(told).toMatchObject({
+    scripts: [
+      { name: 'talks', exitCode: 0 },
+      { name: 'fails', exitCode: 2 },
+      { name: 'later', exitCode: null },
+    ],
+  });
+  expect(JSON.stringify(told).length).toBeLessThan(32_768);
+  expect(JSON.stringify(told)).not.toContain('password');
+});
+
+test('a script that was signed for another item, or as another text, does not run', async () => {
+  for (const script of [
+    await signed('x', 'exit 0', configuration),
+    { ...(await signed('x', 'exit 1')), body: 'exit 0' },
+  ]) {
+    const { ok, told } = await afterwards([script]);
+    expect(ok).toBe(false);
+    expect(told).toMatchObject({ scripts: [{ exitCode: null, output: expect.stringContaining('PAM_ORDER_INVALID') }] });
+  }
+});
