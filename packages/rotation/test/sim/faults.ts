@@ -1,0 +1,20 @@
+import { mutants } from '../model/scopes.ts';
+import { type SimulationOptions, simulate } from './simulation.ts';
+
+/** One rule turned each: those of the model that chance finds soon, and those that need times. */
+export const faults: readonly { readonly name: string; readonly options: SimulationOptions }[] = [
+  ...mutants
+    .filter(({ model }) => model.fence === 'number' || model.fence === 'compare')
+    .map(({ name, model: { fence, rules } }) => ({ name, options: { fence, rules } })),
+  { name: 'logins are not bought', options: { noBudget: true } },
+  { name: 'a lease is over before its holder stops', options: { leaseMs: 4_000 } },
+];
+
+/** The first of `most` seeds from `first` on that finds it, and how; null: none does. */
+export function findFault(options: SimulationOptions, first: number, most: number): string | null {
+  for (let seed = first; seed < first + most; seed += 1) {
+    const { broken } = simulate(seed, options);
+    if (broken !== null) return `${broken}, seed ${seed}`;
+  }
+  return null;
+}
