@@ -41,25 +41,6 @@ export const allCases: readonly KillCase[] = calls.flatMap((call) =>
   (['before', 'after'] as const).flatMap((side) => [...alone, ...pairs].map((blows) => ({ call, side, blows }))),
 );
 
-/** For every run of the tests: the points around the write and the commit, where most can be lost. */
-export const shortCases: readonly KillCase[] = [
-  { call: 'job.stage', side: 'after', blows: [['instance', 'kill']] },
-  { call: 'job.permit', side: 'before', blows: [['router', 'kill']] },
-  { call: 'job.permit', side: 'after', blows: [['instance', 'kill']] },
-  { call: 'job.permit', side: 'after', blows: [['target', 'kill']] },
-  { call: 'wrote', side: 'before', blows: [['instance', 'kill']] },
-  { call: 'wrote', side: 'before', blows: [['instance', 'freeze']] },
-  { call: 'job.promote', side: 'before', blows: [['router', 'kill']] },
-  {
-    call: 'job.promote',
-    side: 'after',
-    blows: [
-      ['router', 'kill'],
-      ['instance', 'kill'],
-    ],
-  },
-];
-
 export function showCase({ call, side, blows }: KillCase): string {
   return `${side} ${call}: ${blows.map(([victim, blow]) => `${blow} ${victim}`).join(' and ')}`;
 }
