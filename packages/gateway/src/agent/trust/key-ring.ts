@@ -28,7 +28,7 @@ export function createKeyRing(app: ApplicationUid, box: BoxKey): KeyRing {
       if (known !== undefined) return known;
       const wrap = wraps.get(id);
       if (wrap === undefined) {
-        const message = `the router gave no ${part} key of generation ${gen}`;
+        const message = `the router gave no key of generation ${gen} for ${part}`;
         return Promise.reject(new PamError('PAM_WRAP_INVALID', message, { detail: { why: 'missing', gen } }));
       }
       const opening = unwrapKey(wrap, { app, part, gen }, box, log);
