@@ -21,6 +21,9 @@ const scriptSchema = z.strictObject({
   command: z.array(z.string().min(1).max(1_024)).max(16),
   /** base64url SHA-256 of its text. */
   body: z.string().regex(/^[\w-]{43}$/),
+  /** Whose secrets it is given: who may only edit a record must not hand others to a script that was signed before. */
+  records: z.array(itemUidSchema).max(8),
+  timeoutSeconds: z.int().min(1).max(600),
   iat: z.int().min(0).max(253_402_300_799),
 });
 
@@ -31,8 +34,8 @@ interface ScriptPlace {
 }
 
 async function claimsOf(script: Signed, place: ScriptPlace, iat: number): Promise<z.infer<typeof scriptSchema>> {
-  const { name, on, command } = script;
-  return { ...place, name, on, command, body: await hashText(script.body), iat };
+  const { name, on, command, records, timeoutSeconds } = script;
+  return { ...place, name, on, command, body: await hashText(script.body), records, timeoutSeconds, iat };
 }
 
 /** Signs what a script is and where it belongs: what runs on a gateway needs the right `gateways`. */
