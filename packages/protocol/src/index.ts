@@ -218,3 +218,4 @@ export {
   scriptSchema,
   serviceSchema,
 } from './record/rotation.ts';
+export { isUsableOn } from './record/usable-on.ts';

@@ -1,4 +1,5 @@
 import { type ErrorDetail, PamError, permissionNames, type RecordType, recordTypes } from '@sallyport/protocol';
+import { generatePassword } from '@sallyport/rotation';
 import { z } from 'zod';
 import type { Cli } from '../cli.ts';
 import { readText } from '../profile/file-store.ts';
@@ -106,7 +107,7 @@ async function secretsFromFlags(
     throw new PamError('PAM_USAGE', '--generate and --password-stdin exclude each other');
   if (flags.passwordStdin && flags.from === '-')
     throw new PamError('PAM_USAGE', '--password-stdin and --from - both want standard input');
-  return { ...base, password: flags.generate ? generatePassword() : await passwordFromInput(cli.terminal) };
+  return { ...base, password: flags.generate ? drawPassword() : await passwordFromInput(cli.terminal) };
 }
 
 /** Text that looks like a boolean, a number or a list becomes one; the schema of the type decides whether it fits. */
@@ -139,25 +140,13 @@ async function readJson(cli: Cli, file: string): Promise<unknown> {
   }
 }
 
-const letters = 'ABCDEFGHJKLMNPQRSTUVWXYZ';
-const small = 'abcdefghijkmnopqrstuvwxyz';
-const digits = '23456789';
-const signs = '-_.+=@%';
+/** 24 characters with a capital, a small letter, a digit and a sign; none that are easily confused. */
+const readable = { length: 24, upper: 1, lower: 1, digits: 1, symbols: 1, specials: '-_.+=@%' };
+const lookAlikes = { minLength: 1, maxLength: 256, forbidden: 'IOl01', significant: null };
 
-/** 24 characters (about 145 bits) with a capital, a small letter, a digit and a sign; none that are easily confused. */
-export function generatePassword(): string {
-  const all = letters + small + digits + signs;
-  for (;;) {
-    const text = Array.from({ length: 24 }, () => all[draw(all.length)] ?? '').join('');
-    if ([letters, small, digits, signs].every((kind) => text.split('').some((char) => kind.includes(char))))
-      return text;
-  }
-}
-
-/** A number below `limit` without bias. */
-function draw(limit: number): number {
-  for (;;) {
-    const [byte = 255] = crypto.getRandomValues(new Uint8Array(1));
-    if (byte < 256 - (256 % limit)) return byte % limit;
-  }
+/** A password that people can read aloud, about 145 bits. */
+export function drawPassword(): string {
+  const drawn = generatePassword(readable, lookAlikes, (length) => crypto.getRandomValues(new Uint8Array(length)));
+  if (drawn.ok) return drawn.password.reveal();
+  throw new PamError('PAM_INTERNAL', `no password can be drawn: ${drawn.why}`);
 }

@@ -1,8 +1,15 @@
-import { type ItemUid, itemUidSchema, recordTypes, type ResourceFacts, type UserFacts } from '@sallyport/protocol';
+import {
+  isUsableOn,
+  type ItemUid,
+  itemUidSchema,
+  recordTypes,
+  type ResourceFacts,
+  type UserFacts,
+} from '@sallyport/protocol';
 import { expect, test } from 'vitest';
 import { recordTemplate } from '../commands/record-template.ts';
-import { generatePassword } from './record-flags.ts';
-import { draftRecord, isUsableOn, type KnownItems, readRecordInput, usableOnResource } from './record-input.ts';
+import { drawPassword } from './record-flags.ts';
+import { draftRecord, type KnownItems, readRecordInput, usableOnResource } from './record-input.ts';
 import { checkFacts, freshUid, type OpenedItem } from './vault.ts';
 
 const app = freshUid();
@@ -123,7 +130,7 @@ test('a credential is usable on exactly the endpoint that was signed', () => {
 });
 
 test('a drawn password has every kind of character and never repeats', () => {
-  const drawn = Array.from({ length: 50 }, () => generatePassword());
+  const drawn = Array.from({ length: 50 }, () => drawPassword());
   for (const one of drawn) expect(one).toMatch(/^(?=.*[A-Z])(?=.*[a-z])(?=.*\d)(?=.*[-_.+=@%]).{24}$/);
   expect(new Set(drawn).size).toBe(50);
 });

@@ -196,14 +196,3 @@ export function usableOnResource(user: UserFacts, uid: ItemUid, resource: Resour
 export function notUsableOn(user: UserFacts, uid: ItemUid): UserFacts {
   return { ...user, usableOn: user.usableOn.filter((one) => one.resource !== uid) };
 }
-
-/** Whether the user's record names this resource with exactly this endpoint. */
-export function isUsableOn(user: UserFacts, uid: ItemUid, resource: ResourceFacts): boolean {
-  return user.usableOn.some(
-    (one) =>
-      one.resource === uid &&
-      one.host === resource.host &&
-      one.port === resource.port &&
-      one.serverIdentity === resource.serverIdentity,
-  );
-}

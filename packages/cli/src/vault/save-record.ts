@@ -1,6 +1,6 @@
-import type { ItemUid, RecordType, ResourceFacts } from '@sallyport/protocol';
+import { isUsableOn, type ItemUid, type RecordType, type ResourceFacts } from '@sallyport/protocol';
 import type { VaultSession } from './open-session.ts';
-import { isUsableOn, type KnownItems, notUsableOn, type RecordDraft, usableOnResource } from './record-input.ts';
+import { type KnownItems, notUsableOn, type RecordDraft, usableOnResource } from './record-input.ts';
 import type { FactsOf, OpenedItem } from './vault.ts';
 
 /** What records can be linked to. Every one is opened and checked first: nothing is linked by a name that is not believed. */

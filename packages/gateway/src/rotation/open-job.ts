@@ -1,6 +1,7 @@
 import {
   defaultComplexity,
   type GatewayUid,
+  isUsableOn,
   type ItemUid,
   type JobWhy,
   type LinkParams,
@@ -234,14 +235,4 @@ async function adminOf(
     return { account: { login, distinguishedName, database: connectDatabase, custom }, credential };
   }
   return null;
-}
-
-function isUsableOn(user: UserFacts, uid: ItemUid, resource: ResourceFacts): boolean {
-  return user.usableOn.some(
-    (one) =>
-      one.resource === uid &&
-      one.host === resource.host &&
-      one.port === resource.port &&
-      one.serverIdentity === resource.serverIdentity,
-  );
 }
