@@ -44,7 +44,9 @@ export function createItemOpener(
   const item = (uid: ItemUid): Item => {
     const found = items.find((one) => one.uid === uid);
     if (found?.app === app) return found;
-    throw new PamError('PAM_ORDER_INVALID', `the router did not show ${uid}`, { detail: { why: 'items', uid } });
+    throw new PamError('PAM_ORDER_INVALID', `the router did not show ${uid}`, {
+      detail: { why: 'record-invalid', uid },
+    });
   };
 
   async function facts(uid: ItemUid): Promise<unknown> {
