@@ -443,7 +443,8 @@ export function createExecutor(
     const ms = effect.untilMs === null ? effect.ms : Math.max(effect.ms, effect.untilMs - deps.runtime.nowMs());
     if (deps.isDraining()) {
       const answer = await wait({ do: 'wait', ms, untilMs: null, why: effect.why });
-      return answer.type === 'recorded' ? { type: 'fenced' } : answer;
+      // What the router did not take goes on here for as long as this process lives; asked again without a pause it would spin.
+      if (answer.type === 'recorded' || answer.type === 'fenced') return { type: 'fenced' };
     }
     await report({ kind: 'progress', what: effect.why }, { type: 'resumed' });
     await new Promise<void>((resolve) => {
@@ -563,7 +564,7 @@ export function createExecutor(
         case 'finish':
           return finish(effect.outcome, effect.why);
         case 'abandon':
-          return { type: 'fenced' };
+          return { type: 'recorded' };
         default:
           return effect satisfies never;
       }

@@ -56,6 +56,9 @@ interface RunningJobs extends JobWorkload {
   stop(): Promise<void>;
 }
 
+/** A job that was told to end has closed its connections within this. */
+const abortWithinMs = 5_000;
+
 /**
  * Jobs: offer → opened and checked → accepted → claimed → run to the end or given back.
  *
@@ -126,6 +129,15 @@ export function createJobWorkload(deps: JobWorkloadDeps): RunningJobs {
     }
   }
 
+  /** Whether nothing runs, after at most `ms`. */
+  async function overWithin(ms: number): Promise<boolean> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = runtime.schedule(ms, resolve);
+    await Promise.race([Promise.all([...running.values()].map(({ over }) => over)), late]);
+    cancel();
+    return running.size === 0;
+  }
+
   return {
     offer,
     cancel: (job) => running.get(job)?.cancel(),
@@ -144,15 +156,13 @@ export function createJobWorkload(deps: JobWorkloadDeps): RunningJobs {
     },
     drained: async (ms) => {
       isHeld = true;
-      const { promise: late, resolve } = Promise.withResolvers<void>();
-      const cancel = runtime.schedule(ms, resolve);
-      await Promise.race([Promise.all([...running.values()].map(({ over }) => over)), late]);
-      cancel();
+      await overWithin(ms);
     },
     stop: async () => {
       isHeld = true;
       for (const job of running.values()) job.abort();
-      await lease.release();
+      // The lease is given back only by who does nothing under it any more; else others wait until it is over.
+      if (await overWithin(abortWithinMs)) await lease.release();
       lease.stop();
     },
   };

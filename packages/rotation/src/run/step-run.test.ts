@@ -224,3 +224,13 @@ test('a rehearsal logs in and looks, and never asks for a permit', () => {
   );
   expect(no.at(-1)).toBe('failed precondition');
 });
+
+test('a run that is given up ends, whatever its executor answers or hears meanwhile', () => {
+  const fenced = stepRun(stepRun(beginRun(view, settings), { type: 'begin' }).state, { type: 'fenced' });
+  expect(fenced.effect).toMatchObject({ do: 'abandon' });
+  for (const event of [{ type: 'fenced' }, { type: 'recorded' }] as const) {
+    const over = stepRun(fenced.state, event);
+    expect(over.effect).toBeNull();
+    expect(stepRun(over.state, { type: 'fenced' }).effect).toBeNull();
+  }
+});

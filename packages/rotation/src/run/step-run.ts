@@ -41,7 +41,10 @@ export function stepRun(state: RunState, event: RunEvent): RunStep {
     case 'begin':
       return begin(state);
     case 'fenced':
-      return state.effect === null ? over(state) : go(state, { do: 'abandon', why: 'fenced' });
+      // Said again while it is given up, by whoever answers so: nothing more is to be done.
+      return state.effect === null || state.effect.do === 'abandon'
+        ? over(state)
+        : go(state, { do: 'abandon', why: 'fenced' });
     case 'cancel':
       return cancel(state);
     case 'impossible':
