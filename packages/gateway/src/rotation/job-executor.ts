@@ -379,11 +379,27 @@ export function createExecutor(
   }
   let lastVersion = claimed.candidate ?? claimed.current;
 
+  /** Told again after its answer was lost it is the same report, by its key. */
   function report(what: LinkParams<'job.report'>['what'], answer: RunEvent): Promise<RunEvent> {
     return ask(async () => {
-      await deps.call('job.report', { ...at, key: key(), what, note: null }, { timeoutMs: callWithinMs });
+      await deps.call('job.report', { ...at, key: reportKey(what), what, note: null }, { timeoutMs: callWithinMs });
       return answer;
     });
+  }
+
+  function reportKey(what: LinkParams<'job.report'>['what']): string {
+    switch (what.kind) {
+      case 'wrote':
+        return `wrote-${what.send}-${what.outcome}`;
+      case 'verified':
+        return `verified-${what.version}`;
+      case 'converged':
+        return `converged-${what.agreed ? 'all' : 'some'}`;
+      case 'progress':
+        return key();
+      default:
+        return what satisfies never;
+    }
   }
 
   function promote(version: number): Promise<RunEvent> {

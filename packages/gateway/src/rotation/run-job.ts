@@ -22,8 +22,6 @@ export interface RunningJob {
 }
 
 const claimAgainMs = 500;
-/** A job whose holder met a fault of its own is given back for so long; three times without progress make it poison. */
-const afterFaultMs = 30_000;
 const waits = { waitFirstMs: 2_000, waitMaxMs: 15 * 60_000, waitsAtMost: 12 } as const;
 
 /** Claims an offered job and runs it to its end: executes the effects of `stepRun`, one at a time. */
@@ -47,7 +45,9 @@ export function runJob(opened: OpenedJob, lease: number, deps: RunJobDeps): Runn
       if (!ended) await drive(executor, claimed);
     } catch (reason) {
       // Kept by a process that does nothing with it, the job would stand still for as long as the lease lives.
-      await executor.execute({ do: 'wait', ms: afterFaultMs, untilMs: null, why: 'internal' });
+      const ended = await executor.execute({ do: 'finish', outcome: 'failed', why: 'internal' });
+      // The store takes no `failed` where something may have been written: then a person has to look.
+      if (ended.type !== 'recorded') await executor.execute({ do: 'finish', outcome: 'attention', why: 'internal' });
       throw reason;
     } finally {
       await executor.close();
