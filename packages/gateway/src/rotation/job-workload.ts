@@ -21,7 +21,7 @@ import type {
 } from '../agent/index.ts';
 import { createLeaseRunner } from './lease-runner.ts';
 import { openJob } from './open-job.ts';
-import type { RunJobDeps } from './job-executor.ts';
+import type { RunJobDeps } from './execute/job-deps.ts';
 import { type RunningJob, runJob } from './run-job.ts';
 import { createTargetIo } from './target-io.ts';
 

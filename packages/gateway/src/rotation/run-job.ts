@@ -1,13 +1,8 @@
 import { type JobId, PamError } from '@sallyport/protocol';
 import { beginRun, type RunEffect, type RunEvent, stepRun } from '@sallyport/rotation';
-import {
-  callWithinMs,
-  type Claimed,
-  createExecutor,
-  type Executor,
-  isStoreAway,
-  type RunJobDeps,
-} from './job-executor.ts';
+import { callWithinMs, type Claimed, type RunJobDeps } from './execute/job-deps.ts';
+import { createExecutor, type Executor } from './execute/job-executor.ts';
+import { isStoreAway } from './execute/job-store.ts';
 import type { OpenedJob } from './open-job.ts';
 
 /** A job that runs here. */
@@ -39,7 +34,7 @@ export function runJob(opened: OpenedJob, lease: number, deps: RunJobDeps): Runn
   async function run(): Promise<void> {
     const claimed = await claim();
     deps.log.info('job claimed', { job, kind, step: claimed.step, epoch: claimed.epoch });
-    const executor = createExecutor(opened, claimed, lease, controller.signal, deps);
+    const executor = createExecutor({ opened, claimed, lease, signal: controller.signal }, deps);
     try {
       const ended = await executor.early();
       if (!ended) await drive(executor, claimed);

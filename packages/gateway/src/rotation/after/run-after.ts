@@ -2,7 +2,7 @@ import { type ItemUid, PamError, type UserSecrets } from '@sallyport/protocol';
 import { type JsonValue, type LogState, verifyScript } from '@sallyport/seal';
 import type { Log, Runtime } from '../../agent/index.ts';
 import type { OpenedJob } from '../open-job.ts';
-import type { RunJobDeps } from '../job-executor.ts';
+import type { RunJobDeps } from '../execute/job-deps.ts';
 import { formsOfSecrets } from './redact.ts';
 import { runOnGateway, type ScriptEnd } from './run-on-gateway.ts';
 import { type HeldScript, inputLine, scriptsInOrder } from './script-order.ts';

@@ -1,0 +1,53 @@
+import type { LinkResult, Peer } from '@sallyport/protocol';
+import type { Clocks } from '@sallyport/rotation';
+import type { JsonValue, LogState, SigningKey } from '@sallyport/seal';
+import type { EventChain, Log, Runtime, WorkloadContext } from '../../agent/index.ts';
+import type { LeaseRunner } from '../lease-runner.ts';
+import type { OpenedJob, Place } from '../open-job.ts';
+import type { TargetIo } from '../target-io.ts';
+import type { createVersions } from '../versions.ts';
+
+export interface RunJobDeps {
+  readonly app: Parameters<typeof createVersions>[1]['app'];
+  readonly poolKey: SigningKey;
+  readonly runtime: Runtime;
+  readonly clocks: () => Clocks;
+  readonly log: Log;
+  readonly lease: LeaseRunner;
+  readonly events: EventChain;
+  readonly trust: () => LogState;
+  readonly keys: Pick<WorkloadContext, 'factsKey' | 'secretsKey'>;
+  /** The router, whatever link there is now. @throws PAM_LEG_FAILED without one. */
+  readonly call: Peer<'instance'>['call'];
+  readonly ioOf: (place: Place) => TargetIo;
+  /** Scripts and services after the secret was recorded; what is to be told of them. */
+  readonly after: (job: OpenedJob, run: AfterRun) => Promise<AfterResult>;
+  readonly isDraining: () => boolean;
+  readonly step: (name: string, ms: number) => void;
+}
+
+/** What scripts are given. */
+interface AfterRun {
+  readonly oldSecrets: OpenedJob['secrets'];
+  readonly newSecrets: OpenedJob['secrets'];
+}
+interface AfterResult {
+  readonly ok: boolean;
+  readonly told: JsonValue;
+}
+
+/** What the store answered to the claim. */
+export type Claimed = LinkResult<'job.claim'>;
+
+/** A job that runs here, as its parts see it. */
+export interface HeldJob {
+  readonly opened: OpenedJob;
+  readonly claimed: Claimed;
+  /** Number of the work lease it was claimed under. */
+  readonly lease: number;
+  /** Ends everything under way. */
+  readonly signal: AbortSignal;
+}
+
+/** The router answers a call within this, ms, or the call counts as lost. */
+export const callWithinMs = 10_000;

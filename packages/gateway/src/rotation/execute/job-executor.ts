@@ -1,0 +1,132 @@
+import type { Fence, RunEffect, RunEvent } from '@sallyport/rotation';
+import { createVersions } from '../versions.ts';
+import { createActing, loginWithinMs } from './acting.ts';
+import type { HeldJob, RunJobDeps } from './job-deps.ts';
+import { createJobNotes } from './job-notes.ts';
+import { createJobStore } from './job-store.ts';
+import { pauseJob } from './pause-job.ts';
+import { askReplicas, retireOlder } from './settle-target.ts';
+import { createStaging } from './stage-candidate.ts';
+import { createTargetSession } from './target-session.ts';
+import { createWriting } from './write-once.ts';
+
+/** Does one effect of a run after the other: the only place where a job touches its target, the store and the vault. */
+export interface Executor {
+  readonly by: 'admin' | 'own';
+  readonly fence: Fence;
+  /** Ends what needs no run: scripts only, an order that is spent. Answers whether it did. */
+  early(): Promise<boolean>;
+  execute(effect: RunEffect): Promise<RunEvent>;
+  close(): Promise<void>;
+}
+
+export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
+  const { opened, claimed } = held;
+  const { place, account, settings, offer } = opened;
+  const by = place?.admin === null ? 'own' : 'admin';
+  /** Until the kinds say better for a login, the least that the description promises. */
+  const fence = place?.kind.description.fence[by] ?? 'none';
+  const versions = createVersions(
+    claimed.versions,
+    { app: deps.app, uid: offer.record, changes: settings.changes },
+    { log: deps.trust, secretsKey: deps.keys.secretsKey },
+  );
+  const notes = createJobNotes(held, deps);
+  const store = createJobStore(held, notes, deps);
+  const acting = createActing(held, deps);
+  const session = createTargetSession(held, { by, acting, store, notes, versions }, deps);
+  const staging = createStaging(held, { store, notes, versions }, deps);
+  const writing = createWriting(held, { acting, session, store, notes, versions }, deps);
+  /** What the account opens with, as far as this run knows. */
+  let lastVersion = claimed.candidate ?? claimed.current;
+
+  async function after(): Promise<RunEvent> {
+    await session.close();
+    const newSecrets = await versions.secrets(lastVersion).catch(() => opened.secrets);
+    const result = await deps.after(opened, { oldSecrets: opened.secrets, newSecrets });
+    notes.keep('after', result.told);
+    return { type: 'after-done' };
+  }
+
+  async function rehearse(): Promise<RunEvent> {
+    return acting
+      .act(async () => {
+        const using = session.current();
+        if (using === null) return { type: 'rehearsed', holds: false };
+        const found = await acting.within(loginWithinMs, () => using.check(account));
+        notes.keep(
+          'preconditions',
+          found.map(({ what, holds, remedy }) => ({ what, holds, remedy })),
+        );
+        if (staging.fresh() === null) return { type: 'rehearsed', holds: false };
+        return { type: 'rehearsed', holds: found.every((one) => one.holds) };
+      })
+      .catch((reason: unknown): RunEvent => {
+        notes.say('rehearse', String(reason));
+        return { type: 'rehearsed', holds: false };
+      });
+  }
+
+  async function early(): Promise<boolean> {
+    if (offer.kind !== 'rotate') return false;
+    if (settings.noop) {
+      await after();
+      await store.finish('done', 'scripts-only', fence === 'none');
+      return true;
+    }
+    const { proof } = opened;
+    const isFresh = claimed.sends.length === 0 && claimed.step !== 'promoted' && claimed.step !== 'done';
+    if (isFresh && proof !== null && 'order' in proof && opened.orderBase !== claimed.base) {
+      await store.finish('failed', 'order-spent', fence === 'none');
+      return true;
+    }
+    return false;
+  }
+
+  async function execute(effect: RunEffect): Promise<RunEvent> {
+    switch (effect.do) {
+      case 'stage':
+        return staging.stage();
+      case 'connect':
+        return session.connect(effect);
+      case 'evict':
+        return session.evict();
+      case 'permit':
+        return writing.permit();
+      case 'write':
+        return writing.write(effect);
+      case 'report':
+        return store.report({ kind: 'wrote', send: effect.send, outcome: effect.outcome }, { type: 'reported' });
+      case 'probe':
+        return session.probe(effect.version);
+      case 'verified':
+        lastVersion = effect.version;
+        return store.report({ kind: 'verified', version: effect.version, send: effect.send }, { type: 'recorded' });
+      case 'converge':
+        return askReplicas(held, claimed.candidate ?? lastVersion, { acting, session, notes }, deps);
+      case 'converged':
+        return store.report({ kind: 'converged', agreed: effect.agreed }, { type: 'recorded' });
+      case 'promote':
+        lastVersion = effect.version;
+        return store.promote(effect.version);
+      case 'retire':
+        return retireOlder(held, effect.version, { acting, session, notes, versions });
+      case 'after':
+        return after();
+      case 'rehearse':
+        return rehearse();
+      case 'pause':
+        return pauseJob(held, effect, store, deps);
+      case 'wait':
+        return store.wait(effect);
+      case 'finish':
+        return store.finish(effect.outcome, effect.why, fence === 'none');
+      case 'abandon':
+        return { type: 'recorded' };
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  return { by, fence, early, execute, close: session.close };
+}

@@ -1,0 +1,60 @@
+import type { RunEvent } from '@sallyport/rotation';
+import type { JsonValue } from '@sallyport/seal';
+import type { Versions } from '../versions.ts';
+import { type Acting, loginWithinMs } from './acting.ts';
+import type { HeldJob, RunJobDeps } from './job-deps.ts';
+import type { JobNotes } from './job-notes.ts';
+import type { TargetSession } from './target-session.ts';
+
+interface SettleParts {
+  readonly acting: Acting;
+  readonly session: TargetSession;
+  readonly notes: JobNotes;
+}
+
+/** Do the replicas show the change that made `version` the account's secret? */
+export function askReplicas(
+  { opened }: HeldJob,
+  version: number,
+  { acting, session, notes }: SettleParts,
+  deps: Pick<RunJobDeps, 'runtime'>,
+): Promise<RunEvent> {
+  const startedMs = deps.runtime.monotonicMs();
+  return acting.act(async () => {
+    const using = await session.reconnected(version);
+    const agreed: JsonValue[] = [];
+    let all = true;
+    for (const replica of opened.settings.replicas) {
+      const agrees = await acting
+        .within(loginWithinMs, async (limit) => using?.agrees?.(replica, opened.account, limit) ?? false)
+        .catch(() => false);
+      all &&= agrees;
+      agreed.push({ ...replica, agrees, ms: Math.round(deps.runtime.monotonicMs() - startedMs) });
+    }
+    notes.keep('replicas', agreed);
+    return { type: 'agreed', all };
+  });
+}
+
+/** Removes what earlier rotations left beside `version` (fence `additive`). */
+export function retireOlder(
+  { opened }: HeldJob,
+  version: number,
+  { acting, session, notes, versions }: SettleParts & { readonly versions: Versions },
+): Promise<RunEvent> {
+  return acting.act(async () => {
+    const using = await session.reconnected(version);
+    if (using === null) return { type: 'not-connected', answer: 'unreachable' };
+    if (using.retire === undefined) return { type: 'retired' };
+    const keep = await versions.credential(version);
+    const removed = await acting
+      .within(loginWithinMs, (limit) => using.retire?.(opened.account, keep, limit) ?? Promise.resolve(0))
+      .catch((reason: unknown) => {
+        notes.say('retire', String(reason));
+        return null;
+      });
+    if (removed === null) return { type: 'not-connected', answer: 'unreachable' };
+    notes.keep('retired', removed);
+    return { type: 'retired' };
+  });
+}

@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+import { type Credential, generatePassword, type RunEvent } from '@sallyport/rotation';
+import { type JsonValue, sealCandidate } from '@sallyport/seal';
+import { makeKeyPair } from '../../kind/index.ts';
+import { secretsWith } from '../credential.ts';
+import type { Versions } from '../versions.ts';
+import { callWithinMs, type HeldJob, type RunJobDeps } from './job-deps.ts';
+import type { JobNotes } from './job-notes.ts';
+import { type JobStore, newKey } from './job-store.ts';
+
+/** Draws a new secret and has it in the store, sealed, before anybody else hears of it. */
+export interface Staging {
+  stage(): Promise<RunEvent>;
+  /** A secret that the target and the complexity allow; null: there is none. */
+  fresh(): Credential | null;
+}
+
+export function createStaging(
+  { opened, claimed }: HeldJob,
+  parts: { readonly store: JobStore; readonly notes: JobNotes; readonly versions: Versions },
+  deps: RunJobDeps,
+): Staging {
+  const { place, settings, proof, offer } = opened;
+  const { store, notes, versions } = parts;
+  /** A candidate whose storing was not answered yet: asked again it is the same one. */
+  let staging: { readonly next: Credential; readonly key: string } | null = null;
+
+  function fresh(): Credential | null {
+    if (place === null) return null;
+    if (settings.changes === 'ssh-key') return makeKeyPair();
+    const drawn = generatePassword(opened.complexity, place.kind.limits(place.target), randomBytes);
+    if (drawn.ok) return { kind: 'password', password: drawn.password };
+    notes.say('complexity', `the target cannot take a password of this complexity (${drawn.why})`);
+    return null;
+  }
+
+  async function stage(): Promise<RunEvent> {
+    if (proof === null) return { type: 'impossible', why: 'order-invalid' };
+    const next = staging?.next ?? fresh();
+    if (next === null) return { type: 'impossible', why: 'policy-refused' };
+    const key = staging?.key ?? newKey();
+    staging = { next, key };
+    return store.ask(async () => {
+      const before = claimed.current === 0 ? opened.secrets : await versions.secrets(claimed.current);
+      const secrets = secretsWith(before, next);
+      const gen = notes.gen();
+      const rev = claimed.base + 1;
+      const at = { app: deps.app, uid: offer.record, type: 'pamUser', part: 'secrets', gen, rev } as const;
+      const body = JSON.parse(JSON.stringify(secrets)) as JsonValue;
+      const seconds = Math.floor(deps.runtime.nowMs() / 1_000);
+      const envelope = await sealCandidate(at, body, await deps.keys.secretsKey(gen), deps.poolKey, proof, seconds);
+      const params = { job: offer.job, epoch: claimed.epoch, key, rev, gen, envelope };
+      const { version } = await deps.call('job.stage', params, { timeoutMs: callWithinMs });
+      versions.add(version, secrets);
+      staging = null;
+      return { type: 'staged', version };
+    });
+  }
+
+  return { stage, fresh };
+}
