@@ -8,7 +8,8 @@ const packageDirections: Readonly<Record<string, readonly string[]>> = {
   stream: ['protocol', 'seal'],
   rotation: ['protocol'],
   router: ['protocol', 'seal', 'stream', 'rotation'],
-  gateway: ['protocol', 'seal', 'stream', 'rotation'],
+  'kind-support': ['protocol', 'rotation'],
+  gateway: ['protocol', 'seal', 'stream', 'rotation', 'kind-support'],
   cli: ['protocol', 'seal', 'stream', 'rotation'],
   testkit: ['protocol', 'seal', 'stream', 'rotation'],
 };

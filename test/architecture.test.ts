@@ -14,7 +14,7 @@ test('the packages keep their direction, their doors and their habits', () => {
 });
 
 test('the check has read every package', () => {
-  const packages = ['protocol', 'seal', 'stream', 'rotation', 'router', 'gateway', 'cli', 'testkit'];
+  const packages = ['protocol', 'seal', 'stream', 'rotation', 'router', 'kind-support', 'gateway', 'cli', 'testkit'];
   const counts = packages.map((name) => modules.filter(({ path }) => path.startsWith(`packages/${name}/src/`)).length);
   expect(counts.every((count) => count > 0)).toBe(true);
   expect(modules.flatMap(({ imports }) => imports).length).toBeGreaterThan(modules.length);

@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { PamError } from '@sallyport/protocol';
 import type { KindIo, KindTarget, NotOpened } from '@sallyport/rotation';
-import { openTls } from '../tls-socket.ts';
+import { openTls } from '@sallyport/kind-support';
 import { showText } from './show-text.ts';
 import { resultCodes } from './ldap-answer.ts';
 import { type LdapConnection, openLdapConnection } from './ldap-connection.ts';

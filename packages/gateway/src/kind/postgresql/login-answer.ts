@@ -1,6 +1,6 @@
 import type { NotOpened } from '@sallyport/rotation';
 import { DatabaseError } from 'pg';
-import { serverWords } from '../server-words.ts';
+import { serverWords } from '@sallyport/kind-support';
 
 /** How far a login got, as told by the messages of the protocol. */
 export interface LoginProgress {

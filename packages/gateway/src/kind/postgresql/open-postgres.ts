@@ -1,13 +1,10 @@
 import type { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { GuardedStream, openTls, serverWords, timedWork } from '@sallyport/kind-support';
 import { PamError } from '@sallyport/protocol';
 import type { Credential, KindAccount, KindIo, KindTarget, NotOpened } from '@sallyport/rotation';
 import { Client } from 'pg';
-import { GuardedStream } from '../guarded-stream.ts';
-import { serverWords } from '../server-words.ts';
-import { timedWork } from '../timed-work.ts';
-import { openTls } from '../tls-socket.ts';
 import { isDatabaseError, type LoginProgress, loginAnswer } from './login-answer.ts';
 import { messageFilter } from './message-filter.ts';
 

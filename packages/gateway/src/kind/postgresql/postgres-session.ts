@@ -8,9 +8,8 @@ import type {
   Precondition,
   WriteOrder,
 } from '@sallyport/rotation';
+import { secretsOf, serverWords, timedWork } from '@sallyport/kind-support';
 import { PamError } from '@sallyport/protocol';
-import { secretsOf, serverWords } from '../server-words.ts';
-import { timedWork } from '../timed-work.ts';
 import { lookAtRole } from './look-at-role.ts';
 import { isDatabaseError } from './login-answer.ts';
 import { type OpenPostgres, openPostgres, type PostgresLogin } from './open-postgres.ts';
