@@ -112,6 +112,8 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     clientTracking: false,
   });
   const links = new Map<string, Link>();
+  /** Those of `links` that are no members yet: at most `strangers.inAll`, whatever the number of the others. */
+  const unproved = new Map<string, Link>();
   const whereabouts = createWhereabouts({ ...deps, monotonicMs: clock.monotonicMs, after: clock.after });
   const byInstance = new Map<InstanceId, Link>();
   const known = new Set<string>();
@@ -133,14 +135,8 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
   };
 
   function tooManyStrangers(address: string): boolean {
-    let inAll = 0;
-    let here = 0;
-    for (const link of links.values()) {
-      if (link.member() !== null) continue;
-      inAll += 1;
-      if (link.address === address) here += 1;
-    }
-    return inAll >= strangers.inAll || here >= strangers.perAddress;
+    const here = [...unproved.values()].filter((link) => link.address === address);
+    return unproved.size >= strangers.inAll || here.length >= strangers.perAddress;
   }
 
   async function hello(
@@ -169,6 +165,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     checkStillThePool(link, gateway);
     deps.acceptEvents.know(instance, publicJwk);
     link.become({ gateway: uid, instance, app: gateway.app });
+    unproved.delete(link.id);
     if (answer.intent.kind !== 'serve') link.intend(wanted(answer.intent));
     byInstance.set(instance, link);
     // Once it has heard that it may: what waits for somebody is offered again.
@@ -232,6 +229,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
   function closed(link: Link, echoTicket: string, how: LinkEnd): void {
     deps.echo.forget(echoTicket);
     links.delete(link.id);
+    unproved.delete(link.id);
     const member = link.member();
     if (member !== null) {
       if (byInstance.get(member.instance) === link) {
@@ -297,6 +295,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
         unexpected: (what, error) => deps.log('error', 'control link handler failed', { what, error: String(error) }),
       });
       links.set(id, link);
+      unproved.set(id, link);
     };
     deps.echo.expect(echoTicket);
     void deps.expectEcho(echoTicket).then(start, (error: unknown) => {
@@ -433,7 +432,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     gatewayRekeyed: (gateway) => endGateway(gateway, lose),
     count: () => byInstance.size,
     isKnown: (address) => known.has(address),
-    strangers: () => [...links.values()].filter((link) => link.member() === null).length,
+    strangers: () => unproved.size,
     stopTaking: () => {
       isTaking = false;
     },

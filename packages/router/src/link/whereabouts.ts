@@ -60,15 +60,25 @@ export function createWhereabouts(times: {
     if (oldest !== undefined) away.delete(oldest);
   }
 
-  let deaths: { readonly instance: InstanceId; readonly atMs: number }[] = [];
+  const deaths: { readonly instance: InstanceId; readonly atMs: number }[] = [];
+  /** Of `deaths`, counted from the oldest: those that were given the longer wait. */
+  let excused = 0;
 
   const waitMs = { died: reserveMs, broken: graceMs, cut: Number.POSITIVE_INFINITY, bye: 0 } as const;
 
   /** Most links gone in one second: who of them is still away is waited for as after a start. */
   function noteDeath(instance: InstanceId, atMs: number, linksLeft: number): void {
-    deaths = [...deaths.filter((death) => atMs - death.atMs < atOnceMs), { instance, atMs }];
+    deaths.push({ instance, atMs });
+    while (atMs - (deaths[0]?.atMs ?? atMs) >= atOnceMs) {
+      deaths.shift();
+      excused = Math.max(0, excused - 1);
+    }
     if (deaths.length < 2 || deaths.length <= linksLeft) return;
-    for (const death of deaths) if (away.has(death.instance)) away.set(death.instance, death.atMs + graceMs);
+    // Each once: of ten thousand that go together, each but the first would walk all before it.
+    for (; excused < deaths.length; excused += 1) {
+      const death = deaths[excused];
+      if (death !== undefined && away.has(death.instance)) away.set(death.instance, death.atMs + graceMs);
+    }
   }
 
   function explain(instance: InstanceId): never {

@@ -255,6 +255,8 @@ function noteClose(state: RouterPools): void {
   while ((state.closes[0] ?? since) < since) state.closes.shift();
   const recent = state.closes.length;
   if (recent < 2 || recent * 2 <= state.links.size + recent) return;
+  // Found in this very millisecond: who was lost before this one has its grace, and this one gets it in `goAbsent`.
+  if (state.massLoss?.untilMs === state.judgeMs) return;
   state.massLoss = { sinceMs: state.closes[0] ?? state.judgeMs, untilMs: state.judgeMs };
   state.graceUntilMs = state.judgeMs + graceMs(state);
   for (const member of lostIn(state, state.massLoss)) {
