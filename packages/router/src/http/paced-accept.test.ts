@@ -14,13 +14,12 @@ function gate(perSecond: number) {
     perSecond,
     burst: perSecond,
     isKnown: (socket) => known.has(socket),
-    letIn: (socket) => letIn.push(socket),
     log: (_message, fields) => lines.push(fields),
   });
   const offer = (isKnown = false): Socket => {
     const socket = new Socket();
     if (isKnown) known.add(socket);
-    accept.offer(socket);
+    accept.offer(socket, (turn) => letIn.push(turn));
     return socket;
   };
   return { clock, letIn, lines, offer };

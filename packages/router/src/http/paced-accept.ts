@@ -9,8 +9,6 @@ export interface PacedAcceptDeps {
   readonly burst: number;
   /** Was an instance admitted from where this socket really comes from? */
   readonly isKnown: (socket: Socket) => boolean;
-  /** Starts the handshake. */
-  readonly letIn: (socket: Socket) => void;
   /** Each socket that was closed for want of a turn. */
   readonly closed?: () => void;
   readonly log: (message: string, fields: Record<string, number>) => void;
@@ -19,20 +17,25 @@ export interface PacedAcceptDeps {
 /** Refusals are logged at most this often. */
 const logEveryMs = 10_000;
 
-/** Sockets that the relay took for TLS, handed to the HTTP server at a bounded rate (accept-queue.ts). */
-export function createPacedAccept(deps: PacedAcceptDeps): { offer(socket: Socket): void } {
+export interface PacedAccept {
+  /** @param letIn - starts the handshake, when it is this socket's turn; never called for one that closed meanwhile. */
+  offer(socket: Socket, letIn: (socket: Socket) => void): void;
+}
+
+/** Sockets that the relay took for TLS, handed on to whoever does their handshake at a bounded rate (accept-queue.ts). */
+export function createPacedAccept(deps: PacedAcceptDeps): PacedAccept {
   const { clock } = deps;
   const queue = newAcceptQueue(deps.perSecond, deps.burst, clock.monotonicMs());
-  const sockets = new Map<number, Socket>();
+  const waiting = new Map<number, { readonly socket: Socket; readonly letIn: (socket: Socket) => void }>();
   let lastId = 0;
   let refused = 0;
   let loggedAtMs = Number.NEGATIVE_INFINITY;
   let isWaking = false;
 
-  function take(id: number): Socket | undefined {
-    const socket = sockets.get(id);
-    sockets.delete(id);
-    return socket;
+  function take(id: number) {
+    const taken = waiting.get(id);
+    waiting.delete(id);
+    return taken;
   }
   function noteRefusal(): void {
     refused += 1;
@@ -40,16 +43,16 @@ export function createPacedAccept(deps: PacedAcceptDeps): { offer(socket: Socket
     const nowMs = clock.monotonicMs();
     if (nowMs - loggedAtMs < logEveryMs) return;
     loggedAtMs = nowMs;
-    deps.log('more connections than this router accepts: some were closed', { closed: refused, waiting: sockets.size });
+    deps.log('more connections than this router accepts: some were closed', { closed: refused, waiting: waiting.size });
   }
   function feed(event: AcceptEvent): void {
     const step = stepAccept(queue, event, clock.monotonicMs());
     for (const id of step.letIn) {
-      const socket = take(id);
-      if (socket !== undefined) deps.letIn(socket);
+      const taken = take(id);
+      taken?.letIn(taken.socket);
     }
     for (const id of step.refused) {
-      take(id)?.destroy();
+      take(id)?.socket.destroy();
       noteRefusal();
     }
     if (step.wakeInMs === null || isWaking) return;
@@ -61,10 +64,10 @@ export function createPacedAccept(deps: PacedAcceptDeps): { offer(socket: Socket
   }
 
   return {
-    offer: (socket) => {
+    offer: (socket, letIn) => {
       lastId += 1;
       const id = lastId;
-      sockets.set(id, socket);
+      waiting.set(id, { socket, letIn });
       socket.once('close', () => {
         if (take(id) !== undefined) feed({ kind: 'gone', id });
       });

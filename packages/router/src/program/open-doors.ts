@@ -6,7 +6,7 @@ import { gatewayRoutes } from '../http/gateway-routes.ts';
 import { identityRoutes } from '../http/identity-routes.ts';
 import { jobRoutes } from '../http/job-routes.ts';
 import { leavingRoutes } from '../http/leaving-routes.ts';
-import { createPacedAccept } from '../http/paced-accept.ts';
+import { createPacedAccept, type PacedAccept } from '../http/paced-accept.ts';
 import type { RouterParts } from '../http/router-parts.ts';
 import { sessionRoutes } from '../http/session-routes.ts';
 import { trustRoutes } from '../http/trust-routes.ts';
@@ -74,15 +74,17 @@ export async function openDoors(
   closing: Closing,
 ): Promise<Doors> {
   const { log } = settings;
-  const accept = createPacedAccept({
-    clock,
-    perSecond: timing.acceptsPerSecond,
-    burst: timing.acceptsPerSecond,
-    isKnown: (socket) => links.isKnown(addresses.of(socket)),
-    letIn: (socket) => api.https.emit('connection', socket),
-    closed: watch.figures.refusedAccept,
-    log: log.warn,
-  });
+  const paced = (): PacedAccept =>
+    createPacedAccept({
+      clock,
+      perSecond: timing.acceptsPerSecond,
+      burst: timing.acceptsPerSecond,
+      isKnown: (socket) => links.isKnown(addresses.of(socket)),
+      closed: watch.figures.refusedAccept,
+      log: log.warn,
+    });
+  // Each for itself: handshakes of legs cost the process of the carriers, not this one.
+  const [accept, acceptLegs] = [paced(), paced()];
   // The HTTP server does not know its sockets (it never listened): they are ended by hand.
   const sockets = new Set<Socket>();
   const carriers = startCarriers({
@@ -105,14 +107,20 @@ export async function openDoors(
       null,
     );
   closing.add(() => early.close());
+  const keep = (socket: Socket): void => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  };
   const relay = await early.serve({
     onTls: (socket, from) => {
       if (from !== null) addresses.note(socket, from);
-      sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
-      accept.offer(socket);
+      keep(socket);
+      accept.offer(socket, (turn) => api.https.emit('connection', turn));
     },
-    onWrapped: carriers.take,
+    onWrapped: (socket, early) => {
+      keep(socket);
+      acceptLegs.offer(socket, (turn) => carriers.take(turn, early));
+    },
     onEchoed: (ticket) => echo.echoed(ticket),
     onMatched: matches.began,
     onEnded: matches.ended,

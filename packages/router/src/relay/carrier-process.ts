@@ -12,11 +12,10 @@ export type ToCarriers =
   | { readonly kind: 'start'; readonly options: Omit<WrappedLegsOptions, 'most'> }
   | { readonly kind: 'tls'; readonly early: Uint8Array }
   | { readonly kind: 'count'; readonly id: number };
-export interface FromCarriers {
-  readonly kind: 'counted';
-  readonly id: number;
-  readonly usage: ProcessUsage;
-}
+export type FromCarriers =
+  | { readonly kind: 'counted'; readonly id: number; readonly usage: ProcessUsage }
+  /** A socket has arrived, or what was left of it. */
+  | { readonly kind: 'taken' };
 
 const checkParentMs = 250;
 const spareDescriptors = 48;
@@ -29,6 +28,10 @@ relayClock.every(checkParentMs, () => {
   if (process.ppid !== parent) process.exit(0);
 });
 
+function tell(message: FromCarriers): void {
+  if (process.connected) process.send?.(message);
+}
+
 let legs: WrappedLegs | null = null;
 process.on('message', (message: ToCarriers, handle: unknown) => {
   if (message.kind === 'start') {
@@ -38,10 +41,9 @@ process.on('message', (message: ToCarriers, handle: unknown) => {
     return;
   }
   if (message.kind === 'count') {
-    const counted: FromCarriers = { kind: 'counted', id: message.id, usage: ownUsage() };
-    if (process.connected) process.send?.(counted);
-    return;
+    return tell({ kind: 'counted', id: message.id, usage: ownUsage() });
   }
+  tell({ kind: 'taken' });
   // The peer may have gone while its socket was on the way.
   if (!(handle instanceof Socket)) return;
   handle.on('error', () => handle.destroy());

@@ -17,17 +17,21 @@ export interface CarriersOptions {
 
 /** The process for legs inside TLS and WebSocket; there is none until the first comes. */
 export interface Carriers {
-  /** A socket whose reading has been stopped, and all that was read of it. */
+  /** A socket whose reading has been stopped, and all that was read of it. Closed while the process takes none. */
   take(socket: Socket, early: Uint8Array): void;
   /** Asks the process; `none` while there is none, null when it did not answer within `withinMs`. */
   usage(withinMs: number): Promise<ProcessUsage | 'none' | null>;
   close(): Promise<void>;
 }
 
+/** Sockets on their way to the process: a process that hangs must not fill this one's memory and descriptors. */
+const onTheWayAtMost = 512;
+
 export function startCarriers(options: CarriersOptions): Carriers {
   let child: ChildProcess | null = null;
   let closing = false;
   let lastId = 0;
+  let onTheWay = 0;
   const asked = new Map<number, (usage: ProcessUsage) => void>();
 
   function running(): ChildProcess {
@@ -40,7 +44,11 @@ export function startCarriers(options: CarriersOptions): Carriers {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     child = made;
-    made.on('message', ({ id, usage }: FromCarriers) => asked.get(id)?.(usage));
+    onTheWay = 0;
+    made.on('message', (message: FromCarriers) => {
+      if (message.kind === 'counted') asked.get(message.id)?.(message.usage);
+      else if (child === made) onTheWay -= 1;
+    });
     made.on('error', (reason) => options.log('error', 'carrier process failed', { error: reason.message }));
     made.once('exit', (code, signal) => {
       child = null;
@@ -64,7 +72,10 @@ export function startCarriers(options: CarriersOptions): Carriers {
 
   return {
     take: (socket, early) => {
-      running().send({ kind: 'tls', early } satisfies ToCarriers, socket);
+      const process = running();
+      if (onTheWay >= onTheWayAtMost) return void socket.destroy();
+      onTheWay += 1;
+      process.send({ kind: 'tls', early } satisfies ToCarriers, socket);
     },
     usage: async (withinMs) => {
       if (child === null) return 'none';

@@ -28,7 +28,7 @@ export interface RelayEvents {
    * @param from - its address as a balancer told it; null when it is the socket's own.
    */
   onTls(socket: Socket, from: string | null): void;
-  /** A leg inside TLS; nothing of it has been read but `early`. Give both away in this turn. */
+  /** A leg inside TLS; nothing of it has been read but `early`, and nothing is until it is given away with it. */
   onWrapped?(socket: Socket, early: Uint8Array): void;
   onMatched?(match: string, tickets: { readonly client: string; readonly instance: string }): void;
   /** Totals so far of a match that moved, about every 5 s. */
@@ -298,11 +298,11 @@ class RelayParent implements Relay {
     // The peer may have gone while its socket was on the way.
     if (!(handle instanceof Socket)) return;
     const events = this.#events;
+    handle.on('error', () => handle.destroy());
     if (isLeg && events?.onWrapped !== undefined) {
       stopReading(handle);
       return events.onWrapped(handle, early);
     }
-    handle.on('error', () => handle.destroy());
     // A leg that comes before anybody was given a ticket has none that is good.
     if (events === null && (isLeg || this.#early.size >= earlyAtMost)) return void handle.destroy();
     handle.unshift(early);

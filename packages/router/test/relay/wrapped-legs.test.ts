@@ -57,7 +57,7 @@ async function start(balancers: readonly string[] = []) {
     const address = { host: '127.0.0.1', port };
     await echoLeg({ address, ticket: decodeTicket(ticket), carrier: carrier(choice, pins), signal: never });
   };
-  return { relay, carrier, echo, said, toMain };
+  return { relay, carriers, carrier, echo, said, toMain };
 }
 
 test('a leg inside TLS and WebSocket is a leg, with its refusals', async () => {
@@ -278,6 +278,24 @@ test('600 connections that say nothing inside TLS keep no leg out', async () => 
   }
   await echo('websocket');
   await expect.poll(() => silent.filter((one) => one.destroyed).length, { timeout: longMs }).toBeGreaterThan(80);
+});
+
+test('a carrier process that hangs holds so many connections and no more, and serves again when it goes on', async () => {
+  const { relay, carriers, echo } = await start();
+  await echo('websocket');
+  const [wrapper = 0] = descendantsOf(process.pid).filter((pid) => pid !== relay.pid);
+  process.kill(wrapper, 'SIGSTOP');
+  const server = createServer({ pauseOnConnect: true }, (socket) => carriers.take(socket, new Uint8Array(0)));
+  const port = await listen(server);
+  const waiting = Array.from({ length: 640 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
+  closing.push(() => {
+    for (const one of waiting) one.destroy();
+    server.close();
+  });
+  for (const one of waiting) one.resume();
+  await expect.poll(() => waiting.filter((one) => one.destroyed).length, { timeout: longMs }).toBe(640 - 512);
+  process.kill(wrapper, 'SIGCONT');
+  await echo('websocket');
 });
 
 test('only legs come through: TLS inside a leg is not taken for a client on the router’s own host', async () => {
