@@ -1,4 +1,4 @@
 export { GuardedStream } from './guarded-stream.ts';
 export { secretsOf, serverWords } from './server-words.ts';
 export { timedWork } from './timed-work.ts';
-export { openTls } from './tls-socket.ts';
+export { identifyServer, openTls } from './tls-socket.ts';

@@ -6,6 +6,18 @@ import { PamError } from '@sallyport/protocol';
 import type { KindIo, ServerIdentity } from '@sallyport/rotation';
 
 /**
+ * Tells whose key the server holds, once its handshake is done: nothing of a login may be sent before that.
+ *
+ * @throws PamError PAM_TARGET_RESET when there is no key, PAM_TARGET_IDENTITY (from `io.identify`).
+ */
+export function identifyServer(socket: TLSSocket, io: Pick<KindIo, 'identify'>, at?: ServerIdentity['at']): void {
+  const key = socket.getPeerX509Certificate()?.publicKey.export({ type: 'spki', format: 'der' });
+  if (key === undefined) throw new PamError('PAM_TARGET_RESET', 'the server showed no key');
+  const value = `sha256:${createHash('sha256').update(key).digest('base64url')}`;
+  io.identify({ kind: 'tls', value, ...(at === undefined ? {} : { at }) });
+}
+
+/**
  * TLS over a stream that was dialled through the policy. Who the server is, is decided by its key alone (`io.identify`:
  * pinned, or first seen): certificates of directories and databases are mostly signed by nobody a gateway knows. Nothing
  * is sent before that.
@@ -46,11 +58,8 @@ export function openTls(
     const onError = (error: Error): void => fail(noTls(error));
     const onClose = (): void => fail(noTls());
     const onSecure = (): void => {
-      const key = socket.getPeerX509Certificate()?.publicKey.export({ type: 'spki', format: 'der' });
-      if (key === undefined) return fail(noTls());
       try {
-        const value = `sha256:${createHash('sha256').update(key).digest('base64url')}`;
-        io.identify({ kind: 'tls', value, ...(at === undefined ? {} : { at }) });
+        identifyServer(socket, io, at);
       } catch (reason) {
         return fail(reason);
       }
