@@ -35,7 +35,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
         kind.changes,
         kind.fence.admin ?? 'cannot',
         kind.fence.own ?? 'cannot',
-        kind.triedAgainst ?? `NOT TRIED: ${kind.untried ?? ''}`,
+        kind.triedAgainst ?? `NOT TRIED against a real server: ${kind.untried ?? ''}`,
       ]),
     );
     return undefined;

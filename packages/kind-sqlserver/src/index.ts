@@ -1,0 +1,1 @@
+export { sqlserver as default } from './sqlserver.ts';
