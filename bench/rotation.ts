@@ -9,6 +9,7 @@ import { createCleanup } from '@sallyport/testkit';
 import { startPostgresAccounts } from '../e2e/rotation/accounts/postgres-accounts.ts';
 import { listeningProcess } from '../e2e/rotation/listening-process.ts';
 import { startRotatingPool } from '../e2e/rotation/rotating-pool.ts';
+import providePrograms from '../scripts/provide-programs.ts';
 import { median } from './measure/numbers.ts';
 import { rotateAll, type RotationRow } from './rotation/rotate-all.ts';
 import { type RotationReport, rotationPage, rotationTables } from './rotation/page.ts';
@@ -27,6 +28,7 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const cleanup = createCleanup();
 
 async function measure(): Promise<RotationReport> {
+  await providePrograms();
   const before = loadavg();
   const count = Number(values.roles);
   const lab = await startPostgresAccounts(cleanup.later);

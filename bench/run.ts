@@ -13,6 +13,7 @@ import { measureLatency } from './measure/latency.ts';
 import { type LinkRow, measureLinks } from './measure/links.ts';
 import { show } from './measure/numbers.ts';
 import { measureRestarts } from './measure/restarts.ts';
+import providePrograms from '../scripts/provide-programs.ts';
 import { parseOptions } from './options.ts';
 import { startHarnessTunnel } from './peers/harness-tunnel.ts';
 import { startSshPeer } from './peers/ssh.ts';
@@ -54,6 +55,7 @@ async function part<T>(
 }
 
 async function measure(): Promise<Report> {
+  await providePrograms();
   const startedMs = performance.now();
   const before = loadAverage();
   const sideBySide = await measureSideBySide();

@@ -1,11 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createCleanup, descendantsOf, isRunning, startChild, startHttpTarget } from '@sallyport/testkit';
+import {
+  createCleanup,
+  descendantsOf,
+  isRunning,
+  programPath,
+  sourcePath,
+  startChild,
+  startHttpTarget,
+} from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import { olderNode } from './harness/older-node.ts';
-import { shimOf } from './harness/programs.ts';
-
 import { longMs, patience, until } from './harness/until.ts';
 
 vi.setConfig(patience);
@@ -30,7 +36,7 @@ test('GATEWAY_CONFIG reaches no child of an instance, also under a Node that has
   for (const [name, node] of Object.entries({ bundled: process.execPath, ...(older === null ? {} : { older }) })) {
     const stateDir = join(installation.folder, `environ-${name}`);
     const args = ['start', '--state-dir', stateDir, '--exit-with-stdin', '--log-format', 'json'];
-    const child = startChild(cleanup.later, node, [shimOf('pam-gateway'), ...args], { env: home });
+    const child = startChild(cleanup.later, node, [sourcePath('pam-gateway'), ...args], { env: home });
     await child.waitForLine(/"msg":"ready"/, { withinMs: longMs });
     const family = descendantsOf(child.pid);
     if (node === older) expect(family.length).toBeGreaterThan(0);
@@ -62,8 +68,8 @@ test('whatever starts router, instance and tunnel and is killed leaves none of t
     process.execPath,
     [
       ...['--input-type=module', '-e', script, '--'],
-      ...[shimOf('pam-router'), join(installation.folder, 'second-router')],
-      ...[shimOf('pam-gateway'), join(installation.folder, 'orphan'), shimOf('pam')],
+      ...[programPath('pam-router'), join(installation.folder, 'second-router')],
+      ...[programPath('pam-gateway'), join(installation.folder, 'orphan'), programPath('pam')],
     ],
     { env: { SALLYPORT_HOME: installation.home, GATEWAY_CONFIG: config } },
   );

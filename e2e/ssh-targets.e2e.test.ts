@@ -1,11 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createCleanup, requireTarget, runChild, startSshd } from '@sallyport/testkit';
+import { createCleanup, programPath, requireTarget, runChild, startSshd } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
-import { shimOf } from './harness/programs.ts';
 import { patience } from './harness/until.ts';
 
 vi.setConfig(patience);
@@ -38,7 +37,7 @@ const sha256 = (file: string): string => createHash('sha256').update(readFileSyn
 /** What stands in a user's ssh_config: no listener, no port, one `pam` per connection. */
 const throughStdio = (): readonly string[] => [
   ...sshd.clientOptions(),
-  ...['-o', `ProxyCommand=${process.execPath} ${shimOf('pam')} tunnel start --stdio %n`],
+  ...['-o', `ProxyCommand=${process.execPath} ${programPath('pam')} tunnel start --stdio %n`],
 ];
 const environment = (): Readonly<Record<string, string>> => ({ SALLYPORT_HOME: installation.home });
 

@@ -4,6 +4,7 @@ import { alertMessageSchema } from '@sallyport/protocol';
 import {
   createCleanup,
   freePort,
+  programPath,
   readMetrics,
   runChild,
   startHttpTarget,
@@ -14,7 +15,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { curl } from './harness/curl.ts';
 import { type Installation, newInstallation } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
-import { cleanEnvironment, shimOf, startProgram } from './harness/programs.ts';
+import { cleanEnvironment, startProgram } from './harness/programs.ts';
 import { longMs, patience, until } from './harness/until.ts';
 
 vi.setConfig(patience);
@@ -120,9 +121,13 @@ test('pam gateway list --watch tells each change, goes on while the router is aw
   expect((await watching.exited).code).toBe(130);
   expect(watching.stderr()).toBe('');
 
-  const cut = await runChild('/bin/sh', ['-c', `${process.execPath} ${shimOf('pam')} ${args.join(' ')} | head -n 1`], {
-    env: { ...cleanEnvironment, ...env },
-    withinMs: longMs,
-  });
+  const cut = await runChild(
+    '/bin/sh',
+    ['-c', `${process.execPath} ${programPath('pam')} ${args.join(' ')} | head -n 1`],
+    {
+      env: { ...cleanEnvironment, ...env },
+      withinMs: longMs,
+    },
+  );
   expect([cut.code, cut.stdout.split('\n').length, cut.stderr]).toEqual([0, 2, '']);
 });

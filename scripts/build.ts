@@ -10,35 +10,10 @@ import { copyFileSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writ
 import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { productVersion } from '@sallyport/protocol';
-import { build } from 'rolldown';
-import { entryText, launcherText, type Program, programs } from './build/programs.ts';
+import { writeBundles } from './build/bundle.ts';
+import { programs } from './build/programs.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const executable = 0o755;
-/** Never in a bundle: native add-ons, and optional parts of libraries that we do not install. */
-const external = [/\.node$/, 'pg-native', 'cpu-features', 'bufferutil', 'utf-8-validate'];
-
-async function bundle(program: Program, out: string): Promise<void> {
-  await build({
-    cwd: root,
-    input: { ...program.entries },
-    platform: 'node',
-    external,
-    treeshake: true,
-    output: {
-      dir: join(out, 'lib', program.name),
-      format: 'esm',
-      // Workers are looked for beside the file that starts them: everything lies flat in one folder.
-      entryFileNames: '[name].mjs',
-      chunkFileNames: 'part-[name]-[hash].mjs',
-      minify: false,
-    },
-    logLevel: 'warn',
-  });
-  writeFileSync(join(out, `${program.name}.mjs`), entryText(program.name), { mode: executable });
-  writeFileSync(join(out, program.name), launcherText(program.name), { mode: executable });
-}
-
 function writeSums(out: string): void {
   const files = globSync('**/*', { cwd: out }).filter((file) => statSync(join(out, file)).isFile());
   const lines = files.toSorted().map((file) => {
@@ -56,7 +31,7 @@ const { values: flags } = parseArgs({
 const out = resolve(flags.out);
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
-for (const program of programs) await bundle(program, out);
+await writeBundles(out);
 if (flags['with-node']) copyFileSync(process.execPath, join(out, 'node'));
 writeFileSync(join(out, 'VERSION'), `${productVersion}\n`);
 copyFileSync(join(root, 'LICENSE'), join(out, 'LICENSE'));

@@ -20,8 +20,8 @@ Ours and OpenSSH in one run, round by round in turn, everything on loopback.
 ${tablesOf(report).join('\n')}
 ## What the rows are
 
-- **Whole programs**: \`pam-router\`, three \`pam-gateway\` of one pool and a foreground \`pam tunnel start\`, as a user runs
-  them: sign-in, signed requests, checks, audit.
+- **Whole programs**: \`pam-router\`, three \`pam-gateway\` of one pool and a foreground \`pam tunnel start\`, built by
+  \`npm run build\`, as a user runs them: sign-in, signed requests, checks, audit.
 - **Stream and relay code**: the data plane of these programs in small processes of its own, without the rest.
 - **OpenSSH \`-R\` + \`-L\`**: two clients and one sshd, the same two hops. **\`-L\`**: one hop, what a hop costs.
 - CPU is user and system time of all processes of the tunnel with their children. "All" adds target and load generator,

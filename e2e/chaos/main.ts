@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createCleanup, requireNetworkLab } from '@sallyport/testkit';
+import providePrograms from '../../scripts/provide-programs.ts';
 import { runChaos } from './run-chaos.ts';
 import { instanceFaults, poolFaults, routerFaults, showFault } from './schedule.ts';
 
@@ -31,6 +32,7 @@ function numberOf(name: 'seed' | 'minutes' | 'instances', least: number, most: n
 async function run(): Promise<number> {
   const { isMissing } = requireNetworkLab();
   if (isMissing) return 69;
+  await providePrograms();
   const seed =
     values.seed === undefined ? process.pid * 1_000 + (process.hrtime()[1] % 1_000) : numberOf('seed', 0, 2 ** 32);
   const ms = numberOf('minutes', 0.1, 600) * 60_000;

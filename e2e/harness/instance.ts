@@ -23,6 +23,8 @@ export interface InstanceOptions {
   readonly stateDir: string;
   readonly args?: readonly string[];
   readonly env?: ChildOptions['env'];
+  /** Run its sources, not its bundle: for faults that are planted in a library. */
+  readonly fromSources?: boolean;
   /** Another machine, or a limit, to run in. */
   readonly within?: Within | undefined;
 }
@@ -33,7 +35,11 @@ export function startInstance(later: Later, options: InstanceOptions): Instance 
     later,
     'pam-gateway',
     ['start', '--state-dir', options.stateDir, '--log-format', 'json', '--exit-with-stdin', ...(options.args ?? [])],
-    { env: { GATEWAY_CONFIG: options.config, ...options.env }, within: options.within },
+    {
+      env: { GATEWAY_CONFIG: options.config, ...options.env },
+      within: options.within,
+      fromSources: options.fromSources ?? false,
+    },
   );
   let ended = false;
   child.exited.then(

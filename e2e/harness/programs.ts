@@ -1,16 +1,20 @@
 import { fileURLToPath } from 'node:url';
-import { type Child, type ChildOptions, type Later, runChild, startChild, type Within } from '@sallyport/testkit';
+import {
+  type Child,
+  type ChildOptions,
+  compileCache,
+  type Later,
+  type Program,
+  programPath,
+  runChild,
+  sourcePath,
+  startChild,
+  type Within,
+} from '@sallyport/testkit';
 import { longMs } from './until.ts';
 
 /** Root of this checkout, absolute, with a slash at its end. */
 export const repository = fileURLToPath(new URL('../../', import.meta.url));
-
-const shims = {
-  pam: `${repository}packages/cli/bin/pam.mjs`,
-  'pam-router': `${repository}packages/router/bin/pam-router.mjs`,
-  'pam-gateway': `${repository}packages/gateway/bin/pam-gateway.mjs`,
-} as const;
-export type Program = keyof typeof shims;
 
 export interface Run {
   readonly code: number | null;
@@ -30,9 +34,10 @@ export function startProgram(
   later: Later,
   program: Program,
   args: readonly string[],
-  options: ChildOptions = {},
+  { fromSources = false, ...options }: ChildOptions & { readonly fromSources?: boolean } = {},
 ): Child {
-  return startChild(later, process.execPath, [shims[program], ...args], withCleanEnv(options));
+  const path = fromSources ? sourcePath(program) : programPath(program);
+  return startChild(later, process.execPath, [path, ...args], withCleanEnv(options));
 }
 
 /** Runs one of ours to its end. */
@@ -41,16 +46,11 @@ export async function runProgram(
   args: readonly string[],
   options: ChildOptions & { readonly withinMs?: number } = {},
 ): Promise<Run> {
-  const { code, stdout, stderr } = await runChild(process.execPath, [shims[program], ...args], {
+  const { code, stdout, stderr } = await runChild(process.execPath, [programPath(program), ...args], {
     withinMs: longMs,
     ...withCleanEnv(options),
   });
   return { code, stdout, stderr };
-}
-
-/** Path of the shim of one of ours, for scripts that start it themselves. */
-export function shimOf(program: Program): string {
-  return shims[program];
 }
 
 /** Runs inside `inner` inside `outer`. */
@@ -68,5 +68,5 @@ export function withOpenFiles(count: number): Within {
 export const cleanEnvironment: NonNullable<ChildOptions['env']> = { NO_COLOR: '1', ...scrubbed };
 
 function withCleanEnv<Options extends ChildOptions>(options: Options): Options {
-  return { ...options, env: { ...cleanEnvironment, ...options.env } };
+  return { ...options, env: { ...cleanEnvironment, ...compileCache(), ...options.env } };
 }

@@ -68,7 +68,7 @@ export async function startRotatingPool(
   let started = 0;
   const start = (): Instance => {
     started += 1;
-    return installation.startInstance(`rotator-${started}`, config, { env });
+    return installation.startInstance(`rotator-${started}`, config, { env, fromSources: faults });
   };
   let instances: readonly Instance[] = Array.from({ length: count }, start);
   await Promise.all(instances.map((instance) => instance.id()));

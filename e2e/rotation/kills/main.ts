@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { createCleanup } from '@sallyport/testkit';
+import providePrograms from '../../../scripts/provide-programs.ts';
 import { allCases } from './cases.ts';
 import { accountLabs } from './labs.ts';
 import { type KillReport, runKills } from './run-kills.ts';
@@ -20,6 +21,7 @@ const kinds = values.kind?.split(',') ?? Object.keys(accountLabs);
 const outer = createCleanup();
 
 async function run(): Promise<number> {
+  await providePrograms();
   const reports: KillReport[] = [];
   for (const kind of kinds) {
     const one = accountLabs[kind];

@@ -1,14 +1,21 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { errorCatalog, type ErrorCode } from '@sallyport/protocol';
-import { type Child, createCleanup, freePort, runChild, startChild, tempDir } from '@sallyport/testkit';
+import {
+  type Child,
+  compileCache,
+  createCleanup,
+  freePort,
+  programPath,
+  runChild,
+  startChild,
+  tempDir,
+} from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 /** The real programs: a router in a process of its own, `pam` as its users call it. */
-const program = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 const cleanup = createCleanup();
 const password = 'correct horse battery';
 let folder: string;
@@ -23,9 +30,9 @@ interface Ran {
 
 async function pam(args: readonly string[], input = '', env: Record<string, string> = {}): Promise<Ran> {
   const home = join(folder, 'home');
-  return runChild(process.execPath, [program('cli/bin/pam.mjs'), ...args], {
+  return runChild(process.execPath, [programPath('pam'), ...args], {
     input,
-    env: { SALLYPORT_HOME: home, ...env },
+    env: { SALLYPORT_HOME: home, ...compileCache(), ...env },
   });
 }
 async function ok(args: readonly string[], input = ''): Promise<string> {
@@ -43,7 +50,7 @@ function refused(ran: Ran, code: ErrorCode): void {
 }
 function startRouter(dataDir: string): Child {
   const args = ['start', '--data-dir', dataDir, '--listen', '127.0.0.1', '--port', String(port), '--exit-with-stdin'];
-  return startChild(cleanup.later, process.execPath, [program('router/bin/pam-router.mjs'), ...args]);
+  return startChild(cleanup.later, process.execPath, [programPath('pam-router'), ...args]);
 }
 
 beforeAll(async () => {

@@ -53,6 +53,8 @@ export { descendantsOf, isRunning, runChild, startChild } from './process/child.
 export type { Later } from './process/cleanup.ts';
 export { createCleanup } from './process/cleanup.ts';
 export { freePort } from './process/free-port.ts';
+export type { Program } from './process/program-path.ts';
+export { compileCache, programPath, sourcePath } from './process/program-path.ts';
 export { tempDir } from './process/temp-dir.ts';
 export type { ConnectProxy, ConnectProxyOptions, ProxyManner } from './target/connect-proxy.ts';
 export { startConnectProxy } from './target/connect-proxy.ts';

@@ -1,10 +1,9 @@
-import { join } from 'node:path';
 import { encodeJoinConfig } from '@sallyport/seal';
-import { type Child, type Later, runChild, startChild, tempDir } from '@sallyport/testkit';
+import { type Child, compileCache, type Later, programPath, runChild, startChild, tempDir } from '@sallyport/testkit';
 import { createInstallation } from './installation.ts';
 import { type ScriptedRouter, startScriptedRouter } from './scripted-router.ts';
 
-const program = join(import.meta.dirname, '../../bin/pam-gateway.mjs');
+const program = programPath('pam-gateway');
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A scripted router, its join configuration, a home folder, and the real program as a child. */
@@ -30,6 +29,7 @@ export async function startProgramLab(later: Later): Promise<ProgramLab> {
   const environment = (more: Environment = {}): Environment => ({
     SALLYPORT_HOME: home,
     GATEWAY_CONFIG: undefined,
+    ...compileCache(),
     ...more,
   });
   return {

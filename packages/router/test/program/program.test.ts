@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { createCleanup, runChild, startChild, tempDir } from '@sallyport/testkit';
+import { createCleanup, programPath, runChild, startChild, tempDir } from '@sallyport/testkit';
 import { afterAll, expect, test } from 'vitest';
 import { createApiClient, dpopHeaders } from '../support/api-client.ts';
 import { defaultTiming, timeFlag } from '../../src/pool/index.ts';
@@ -9,10 +9,10 @@ import { claim, installation, off, type Operator } from '../support/operator.ts'
 
 const cleanup = createCleanup();
 afterAll(() => cleanup.run());
-const shim = join(import.meta.dirname, '../../bin/pam-router.mjs');
+const program = programPath('pam-router');
 
 function run(args: readonly string[], env: Record<string, string> = {}) {
-  return runChild(process.execPath, [shim, ...args], { env });
+  return runChild(process.execPath, [program, ...args], { env });
 }
 
 interface Started {
@@ -33,7 +33,7 @@ async function start(dataDir: string, more: readonly string[] = [], port = 0): P
     '--exit-with-stdin',
     ...more,
   ];
-  const child = startChild(cleanup.later, process.execPath, [shim, ...args]);
+  const child = startChild(cleanup.later, process.execPath, [program, ...args]);
   const ready = await child.waitForLine(/ready on 127\.0\.0\.1:(\d+)/);
   const bound = Number(ready[1]);
   const state = JSON.parse(readFileSync(join(dataDir, 'router.json'), 'utf8')) as { pin: string; claimed: boolean };
