@@ -70,14 +70,20 @@ async function expectWhole(opened: readonly UserStream[]): Promise<void> {
   }
 }
 const drainLines = (): readonly string[] => tunnel.messages().match(/^instance .* drain.*$/gm) ?? [];
+function leastBusy(): readonly Instance[] {
+  const least = Math.min(...members.map((one) => one.opened().length));
+  return members.filter((one) => one.opened().length === least);
+}
 const exitOf = async (instance: Instance) => (await instance.child.exited).code;
 
 test('a lowered maximum empties the instance with the fewest streams: they finish, users are told once, it exits 0', async () => {
-  const opened = await openStreams(8, 6);
-  const counts = members.map((one) => one.opened().length);
-  expect(counts.toSorted()).toEqual([2, 3, 3]);
-  const fewest = members[counts.indexOf(2)];
+  const opened = [...(await openStreams(8, 6))];
+  // Turns give 2, 3 and 3; on a machine so busy that one was hedged, one member must have fewer than the others all the same.
+  while (leastBusy().length > 1) opened.push(...(await openStreams(1, 6)));
+  const [fewest] = leastBusy();
   if (fewest === undefined) return expect.unreachable();
+  const count = fewest.opened().length;
+  expect(count).toBeGreaterThan(0);
   const id = await fewest.id();
   const answer = await installation.json([
     'gateway',
@@ -90,7 +96,7 @@ test('a lowered maximum empties the instance with the fewest streams: they finis
     '--deadline',
     '600',
   ]);
-  expect(answer).toMatchObject({ max_instances: 2, drained_instances: [{ instance_id: id, streams: 2 }] });
+  expect(answer).toMatchObject({ max_instances: 2, drained_instances: [{ instance_id: id, streams: count }] });
   expect(await viewInstance(installation, id)).toMatchObject({ state: 'draining', drain_by: 'surplus' });
   await until('the tunnel says so', () => drainLines().length > 0);
   expect(fewest.log().some((line) => line.msg === 'stream ended')).toBe(false);
@@ -98,8 +104,8 @@ test('a lowered maximum empties the instance with the fewest streams: they finis
   expect(await exitOf(fewest)).toBe(0);
   members = members.filter((one) => one !== fewest);
   expect(drainLines()).toEqual([expect.stringContaining(`(${id}) is over the maximum`)]);
-  expect(drainLines()[0]).toContain('2 connections of this tunnel');
-  expect(readFileSync(drainFile, 'utf8')).toMatch(new RegExp(`^\\S+ ${id} 2\\n$`));
+  expect(drainLines()[0]).toContain(`${count} connection`);
+  expect(readFileSync(drainFile, 'utf8')).toMatch(new RegExp(`^\\S+ ${id} ${count}\\n$`));
   const list = await installation.json(['gateway', 'list']);
   expect(list).toMatchObject({ gateways: [{ status: 'online', max_instances: 2, connected_instances: 2 }] });
 });

@@ -13,7 +13,7 @@ import {
   systemTimers,
 } from '@sallyport/stream';
 import { descendantsOf } from '@sallyport/testkit';
-import { afterEach, expect, onTestFinished, test } from 'vitest';
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { type Relay, startCarriers, startRelay } from '../../src/relay/index.ts';
 import { listen, makeEnds, never, newTicket, openPipe, startTarget } from './pipe.ts';
 
@@ -295,7 +295,8 @@ test('a carrier process that hangs holds so many connections and no more, and se
   for (const one of waiting) one.resume();
   await expect.poll(() => waiting.filter((one) => one.destroyed).length, { timeout: longMs }).toBe(640 - 512);
   process.kill(wrapper, 'SIGCONT');
-  await echo('websocket');
+  // Refused for as long as it has not taken what waits.
+  await vi.waitFor(() => echo('websocket'), { timeout: longMs, interval: 100 });
 });
 
 test('only legs come through: TLS inside a leg is not taken for a client on the router’s own host', async () => {
