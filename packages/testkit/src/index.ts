@@ -42,6 +42,8 @@ export {
 } from './lying-router/lies.ts';
 export type { Scrape } from './metrics/read-metrics.ts';
 export { readMetrics } from './metrics/read-metrics.ts';
+export type { MariaDbOptions, MariaDbServer } from './mysql/start-mariadb.ts';
+export { startMariaDb } from './mysql/start-mariadb.ts';
 export type { LabHost, NetworkLab } from './network/network-lab.ts';
 export { startNetworkLab, requireNetworkLab } from './network/network-lab.ts';
 export type { PacketFault } from './network/packet-faults.ts';
