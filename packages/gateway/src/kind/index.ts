@@ -1,12 +1,13 @@
 import type { TargetKind } from '@sallyport/rotation';
 import { activeDirectory } from './active-directory/active-directory.ts';
 import { linuxPassword } from './linux-password/linux-password.ts';
+import { mysql } from './mysql/mysql.ts';
 import { openldap } from './openldap/openldap.ts';
 import { postgresql } from './postgresql/postgresql.ts';
 import { sshKey } from './ssh-key/ssh-key.ts';
 
 /** The kinds that come with the gateway, one line each; plug-ins are asked before them. */
-export const inTreeKinds: readonly TargetKind[] = [openldap, activeDirectory, linuxPassword, sshKey, postgresql];
+export const inTreeKinds: readonly TargetKind[] = [openldap, activeDirectory, linuxPassword, sshKey, postgresql, mysql];
 
 export { makeKeyPair } from './ssh-key/make-key-pair.ts';
 export { loadKinds } from './load-plugin.ts';

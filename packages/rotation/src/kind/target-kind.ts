@@ -44,7 +44,7 @@ export interface KindTarget {
   readonly custom: Readonly<Record<string, string>>;
 }
 
-/** An account of a target. `host`: MySQL's host part, `%` when the record names none. */
+/** An account of a target. `login` names MySQL's host part behind its last `@`, and `%` when there is none. */
 export interface KindAccount {
   readonly login: string;
   readonly distinguishedName: string | null;
