@@ -1,18 +1,23 @@
 import { spawn } from 'node:child_process';
 import { join, resolve } from 'node:path';
+import { keptBundles } from '../build/kept-bundles.ts';
 
 const root = resolve(import.meta.dirname, '..', '..');
 
-const shims = {
-  pam: join(root, 'packages/cli/bin/pam.mjs'),
-  'pam-router': join(root, 'packages/router/bin/pam-router.mjs'),
-  'pam-gateway': join(root, 'packages/gateway/bin/pam-gateway.mjs'),
+const built = await keptBundles(() =>
+  process.stdout.write('Building the programs, once for this state of the sources…\n'),
+);
+
+const files = {
+  pam: join(built, 'pam.mjs'),
+  'pam-router': join(built, 'pam-router.mjs'),
+  'pam-gateway': join(built, 'pam-gateway.mjs'),
   target: join(root, 'scripts/tour/web-target.ts'),
 } as const;
 
 /** Command and arguments that start one of ours under this Node. */
-export function commandOf(program: keyof typeof shims, args: readonly string[]): readonly [string, readonly string[]] {
-  return [process.execPath, [shims[program], ...args]];
+export function commandOf(program: keyof typeof files, args: readonly string[]): readonly [string, readonly string[]] {
+  return [process.execPath, [files[program], ...args]];
 }
 
 export interface PamRun {
