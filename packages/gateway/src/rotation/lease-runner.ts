@@ -44,7 +44,7 @@ export function createLeaseRunner(deps: LeaseRunnerDeps): LeaseRunner {
   function apply(effect: LeaseEffect): void {
     switch (effect.do) {
       case 'ask':
-        void ask(effect.lease, effect.askedAt);
+        void ask(effect);
         return;
       case 'go':
         return settle(effect.lease, true);
@@ -67,10 +67,10 @@ export function createLeaseRunner(deps: LeaseRunnerDeps): LeaseRunner {
     }
   }
 
-  async function ask(lease: number | null, askedAt: Clocks): Promise<void> {
+  async function ask({ lease, after, askedAt }: LeaseEffect & { do: 'ask' }): Promise<void> {
     if (call === null) return send({ type: 'unanswered', askedAt });
     try {
-      const answer = await call('lease.renew', { lease }, { timeoutMs: answerMs });
+      const answer = await call('lease.renew', { lease, after }, { timeoutMs: answerMs });
       ({ times } = answer);
       send({ type: 'answered', lease: answer.lease, askedAt, times: { ...times, answerMs } });
     } catch (reason) {

@@ -31,8 +31,12 @@ const leaseTimes = z.strictObject({
   effectMs: z.int().min(10),
 });
 
-/** `lease`: the one it holds, or null for a new one. PAM_LEASE_LOST: it was given away; everything under it stops. */
-const renewParams = z.strictObject({ lease: number.nullable() });
+/**
+ * `lease`: the one it holds, or null for a new one, above `after`, the highest it ever heard of (0: none). One that is
+ * above it and held is answered again: it was given to the same question. PAM_LEASE_LOST: it was given away; everything
+ * under it stops.
+ */
+const renewParams = z.strictObject({ lease: number.nullable(), after: number });
 const renewResult = z.strictObject({ lease: number, times: leaseTimes });
 /** Nothing runs under it any more: its jobs may go on elsewhere at once. */
 const releaseParams = z.strictObject({ lease: number });

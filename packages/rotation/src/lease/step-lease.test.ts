@@ -60,6 +60,19 @@ test('goes on in the same lease when nobody took it, and abandons everything whe
   expect(play(lost.state, [tick, at(25_100)]).did).toEqual(['ask null']);
 });
 
+test('asks for a lease above the highest it heard of, so that an old question is told from a new one', () => {
+  const asks = (state: LeaseState, ms: number) =>
+    stepLease(state, tick, at(ms)).effects.filter(({ do: what }) => what === 'ask');
+  expect(asks(beginLease(times), 0)).toMatchObject([{ lease: null, after: 0 }]);
+  const { state } = play(
+    beginLease(times),
+    [tick, at(0)],
+    [answered(7, at(0)), at(10)],
+    [{ type: 'lost', askedAt: at(5_000) }, at(5_010)],
+  );
+  expect(asks(state, 10_100)).toMatchObject([{ lease: null, after: 7 }]);
+});
+
 test('an answer to a question from before changes nothing', () => {
   const { state } = play(
     beginLease(times),

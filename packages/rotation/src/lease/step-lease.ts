@@ -12,6 +12,8 @@ import { type Clocks, elapsedMs } from './clocks.ts';
 export interface LeaseState {
   readonly times: LeaseTimes;
   readonly held: { readonly lease: number; readonly askedAt: Clocks } | null;
+  /** Highest lease that was ever answered; 0: none. */
+  readonly highest: number;
   /** No effect begins while this is false. */
   readonly acts: boolean;
   /** When the question that is under way was sent. */
@@ -38,8 +40,11 @@ export type LeaseEvent =
   | { readonly type: 'unanswered'; readonly askedAt: Clocks };
 
 export type LeaseEffect =
-  /** lease.renew, with this reading of the clocks kept for the answer. */
-  | { readonly do: 'ask'; readonly lease: number | null; readonly askedAt: Clocks }
+  /**
+   * lease.renew, with this reading of the clocks kept for the answer. `lease` null: for a new one above `after`; asked twice,
+   * or late, it is the same one, so that an old question takes nothing from what the holder has by now.
+   */
+  | { readonly do: 'ask'; readonly lease: number | null; readonly after: number; readonly askedAt: Clocks }
   /** Jobs may be claimed under this lease, and go on. */
   | { readonly do: 'go'; readonly lease: number }
   /** Begin no effect; a write that was permitted and has not gone out is not sent. The jobs are still ours, perhaps. */
@@ -48,7 +53,7 @@ export type LeaseEffect =
   | { readonly do: 'abandon'; readonly lease: number };
 
 export function beginLease(times: LeaseTimes): LeaseState {
-  return { times, held: null, acts: false, asking: null, lastAsked: null };
+  return { times, held: null, highest: 0, acts: false, asking: null, lastAsked: null };
 }
 
 /** May an effect begin at this very reading? Asked in the turn that begins it: a tick may be overdue. */
@@ -102,7 +107,8 @@ function answered(
   const { held } = state;
   if (held !== null && isOlder(event.askedAt, held.askedAt)) return rest;
   if (held !== null && held.lease !== event.lease) effects.push({ do: 'abandon', lease: held.lease });
-  const renewed = { ...rest, held: { lease: event.lease, askedAt: event.askedAt } };
+  const highest = Math.max(state.highest, event.lease);
+  const renewed = { ...rest, highest, held: { lease: event.lease, askedAt: event.askedAt } };
   const acts = elapsedMs(event.askedAt, now) < event.times.fenceMs;
   if (acts && (!state.acts || held?.lease !== event.lease)) effects.push({ do: 'go', lease: event.lease });
   return { ...renewed, acts };
@@ -113,7 +119,7 @@ function ask(state: LeaseState, now: Clocks, effects: LeaseEffect[]): LeaseState
   if (waits) return state;
   const isDue = state.lastAsked === null || elapsedMs(state.lastAsked, now) >= state.times.renewalMs;
   if (!isDue) return { ...state, asking: null };
-  effects.push({ do: 'ask', lease: state.held?.lease ?? null, askedAt: now });
+  effects.push({ do: 'ask', lease: state.held?.lease ?? null, after: state.highest, askedAt: now });
   return { ...state, asking: now, lastAsked: now };
 }
 

@@ -14,6 +14,7 @@ import {
   fences,
   isOpen,
   type JobRow,
+  type LeaseEffect,
   type LeaseEvent,
   type LeaseState,
   type LoginAnswer,
@@ -251,8 +252,10 @@ class Simulation {
   }
   #dies(who: Instance): void {
     this.#say(`${who.id} dies`);
-    Object.assign(who, { ...this.#newInstance(who.nth), life: who.life + 1, isUp: false });
-    const { life } = who;
+    const life = who.life + 1;
+    // A process is an instance: the next one has a name of its own.
+    const id = `instance${who.nth}.${life}`;
+    Object.assign(who, { ...this.#newInstance(who.nth), id, life, isUp: false });
     this.#time.after(this.#random() * 60_000, () => {
       if (who.life !== life) return;
       who.isUp = true;
@@ -315,25 +318,31 @@ class Simulation {
     const step = stepLease(who.lease, event, this.#clocks(who));
     who.lease = step.state;
     for (const effect of step.effects) {
-      if (effect.do === 'ask') this.#renew(who, effect.lease, effect.askedAt);
+      if (effect.do === 'ask') this.#renew(who, effect);
       else this.#say(`${who.id} ${effect.do} ${effect.lease}`);
       if (effect.do === 'abandon' && !this.#options.ignoresLease) this.#forget(who);
       if (effect.do === 'go' && who.isHeld) this.#begin(who);
     }
   }
-  #renew(who: Instance, lease: number | null, askedAt: Clocks): void {
+  #renew(who: Instance, { lease, after, askedAt }: LeaseEffect & { do: 'ask' }): void {
+    // What is under way may arrive after its process ended: it speaks for that one.
+    const { id } = who;
     this.#call(
       who,
       () => {
-        const row = this.#leases.get(who.id);
+        const row = this.#leases.get(id);
         if (lease === null) {
-          if (row !== undefined) this.#giveAway(who.id, row.lease);
+          if (row !== undefined && row.lease > after) {
+            this.#leases.set(id, { ...row, renewals: row.renewals + 1 });
+            return row.lease;
+          }
+          if (row !== undefined) this.#giveAway(id, row.lease);
           this.#lastLease += 1;
-          this.#leases.set(who.id, { instance: who.id, lease: this.#lastLease, renewals: 0 });
+          this.#leases.set(id, { instance: id, lease: this.#lastLease, renewals: 0 });
           return this.#lastLease;
         }
         if (row?.lease !== lease) return 0;
-        this.#leases.set(who.id, { ...row, renewals: row.renewals + 1 });
+        this.#leases.set(id, { ...row, renewals: row.renewals + 1 });
         return lease;
       },
       (answer) => {
@@ -386,9 +395,10 @@ class Simulation {
   #claim(who: Instance): void {
     const { nowMs } = this.#time;
     const lease = who.lease.held?.lease ?? 0;
+    const { id } = who;
     // What it holds without knowing it: the answer to its claim was lost.
     const isUnknown = ({ state, holder }: JobRow): boolean =>
-      state === 'running' && holder?.instance === who.id && holder.lease === lease;
+      state === 'running' && holder?.instance === id && holder.lease === lease;
     const open = [...this.#jobs.values()].filter(
       (job) => isUnknown(job) || ((job.state === 'queued' || job.state === 'waiting') && job.notBeforeMs <= nowMs),
     );
@@ -399,9 +409,9 @@ class Simulation {
       who,
       () => {
         const job = this.#jobs.get(chosen.id);
-        if (job === undefined || this.#leases.get(who.id)?.lease !== lease) return 'refused' as const;
+        if (job === undefined || this.#leases.get(id)?.lease !== lease) return 'refused' as const;
         if (job.state === 'waiting' && job.notBeforeMs > this.#time.nowMs) return 'refused' as const;
-        const request = { instance: who.id, lease, secretsRev: this.#rev };
+        const request = { instance: id, lease, secretsRev: this.#rev };
         const decision = this.#rules.claim(this.#rows(job), request, this.#time.nowMs);
         this.#store(decision.rows);
         return decision.ok ? this.#viewOf(decision.rows, decision.answer.epoch) : ('refused' as const);
@@ -511,7 +521,7 @@ class Simulation {
       (): RunEvent | null => {
         const job = id === null ? undefined : this.#jobs.get(id);
         if (job === undefined) return { type: 'fenced' };
-        const isOurs = job.state === 'running' && job.epoch === epoch && job.holder?.instance === who.id;
+        const isOurs = job.state === 'running' && job.epoch === epoch && job.holder?.instance === at.instance;
         const before = this.#answers.get(key);
         const isEnd = effect.do === 'finish' || effect.do === 'wait';
         if (before !== undefined) {

@@ -251,9 +251,9 @@ export function createRotationService(deps: RotationDeps): RotationService {
       nowMs: clock.nowMs(),
     });
     return {
-      'lease.renew': async ({ lease }) => {
+      'lease.renew': async ({ lease, after }) => {
         const { gateway } = member();
-        const answer = await store.renewLease({ ...asked(), gateway, lease });
+        const answer = await store.renewLease({ ...asked(), gateway, lease, after });
         if ('lost' in answer) throw new PamError('PAM_LEASE_LOST', `the lease ${lease} was given away`);
         if (answer.lease !== lease) wake();
         const { leaseMs, fenceMs, renewalMs, quiesceMs, effectMs } = timing;

@@ -108,11 +108,15 @@ interface RotationState {
  * @sallyport/rotation decide over the rows it locked, in the order server → account → job.
  */
 export interface RotationStore {
-  /** Renews, or gives a new lease to who has none. `lost`: it was given away; jobs under it are free. */
+  /**
+   * Renews, or gives a new lease to who has none: above `after`, and the same one while it is held and the question is
+   * asked again. `lost`: it was given away; jobs under it are free.
+   */
   renewLease(input: {
     readonly instance: InstanceId;
     readonly gateway: GatewayUid;
     readonly lease: number | null;
+    readonly after: number;
     readonly nowMs: number;
   }): Promise<{ readonly lease: number } | { readonly lost: true }>;
   /** Ends the lease of an instance that does nothing under it any more; `lease` null: whichever it has. */

@@ -225,7 +225,7 @@ test('a router that is gone in mid-job finds it where it was, under the same lea
   const back = await scriptedInstance(second, own, pool, one.identity);
   await back.hello();
   const on = { job, epoch: claimed.epoch };
-  await back.peer.call('lease.renew', { lease: by.lease }, { timeoutMs: 20_000 });
+  await back.peer.call('lease.renew', { lease: by.lease, after: by.lease }, { timeoutMs: 20_000 });
   const note = { gen: 1, envelope: 'n'.repeat(32) };
   const permit = { ...on, key: 'permit-01', mark: 0, address: note };
   expect(await back.peer.call('job.permit', permit, { timeoutMs: 20_000 })).toEqual({ send: 1 });

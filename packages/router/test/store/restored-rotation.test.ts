@@ -44,7 +44,7 @@ test('[R5] a restored store trusts no lease, no job and no account it knew, unti
   await store.vault.putItems({ items: [application()], author: 'anna', nowMs });
   await store.vault.putItems({ items: [record('user', { type: 'pamUser', parts })], author: 'anna', nowMs });
   await start(store, 'rotate', jobId('job'));
-  const renewed = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, nowMs });
+  const renewed = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, after: 0, nowMs });
   const lease = 'lease' in renewed ? renewed.lease : 0;
   const claim = (at: Store, job: JobId, under: number) =>
     at.rotation.claimJob({
@@ -61,9 +61,15 @@ test('[R5] a restored store trusts no lease, no job and no account it knew, unti
   const restored = await open();
   expect(await restored.rotation.getJob({ job: jobId('job') })).toMatchObject({ state: 'attention', why: 'restored' });
   await expect(start(restored, 'rotate', jobId('again'))).rejects.toMatchObject({ code: 'PAM_ROTATION_ATTENTION' });
-  const lost = await restored.rotation.renewLease({ instance, gateway: gatewayUid(), lease, nowMs });
+  const lost = await restored.rotation.renewLease({ instance, gateway: gatewayUid(), lease, after: lease, nowMs });
   expect(lost).toEqual({ lost: true });
-  const fresh = await restored.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, nowMs });
+  const fresh = await restored.rotation.renewLease({
+    instance,
+    gateway: gatewayUid(),
+    lease: null,
+    after: lease,
+    nowMs,
+  });
   await start(restored, 'check', jobId('check'));
   const after = await claim(restored, jobId('check'), 'lease' in fresh ? fresh.lease : 0);
   const later = 'claimed' in after ? after.claimed.epoch : 0;

@@ -48,8 +48,8 @@ async function ready(store: Store, names: readonly string[] = ['user']): Promise
   await store.vault.putItems({ items: names.map(user), author: 'anna', nowMs });
   return lease(store, one);
 }
-async function lease(store: Store, instance: typeof one): Promise<number> {
-  const answer = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, nowMs });
+async function lease(store: Store, instance: typeof one, after = 0): Promise<number> {
+  const answer = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, after, nowMs });
   return 'lease' in answer ? answer.lease : -1;
 }
 const start = (store: Store, job: string, change: object = {}) =>
@@ -217,13 +217,12 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     kept(await by.stage());
     const [seen] = await store.rotation.listHeldLeases({});
     if (seen === undefined) throw new Error('no lease is seen');
-    await store.rotation.renewLease({ instance: one, gateway: gatewayUid(), lease: under, nowMs });
+    await store.rotation.renewLease({ instance: one, gateway: gatewayUid(), lease: under, after: under, nowMs });
     expect(await store.rotation.giveLeaseAway({ ...seen, nowMs })).toEqual([]);
     const freed = await store.rotation.giveLeaseAway({ ...seen, renewals: seen.renewals + 1, nowMs });
     expect(freed).toEqual([jobId('job')]);
-    expect(await store.rotation.renewLease({ instance: one, gateway: gatewayUid(), lease: under, nowMs })).toEqual({
-      lost: true,
-    });
+    const renewal = { instance: one, gateway: gatewayUid(), lease: under, after: under, nowMs };
+    expect(await store.rotation.renewLease(renewal)).toEqual({ lost: true });
     expect(refusal(await by.permit())).toBe('PAM_JOB_FENCED');
     expect(refusal(await claim(store, 'job', under))).toBe('PAM_LEASE_LOST');
     const next = kept(await claim(store, 'job', await lease(store, two), { instance: two })).claimed;
@@ -232,6 +231,18 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     expect(next.versions.map((version) => version.n)).toEqual([1, 0]);
     expect(refusal(await by.permit())).toBe('PAM_JOB_FENCED');
     expect(kept(await run(store, 'job', next.epoch, two).permit())).toEqual({ send: 1 });
+  });
+
+  on('a question for a lease that was lost on the way takes nothing from what was given since', async () => {
+    const store = await engine.fresh();
+    const under = await ready(store);
+    await start(store, 'job');
+    const { epoch } = kept(await claim(store, 'job', under)).claimed;
+    expect(await lease(store, one)).toBe(under);
+    kept(await run(store, 'job', epoch).stage());
+    // Who knows of it and asks for another one says that nothing runs under it.
+    expect(await lease(store, one, under)).toBe(under + 1);
+    expect(refusal(await run(store, 'job', epoch).permit())).toBe('PAM_JOB_FENCED');
   });
 
   on('an edit during a rotation is not written over', async () => {

@@ -73,10 +73,10 @@ const note = { gen: 1, envelope: 'n'.repeat(32) };
 /** Its hold on jobs, as a real instance would speak it, one call after the other. */
 export async function worker(instance: ScriptedInstance) {
   const { peer } = instance;
-  const { lease } = await peer.call('lease.renew', { lease: null }, timeout);
+  const { lease } = await peer.call('lease.renew', { lease: null, after: 0 }, timeout);
   return {
     lease,
-    renew: () => peer.call('lease.renew', { lease }, timeout),
+    renew: () => peer.call('lease.renew', { lease, after: lease }, timeout),
     claim: (job: JobId, account = 'a'): Promise<LinkResult<'job.claim'>> =>
       peer.call('job.claim', { job, lease, account: account.repeat(43), server: 's'.repeat(43) }, timeout),
     at: (job: JobId, epoch: number) => ({

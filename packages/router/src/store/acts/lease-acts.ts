@@ -35,7 +35,7 @@ function* freeJobs(q: Queries, instance: string, lease: number, nowMs: number): 
 
 export const leaseActs: Pick<ActsOf<RotationStore>, LeaseMethods> = {
   *renewLease(q, input) {
-    const { instance, gateway, lease } = input;
+    const { instance, gateway, lease, after } = input;
     if (lease !== null) {
       const renewed = yield* run(
         q.db
@@ -47,6 +47,17 @@ export const leaseActs: Pick<ActsOf<RotationStore>, LeaseMethods> = {
       );
       return renewed === 1 ? { lease } : { lost: true };
     }
+    // An answer that was lost, or a question that comes late: what was given since is not taken away by it.
+    const given = yield* first(
+      q.db
+        .updateTable('work_lease')
+        .set((of) => ({ renewals: of('renewals', '+', 1) }))
+        .where('instance', '=', instance)
+        .where('lease', '>', after)
+        .where('state', '=', 'held')
+        .returning('lease'),
+    );
+    if (given !== undefined) return given;
     const begin = (yield* readIncarnation(q)) * incarnationUnit + 1;
     const row = yield* first(
       q.db
@@ -59,10 +70,10 @@ export const leaseActs: Pick<ActsOf<RotationStore>, LeaseMethods> = {
         )
         .returning('lease'),
     );
-    const given = row?.lease ?? begin;
+    const fresh = row?.lease ?? begin;
     // Who asks for a new one says that nothing runs under the one before.
-    yield* freeJobs(q, instance, given - 1, input.nowMs);
-    return { lease: given };
+    yield* freeJobs(q, instance, fresh - 1, input.nowMs);
+    return { lease: fresh };
   },
 
   *releaseLease(q, input) {
