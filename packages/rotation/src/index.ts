@@ -34,6 +34,7 @@ export { type ClaimRequest, decideClaim } from './account/decide-claim.ts';
 export { type CancelRows, decideCancel, decideFinish, decidePromote, decideWait } from './account/decide-end.ts';
 export { decideLogin, type LoginRows } from './account/decide-login.ts';
 export { decidePermit } from './account/decide-permit.ts';
+export { decideRecover, decideSeen } from './account/decide-recover.ts';
 export { decideReport, type Report } from './account/decide-report.ts';
 export { decideResolve, type ResolveRows } from './account/decide-resolve.ts';
 export { decideStage } from './account/decide-stage.ts';

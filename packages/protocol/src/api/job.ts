@@ -179,8 +179,10 @@ export const accountVersionSchema = z.strictObject({
   rev: revisionSchema,
   gen: generationSchema,
   envelope: envelopeSchema,
-  state: z.enum(['adopted', 'candidate', 'promoted', 'refused']),
+  state: z.enum(['adopted', 'candidate', 'promoted', 'refused', 'recovered']),
   job: jobIdSchema.nullable(),
+  /** Instance whose journal it came back from; null: the store never lost it. */
+  source: instanceIdSchema.nullable(),
   atMs: z.int(),
 });
 export type AccountVersion = z.infer<typeof accountVersionSchema>;

@@ -157,6 +157,27 @@ const lateParams = z.strictObject({
   note: jobNoteSchema.nullable(),
 });
 
+/**
+ * What an instance keeps of the candidates it worked with, so that a store restored from an older backup gets back what
+ * it lost. `digest`: SHA-256 of the sealed candidate, base64url; `epoch` and `send`: the highest it saw of the account.
+ */
+const kept = { account: hashSchema, record: itemUidSchema, job: jobIdSchema };
+const compareParams = z.strictObject({
+  entries: z
+    .array(z.strictObject({ ...kept, server: hashSchema, digest: hashSchema, epoch: number, send: number }))
+    .max(64),
+});
+/** `start`: of this router (Unix ms); while it is the same the store was not exchanged. `wanted`: digests it lacks. */
+const compareResult = z.strictObject({ start: z.int(), wanted: z.array(hashSchema).max(64) });
+/** One that was wanted. PAM_CONFLICT: of another record or account, or too many of it came back. */
+const recoverParams = z.strictObject({
+  ...kept,
+  rev: revisionSchema,
+  gen: generationSchema,
+  envelope: envelopeSchema,
+  atMs: z.int().min(0),
+});
+
 /** A revision of an item's state (server identity first seen, last run), sealed and signed by the pool. */
 const stateParams = z.strictObject({ uid: itemUidSchema, state: partEnvelopeSchema });
 
@@ -177,6 +198,8 @@ export const jobMethods = {
   'job.wait': { from: 'instance', kind: 'request', params: waitParams, result: noResult },
   'job.finish': { from: 'instance', kind: 'request', params: finishParams, result: noResult },
   'job.late': { from: 'instance', kind: 'request', params: lateParams, result: noResult },
+  'journal.compare': { from: 'instance', kind: 'request', params: compareParams, result: compareResult },
+  'journal.recover': { from: 'instance', kind: 'request', params: recoverParams, result: noResult },
   'vault.state': { from: 'instance', kind: 'request', params: stateParams, result: noResult },
   'kind.list': { from: 'router', kind: 'request', params: noResult, result: kindsResult },
 } as const;

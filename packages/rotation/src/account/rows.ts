@@ -43,8 +43,11 @@ export interface VersionRow {
   readonly job: JobId | null;
   /** Revision of the record's secrets that it is, or would become. */
   readonly rev: number;
-  /** `adopted` from the record, `candidate`, `promoted`, or `refused` by the target's policy (still kept and probed). */
-  readonly state: 'adopted' | 'candidate' | 'promoted' | 'refused';
+  /**
+   * `adopted` from the record, `candidate`, `promoted`, `refused` by the target's policy (still kept and probed), or
+   * `recovered` from the journal of an instance after the store was restored.
+   */
+  readonly state: 'adopted' | 'candidate' | 'promoted' | 'refused' | 'recovered';
   readonly atMs: number;
 }
 

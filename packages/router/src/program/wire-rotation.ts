@@ -15,7 +15,7 @@ export async function wireRotation(
   ground: Ground,
   { acceptEvents, links, pool }: Pick<Services, 'acceptEvents' | 'links' | 'pool'>,
 ): Promise<RotationService> {
-  const { clock, timing, watch, store, trust, audit, failed } = ground;
+  const { clock, timing, watch, store, identity, trust, audit, failed } = ground;
   const seen = settings.acceptClock ? null : await store.identity.readSetting({ key: wallKey });
   return createRotationService({
     store: store.rotation,
@@ -28,6 +28,7 @@ export async function wireRotation(
     clock,
     bootMs: () => 1_000 * uptime(),
     timing,
+    start: identity.start,
     newJobId: () => jobIdSchema.parse(newUid((length) => randomBytes(length))),
     wall: {
       seenMs: seen === null ? null : Number(seen),

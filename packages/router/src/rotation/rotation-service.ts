@@ -17,6 +17,7 @@ import type { AuditTrail, EventBody, NewEvent } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
 import { noReadyInstance, type PoolService, type PoolTiming } from '../pool/index.ts';
 import type { VaultStore } from '../vault/index.ts';
+import { journalHandlers } from './journal-handlers.ts';
 import { createOfferDesk } from './offer-desk.ts';
 import { fitsMessage } from './offer-size.ts';
 import type { OfferedJob, Refused, RotationStore } from './rotation-store.ts';
@@ -58,6 +59,8 @@ export interface RotationDeps {
   readonly bootMs: () => number;
   readonly timing: Pick<PoolTiming, 'leaseMs' | 'fenceMs' | 'renewalMs' | 'quiesceMs' | 'effectMs'>;
   readonly newJobId: () => JobId;
+  /** Start of this router, Unix ms. */
+  readonly start: number;
   /** Latest wall time that was noted in the store, and where the next is noted. */
   readonly wall: {
     readonly seenMs: number | null;
@@ -306,6 +309,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
         await deps.vault.putState({ uid, state, author: instance, nowMs: clock.nowMs() });
         return {};
       },
+      ...journalHandlers(deps, member),
     };
   }
 

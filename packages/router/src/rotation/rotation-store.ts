@@ -203,6 +203,18 @@ export interface RotationStore {
   /** The account needs attention: a write went out later than its permit allowed. */
   noteLate(input: Asked & LinkParams<'job.late'>): Promise<void>;
 
+  /**
+   * What of an instance's journal the store lacks. An account of which it knows lower numbers than the instance, or
+   * nothing at all, was rotated after the backup that the store comes from: it needs attention, and its numbers rise (R5).
+   */
+  compareJournal(
+    input: Asked & { readonly app: string; readonly entries: LinkParams<'journal.compare'>['entries'] },
+  ): Promise<{ readonly wanted: readonly string[]; readonly distrusted: readonly ItemUid[] }>;
+  /** Takes one back, once. Null: it is there already, or is not wanted. */
+  recoverVersion(
+    input: Asked & { readonly app: string } & LinkParams<'journal.recover'>,
+  ): Promise<Refused | { readonly version: number | null }>;
+
   /** @throws PAM_NOT_FOUND, PAM_JOB_ENDED. */
   cancelJob(input: { readonly job: JobId; readonly nowMs: number }): Promise<StoredJob>;
   readRotation(input: { readonly record: ItemUid; readonly nowMs: number }): Promise<RotationState>;

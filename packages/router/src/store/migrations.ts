@@ -134,7 +134,13 @@ const rotation: Migration = {
   ],
 };
 
-const migrations: readonly Migration[] = [initial, killed, detachedStreams, rotation];
+/** Instance whose journal a version came back from. */
+const recovered: Migration = {
+  name: '0005_recovered',
+  statements: ['ALTER TABLE account_version ADD COLUMN source TEXT'],
+};
+
+const migrations: readonly Migration[] = [initial, killed, detachedStreams, rotation, recovered];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */
 function dialectOf(engine: EngineName, statement: string): string {
@@ -198,6 +204,9 @@ function* distrustRotations(q: Queries, low: number): Act<void> {
       .set((of) => ({ epoch: low, job: null, attention: of.fn.coalesce('attention', of.val('restored')) }))
       .where('epoch', '<', low),
   );
+  // R5: writes that the store does not know of have numbers too, and the target may not show them.
+  const send = low - incarnationUnit;
+  yield* run(q.db.updateTable('account').set({ send }).where('send', '<', send));
   yield* run(
     q.db
       .updateTable('job')

@@ -141,6 +141,7 @@ export interface Database {
     envelope: string;
     state: string;
     at_ms: number;
+    source: string | null;
   };
   account_login: { account: string; id: string; at_ms: number; state: string };
   job_server: { server: string; claims: number };

@@ -3,7 +3,12 @@ import { type LogState, peekPlace } from '@sallyport/seal';
 
 type WrittenPart = 'facts' | 'secrets';
 
-function checkPlace(item: WriteItem, part: WrittenPart, written: PartEnvelope): void {
+/** @throws PAM_SEAL_MISPLACED when the envelope says that it was sealed for another place. */
+export function checkPlace(
+  item: Pick<WriteItem, 'app' | 'uid' | 'type'>,
+  part: WrittenPart,
+  written: PartEnvelope,
+): void {
   const place = peekPlace(written.envelope);
   const want = { app: item.app, uid: item.uid, type: item.type, part, gen: written.gen, rev: written.rev };
   for (const [field, value] of Object.entries(want)) {

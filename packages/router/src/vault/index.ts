@@ -1,3 +1,3 @@
 export { checkNewApplication, checkNewGateway, checkRekeyedGateway } from './check-birth.ts';
-export { checkItem, rightsToWrite } from './check-item.ts';
+export { checkItem, checkPlace, rightsToWrite } from './check-item.ts';
 export type { VaultStore } from './vault-store.ts';

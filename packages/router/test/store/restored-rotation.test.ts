@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,10 +19,11 @@ import {
 } from './samples.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-restored-'));
+let folders = 0;
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const nowMs = testNowMs;
-const dataDir = join(folder, 'data');
-const open = (): Promise<Store> =>
+const newDataDir = (): string => join(folder, `data-${(folders += 1)}`);
+const open = (dataDir: string): Promise<Store> =>
   openStore(
     { dataDir },
     {
@@ -39,7 +41,8 @@ const start = (store: Store, kind: 'rotate' | 'check', job: JobId) =>
   store.rotation.startJob({ ...of, kind, job, record: itemUid('user') });
 
 test('[R5] a restored store trusts no lease, no job and no account it knew, until a check has opened it', async () => {
-  const store = await open();
+  const dataDir = newDataDir();
+  const store = await open(dataDir);
   const parts = { facts: sealedPart(1), secrets: sealedPart(1) };
   await store.vault.putItems({ items: [application()], author: 'anna', nowMs });
   await store.vault.putItems({ items: [record('user', { type: 'pamUser', parts })], author: 'anna', nowMs });
@@ -58,7 +61,7 @@ test('[R5] a restored store trusts no lease, no job and no account it knew, unti
   await store.close();
   restoreStore({ dataDir, from: backup, nowMs });
 
-  const restored = await open();
+  const restored = await open(dataDir);
   expect(await restored.rotation.getJob({ job: jobId('job') })).toMatchObject({ state: 'attention', why: 'restored' });
   await expect(start(restored, 'rotate', jobId('again'))).rejects.toMatchObject({ code: 'PAM_ROTATION_ATTENTION' });
   const lost = await restored.rotation.renewLease({ instance, gateway: gatewayUid(), lease, after: lease, nowMs });
@@ -82,4 +85,104 @@ test('[R5] a restored store trusts no lease, no job and no account it knew, unti
   });
   expect((await start(restored, 'rotate', jobId('again'))).state).toBe('queued');
   await restored.close();
+});
+
+/** An account of `user` rotated once: what its instance knows afterwards. */
+async function rotated(store: Store, id: string, envelope: string) {
+  await start(store, 'rotate', jobId(id));
+  const renewed = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, after: 0, nowMs });
+  const lease = 'lease' in renewed ? renewed.lease : 0;
+  const answer = await store.rotation.claimJob({
+    ...{ job: jobId(id), lease, account: hash('a'), server: hash('s'), instance, nowMs },
+    ...{ scheduledAtOnce: 1, orderedAtOnce: 8 },
+  });
+  if (!('claimed' in answer)) throw new Error(answer.why);
+  const { epoch, base } = answer.claimed;
+  const at = { job: jobId(id), epoch, instance, nowMs };
+  const sealed = { rev: base + 1, gen: 1, envelope };
+  const staged = await store.rotation.stageVersion({ ...at, key: `stage-${id}`, ...sealed });
+  const version = 'version' in staged ? staged.version : 0;
+  const address = { gen: 1, envelope: 'n'.repeat(32) };
+  const permitted = await store.rotation.permitSend({ ...at, key: `permit-${id}`, mark: 0, address });
+  const send = 'send' in permitted ? permitted.send : 0;
+  const report = (key: string, what: Parameters<Store['rotation']['reportStep']>[0]['what']) =>
+    store.rotation.reportStep({ ...at, key, what, note: null });
+  await report(`wrote-${id}`, { kind: 'wrote', send, outcome: 'applied' });
+  await report(`verified-${id}`, { kind: 'verified', version, send });
+  await store.rotation.promoteVersion({ ...at, version, promoted: null, edited: null });
+  await store.rotation.finishJob({
+    ...{ ...at, outcome: 'done', why: 'rotated', note: null, recheckMs: [], told: null },
+  });
+  return { epoch, send, sealed, job: jobId(id) };
+}
+
+test('what a restored store lost comes back from the journal of an instance, and the numbers only rise', async () => {
+  const dataDir = newDataDir();
+  const store = await open(dataDir);
+  const parts = { facts: sealedPart(1), secrets: sealedPart(1) };
+  await store.vault.putItems({ items: [application()], author: 'anna', nowMs });
+  await store.vault.putItems({ items: [record('user', { type: 'pamUser', parts })], author: 'anna', nowMs });
+  const backup = join(folder, 'before-any.sqlite');
+  await store.backup(backup);
+  const first = await rotated(store, 'first', 'first'.padEnd(32, '.'));
+  const second = await rotated(store, 'second', 'second'.padEnd(32, '.'));
+  const entryOf = ({ epoch, send, sealed, job }: typeof first) => ({
+    ...{ account: hash('a'), server: hash('s'), record: itemUid('user'), job, epoch, send },
+    digest: createHash('sha256').update(sealed.envelope).digest('base64url'),
+  });
+  const entries = [entryOf(first), entryOf(second)];
+  const ask = (at: Store) => at.rotation.compareJournal({ entries, app: appUid(), instance, nowMs });
+  // Nothing was lost: nothing is asked for, and nothing is said of the account.
+  expect(await ask(store)).toEqual({ wanted: [], distrusted: [] });
+  await store.close();
+  restoreStore({ dataDir, from: backup, nowMs });
+
+  const restored = await open(dataDir);
+  // The backup was made before the account was ever rotated: the store does not even know of it.
+  expect((await start(restored, 'rotate', jobId('early'))).state).toBe('queued');
+  await restored.rotation.cancelJob({ job: jobId('early'), nowMs });
+  expect(await ask(restored)).toEqual({ wanted: entries.map(({ digest }) => digest), distrusted: [itemUid('user')] });
+  await expect(start(restored, 'rotate', jobId('again'))).rejects.toMatchObject({ code: 'PAM_ROTATION_ATTENTION' });
+  const give = ({ sealed, job }: typeof first, change: object = {}) =>
+    restored.rotation.recoverVersion({
+      ...{ account: hash('a'), record: itemUid('user'), job, ...sealed, atMs: nowMs },
+      ...{ app: appUid(), instance, nowMs, ...change },
+    });
+  expect(await give(first, { app: appUid('other') })).toMatchObject({ refused: 'PAM_CONFLICT' });
+  expect(await give(first, { record: itemUid('else') })).toMatchObject({ refused: 'PAM_CONFLICT' });
+  expect(await give(first)).toEqual({ version: 1 });
+  expect(await give(second)).toEqual({ version: 2 });
+  expect(await give(second)).toEqual({ version: null });
+  expect(await ask(restored)).toEqual({ wanted: [], distrusted: [] });
+
+  const known = await restored.rotation.readRotation({ record: itemUid('user'), nowMs });
+  expect(known.account).toMatchObject({ attention: 'restored', current: null });
+  expect(known.versions).toMatchObject([
+    { n: 2, state: 'recovered', rev: 3, job: second.job, source: instance, envelope: second.sealed.envelope },
+    { n: 1, state: 'recovered', rev: 2, job: first.job, source: instance, envelope: first.sealed.envelope },
+  ]);
+  await restored.rotation.resolveRotation({
+    ...{ record: itemUid('user'), version: 2, secrets: sealedPart(2, 'resolved'), author: 'anna', nowMs },
+  });
+  const third = await rotated(restored, 'third', 'third'.padEnd(32, '.'));
+  expect(third.epoch).toBeGreaterThan(second.epoch);
+  expect(third.send).toBeGreaterThan(second.send);
+  await restored.close();
+});
+
+test('a store that was set back by other means is told by the numbers of an instance', async () => {
+  const dataDir = newDataDir();
+  const store = await open(dataDir);
+  const parts = { facts: sealedPart(1), secrets: sealedPart(1) };
+  await store.vault.putItems({ items: [application()], author: 'anna', nowMs });
+  await store.vault.putItems({ items: [record('user', { type: 'pamUser', parts })], author: 'anna', nowMs });
+  const { epoch, send, sealed, job } = await rotated(store, 'first', 'first'.padEnd(32, '.'));
+  const digest = createHash('sha256').update(sealed.envelope).digest('base64url');
+  const entry = { account: hash('a'), server: hash('s'), record: itemUid('user'), job, digest };
+  const entries = [{ ...entry, epoch: epoch + 3, send: send + 5 }];
+  const compared = await store.rotation.compareJournal({ entries, app: appUid(), instance, nowMs });
+  expect(compared).toEqual({ wanted: [], distrusted: [itemUid('user')] });
+  const { account } = await store.rotation.readRotation({ record: itemUid('user'), nowMs });
+  expect(account).toMatchObject({ attention: 'restored', epoch: epoch + 3, send: send + 5 });
+  await store.close();
 });

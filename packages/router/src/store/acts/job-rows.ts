@@ -126,6 +126,7 @@ export function toVersion(tuple: VersionTuple): AccountVersion {
     envelope: tuple.envelope,
     state: versionStateSchema.parse(tuple.state),
     job: tuple.job === null ? null : jobIdSchema.parse(tuple.job),
+    source: tuple.source === null ? null : instanceIdSchema.parse(tuple.source),
     atMs: tuple.at_ms,
   };
 }

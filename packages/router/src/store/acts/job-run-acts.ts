@@ -145,7 +145,9 @@ function* saveVersions(
       continue;
     }
     if (sealed === undefined) throw new PamError('PAM_INTERNAL', 'a version was made and has no envelope');
-    yield* run(q.db.insertInto('account_version').values({ account, n, job, rev, state, at_ms: atMs, ...sealed }));
+    yield* run(
+      q.db.insertInto('account_version').values({ account, n, job, rev, state, at_ms: atMs, source: null, ...sealed }),
+    );
   }
 }
 
@@ -289,7 +291,8 @@ function* enterAccount(
 ): Act<Selectable<Database['account']>> {
   const { account, server, record, nowMs } = of;
   const epoch = (yield* readIncarnation(q)) * incarnationUnit;
-  const row = { account, record, server, epoch, send: 0, current: null, job: null, next_version: 0 };
+  const send = epoch - incarnationUnit;
+  const row = { account, record, server, epoch, send, current: null, job: null, next_version: 0 };
   yield* run(
     q.db
       .insertInto('account')

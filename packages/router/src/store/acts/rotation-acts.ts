@@ -2,7 +2,14 @@ import type { RotationStore } from '../../rotation/index.ts';
 import type { ActsOf } from '../act.ts';
 import { jobListActs } from './job-list-acts.ts';
 import { jobRunActs } from './job-run-acts.ts';
+import { journalActs } from './journal-acts.ts';
 import { leaseActs } from './lease-acts.ts';
 import { scheduleActs } from './schedule-acts.ts';
 
-export const rotationActs: ActsOf<RotationStore> = { ...leaseActs, ...jobListActs, ...jobRunActs, ...scheduleActs };
+export const rotationActs: ActsOf<RotationStore> = {
+  ...leaseActs,
+  ...jobListActs,
+  ...jobRunActs,
+  ...journalActs,
+  ...scheduleActs,
+};
