@@ -117,6 +117,7 @@ function show(
         rev: version.rev,
         at: isoTime(version.atMs),
         job_id: version.job,
+        source: version.source,
         secrets: shown(secrets),
         error,
       })),
@@ -126,13 +127,14 @@ function show(
   cli.terminal.err(attention === null ? 'Nothing needs attention.\n' : `Needs attention: ${whyText(attention)}.\n`);
   showTable(
     cli.terminal,
-    ['version', 'state', 'in the vault', 'sealed', 'job', 'secrets'],
+    ['version', 'state', 'in the vault', 'sealed', 'job', 'from', 'secrets'],
     known.map(({ version, secrets, error }) => [
       version.n,
       version.state,
       version.n === current ? 'yes' : '',
       timeCell(version.atMs),
       version.job ?? '',
+      version.source === null ? '' : `journal of ${version.source.slice(0, 6)}`,
       error ??
         Object.entries(shown(secrets) ?? {})
           .map(([name, value]) => `${name}=${JSON.stringify(value)}`)

@@ -9,6 +9,7 @@ export { openRouterTls } from './link/pinned-socket.ts';
 export type { StreamReporter } from './report/stream-reporter.ts';
 export { createStreamReporter } from './report/stream-reporter.ts';
 export type { Log, Runtime } from './runtime.ts';
+export { appendLines } from './synced-lines.ts';
 export { systemRuntime } from './system-runtime.ts';
 export { createKeyRing } from './trust/key-ring.ts';
 export { trustFile } from './trust/trust-file.ts';

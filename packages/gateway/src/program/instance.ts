@@ -20,7 +20,7 @@ import {
 } from '../agent/index.ts';
 import { type CarrierChoice, createLegCarrier, directReach, type Reach } from '@sallyport/stream';
 import { inTreeKinds, loadKinds } from '../kind/index.ts';
-import { createAfter, createJobWorkload, systemClocks } from '../rotation/index.ts';
+import { createAfter, createJobWorkload, openCandidateJournal, systemClocks } from '../rotation/index.ts';
 import { createTunnelWorkload } from '../tunnel/index.ts';
 import { createInstanceFigures, createWatchPages, watchReporter, watchWorkload } from '../watch/index.ts';
 import { type Health, type HealthServer, serveHealthPort, serveHealthSocket } from './health.ts';
@@ -129,6 +129,10 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
       factsKey: (gen) => keys.key('facts', gen, trust.log()),
       secretsKey: (gen) => keys.key('secrets', gen, trust.log()),
     },
+    journal: await openCandidateJournal(
+      { stateDir: options.stateDir, anchor: config.anchor },
+      { nowMs: runtime.nowMs, log },
+    ),
     after: createAfter({ app: config.app, runtime, log, trust: () => trust.log() }),
     maxJobs: options.maxJobs ?? defaultMaxJobs,
     step: figures.jobStep,

@@ -19,6 +19,7 @@ import type {
   Runtime,
   WorkloadContext,
 } from '../agent/index.ts';
+import { type CandidateJournal, createJournalOffers } from './journal/index.ts';
 import { createLeaseRunner } from './lease-runner.ts';
 import { openJob } from './open-job.ts';
 import type { RunJobDeps } from './execute/job-deps.ts';
@@ -39,6 +40,7 @@ export interface JobWorkloadDeps {
   readonly localAddresses: () => readonly string[];
   readonly trust: () => LogState;
   readonly keys: RunJobDeps['keys'];
+  readonly journal: CandidateJournal;
   readonly after: RunJobDeps['after'];
   readonly maxJobs: number;
   /** How long each step took, for who watches. */
@@ -71,6 +73,7 @@ const abortWithinMs = 5_000;
 export function createJobWorkload(deps: JobWorkloadDeps): RunningJobs {
   const { runtime, log } = deps;
   const lease = createLeaseRunner(deps);
+  const offers = createJournalOffers(deps);
   const running = new Map<JobId, RunningJob>();
   let call: Peer<'instance'>['call'] | null = null;
   let opening = 0;
@@ -145,10 +148,12 @@ export function createJobWorkload(deps: JobWorkloadDeps): RunningJobs {
     linked: (peer) => {
       call = peer;
       lease.linked(peer);
+      offers.linked(peer);
     },
     unlinked: () => {
       call = null;
       lease.unlinked();
+      offers.unlinked();
     },
     count: () => running.size,
     hold: (held) => {

@@ -66,7 +66,7 @@ export function runJob(opened: OpenedJob, lease: number, deps: RunJobDeps): Runn
 
   async function drive(executor: Executor, claimed: Claimed): Promise<void> {
     const { sends, rejections, candidate, current, base, step, epoch } = claimed;
-    const versions = claimed.versions.map(({ n, state }) => ({ n, state }));
+    const versions = await executor.believed();
     const view = { kind, epoch, step, base, current, candidate, rejections, sends, address: null, versions };
     const times = deps.lease.times();
     let { state, effect } = stepRun(

@@ -9,6 +9,11 @@ export interface Versions {
   add(n: number, secrets: UserSecrets): void;
   secrets(n: number): Promise<UserSecrets>;
   credential(n: number): Promise<Credential>;
+  /**
+   * Those that a run may try. What came back from a journal is left out unless it opens for this record with the order it
+   * was written under: neither a router nor an instance can have one tried that it made up.
+   */
+  believed(): Promise<readonly { readonly n: number; readonly state: AccountVersion['state'] }[]>;
 }
 
 export function createVersions(
@@ -29,13 +34,26 @@ export function createVersions(
     opened.set(n, read);
     return read;
   }
+  async function credential(n: number): Promise<Credential> {
+    const found = credentialOf(await secrets(n), record.changes);
+    if (found !== null) return found;
+    throw new PamError('PAM_INTERNAL', `version ${n} of the account holds no ${record.changes}`);
+  }
+
+  const opens = (n: number): Promise<boolean> =>
+    credential(n).then(
+      () => true,
+      () => false,
+    );
   return {
+    believed: async () => {
+      const isBelieved = await Promise.all(
+        known.map(async ({ n, state }) => state !== 'recovered' || (await opens(n))),
+      );
+      return known.filter((_, i) => isBelieved[i]).map(({ n, state }) => ({ n, state }));
+    },
     add: (n, given) => void opened.set(n, given),
     secrets,
-    credential: async (n) => {
-      const found = credentialOf(await secrets(n), record.changes);
-      if (found !== null) return found;
-      throw new PamError('PAM_INTERNAL', `version ${n} of the account holds no ${record.changes}`);
-    },
+    credential,
   };
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PamError } from '@sallyport/protocol';
+import { appendLines } from '../synced-lines.ts';
 import type { TrustStore } from './trust-memory.ts';
 
 const maxBytes = 1_073_741_824;
@@ -37,25 +38,4 @@ export function trustFile(stateDir: string, anchor: string): TrustStore {
       }
     },
   };
-}
-
-async function appendLines(path: string, lines: readonly string[]): Promise<void> {
-  const file = await open(path, 'a+', 0o600);
-  try {
-    const { size } = await file.stat();
-    await file.truncate(await endOfLastLine(file, size));
-    await file.appendFile(lines.map((line) => `${line}\n`).join(''));
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** Length up to and with the last line end; what follows is a torn write. */
-async function endOfLastLine(file: Awaited<ReturnType<typeof open>>, size: number): Promise<number> {
-  const window = 65_536;
-  const from = Math.max(0, size - window);
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
-  const at = buffer.subarray(0, bytesRead).lastIndexOf(0x0a);
-  return at === -1 ? from : from + at + 1;
 }

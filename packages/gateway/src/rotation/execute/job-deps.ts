@@ -2,6 +2,7 @@ import type { LinkResult, Peer } from '@sallyport/protocol';
 import type { Clocks } from '@sallyport/rotation';
 import type { JsonValue, LogState, SigningKey } from '@sallyport/seal';
 import type { EventChain, Log, Runtime, WorkloadContext } from '../../agent/index.ts';
+import type { CandidateJournal } from '../journal/index.ts';
 import type { LeaseRunner } from '../lease-runner.ts';
 import type { OpenedJob, Place } from '../open-job.ts';
 import type { TargetIo } from '../target-io.ts';
@@ -17,6 +18,7 @@ export interface RunJobDeps {
   readonly events: EventChain;
   readonly trust: () => LogState;
   readonly keys: Pick<WorkloadContext, 'factsKey' | 'secretsKey'>;
+  readonly journal: Pick<CandidateJournal, 'keep' | 'sent'>;
   /** The router, whatever link there is now. @throws PAM_LEG_FAILED without one. */
   readonly call: Peer<'instance'>['call'];
   readonly ioOf: (place: Place) => TargetIo;

@@ -1,9 +1,10 @@
 import type { Fence, RunEffect, RunEvent } from '@sallyport/rotation';
-import { createVersions } from '../versions.ts';
+import { createVersions, type Versions } from '../versions.ts';
 import { createActing, loginWithinMs } from './acting.ts';
 import type { HeldJob, RunJobDeps } from './job-deps.ts';
 import { createJobNotes } from './job-notes.ts';
 import { createJobStore } from './job-store.ts';
+import { createKeeping } from './keep-candidate.ts';
 import { pauseJob } from './pause-job.ts';
 import { askReplicas, retireOlder } from './settle-target.ts';
 import { createStaging } from './stage-candidate.ts';
@@ -17,6 +18,7 @@ export interface Executor {
   /** Ends what needs no run: scripts only, an order that is spent. Answers whether it did. */
   early(): Promise<boolean>;
   execute(effect: RunEffect): Promise<RunEvent>;
+  readonly believed: Versions['believed'];
   close(): Promise<void>;
 }
 
@@ -35,8 +37,9 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
   const store = createJobStore(held, notes, deps);
   const acting = createActing(held, deps);
   const session = createTargetSession(held, { by, acting, store, notes, versions }, deps);
-  const staging = createStaging(held, { store, notes, versions }, deps);
-  const writing = createWriting(held, { acting, session, store, notes, versions }, deps);
+  const keeping = createKeeping(held, deps);
+  const staging = createStaging(held, { store, notes, versions, keeping }, deps);
+  const writing = createWriting(held, { acting, session, store, notes, versions, keeping }, deps);
   /** What the account opens with, as far as this run knows. */
   let lastVersion = claimed.candidate ?? claimed.current;
 
@@ -128,5 +131,5 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
     }
   }
 
-  return { by, fence, early, execute, close: session.close };
+  return { by, fence, early, execute, believed: versions.believed, close: session.close };
 }

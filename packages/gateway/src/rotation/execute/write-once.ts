@@ -5,6 +5,7 @@ import type { Acting } from './acting.ts';
 import { callWithinMs, type HeldJob, type RunJobDeps } from './job-deps.ts';
 import type { JobNotes } from './job-notes.ts';
 import { type JobStore, newKey } from './job-store.ts';
+import type { CandidateKeeping } from './keep-candidate.ts';
 import type { TargetSession } from './target-session.ts';
 
 /** A + this: a write that did not answer by then never will. */
@@ -24,12 +25,13 @@ export function createWriting(
     readonly store: JobStore;
     readonly notes: JobNotes;
     readonly versions: Versions;
+    readonly keeping: CandidateKeeping;
   },
   deps: RunJobDeps,
 ): Writing {
   const { account, names } = opened;
   const { job } = opened.offer;
-  const { acting, session, store, notes, versions } = parts;
+  const { acting, session, store, notes, versions, keeping } = parts;
   /** Void once its connection is closed. */
   let permitted: { readonly on: KindSession; readonly askedAt: Clocks } | null = null;
 
@@ -37,15 +39,17 @@ export function createWriting(
     return acting.act(async (_where, wire) => {
       const on = session.current();
       if (on === null) return { type: 'store-away' };
-      const askedAt = deps.clocks();
       return store.ask(async () => {
+        await keeping.taken();
         const address = await notes.seal({ address: wire.dialled() ?? '' });
+        const askedAt = deps.clocks();
         const { send } = await deps.call(
           'job.permit',
           { job, epoch: claimed.epoch, key: newKey(), mark: session.mark(), address },
           { timeoutMs: callWithinMs },
         );
         permitted = { on, askedAt };
+        keeping.permitted(send);
         return { type: 'permitted', send };
       });
     });
