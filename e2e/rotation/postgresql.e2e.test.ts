@@ -1,7 +1,10 @@
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { createCleanup, whyNoPostgres } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { member, members } from '../harness/json.ts';
-import { patience } from '../harness/until.ts';
+import { runProgram } from '../harness/programs.ts';
+import { patience, until } from '../harness/until.ts';
 import { startPostgresAccounts } from './accounts/postgres-accounts.ts';
 import type { AccountLab } from './accounts/account-lab.ts';
 import { type RotatingPool, startRotatingPool } from './rotating-pool.ts';
@@ -44,3 +47,48 @@ test.skipIf(missing !== null)('pam action rotate changes the password at the ser
   const first = await installation.json(['record', 'get', 'reports', '--unmask', '--version', '1']);
   expect(member(first, 'secrets', 'password')).toBe(before);
 });
+
+test.skipIf(missing !== null)(
+  'a router restored from before a rotation gets the passwords back, and says so',
+  async () => {
+    const { installation } = pool;
+    const { pam, json, folder, home, dataDir } = installation;
+    const passwordOf = async (title: string): Promise<string> =>
+      String(member(await json(['record', 'get', title, '--unmask']), 'secrets', 'password'));
+    await pool.newAccounts(['ledger', 'till']);
+    await json(['action', 'rotate', '-r', 'ledger', '--wait']);
+    const backup = join(folder, 'backup.sqlite');
+    await runProgram('pam-router', ['backup', backup, '--data-dir', dataDir]);
+    const device = join(folder, 'device-of-then');
+    cpSync(home, device, { recursive: true });
+
+    // One account was known before; the other was never rotated then, so the backup does not know of it.
+    await pam(['action', 'rotate', '-f', '^(ledger|till)$', '--wait']);
+    const lost = { ledger: await passwordOf('ledger'), till: await passwordOf('till') };
+    await pool.stop();
+    await installation.router.kill('SIGTERM');
+    expect(await runProgram('pam-router', ['restore', backup, '--data-dir', dataDir])).toMatchObject({ code: 0 });
+    // A device that signed since would report that its events are gone, as it should; this one did nothing.
+    rmSync(home, { recursive: true });
+    cpSync(device, home, { recursive: true });
+    await installation.restartRouter();
+    await pool.startAgain();
+
+    const cameBack = (title: 'ledger' | 'till') =>
+      until(`the password of ${title} comes back`, async () => {
+        const known = await json(['rotation', 'resolve', '-r', title, '--unmask']);
+        const version = members(known, 'versions').find((one) => member(one, 'secrets', 'password') === lost[title]);
+        return version === undefined ? null : { attention: member(known, 'attention'), version };
+      });
+    const back = { attention: 'restored', version: { state: 'recovered', source: expect.any(String), error: null } };
+    expect(await cameBack('ledger')).toMatchObject(back);
+    const till = await cameBack('till');
+    expect(till).toMatchObject(back);
+    const refused = await pam(['action', 'rotate', '-r', 'till'], { code: null });
+    expect(refused.stderr).toContain('PAM_ROTATION_ATTENTION');
+    await pam(['rotation', 'resolve', '-r', 'till', '--version', String(member(till.version, 'n'))]);
+    expect(await passwordOf('till')).toBe(lost.till);
+    expect(await json(['action', 'rotate', '-r', 'till', '--wait'])).toMatchObject({ state: 'done', why: 'rotated' });
+    expect(await lab.opens('till', { password: lost.till })).toBe(false);
+  },
+);

@@ -134,7 +134,7 @@ export async function openCandidateJournal(
         log.error('the number of a write could not be kept', { error: String(error) }),
       );
     },
-    entries: () => [...entries.values()].map(({ offset: _, length: __, ...entry }) => entry),
+    entries: () => [...entries.values()],
     seen: (account) => numbers.get(account) ?? { epoch: 0, send: 0 },
     envelope: async (digest) => {
       const entry = entries.get(digest);
