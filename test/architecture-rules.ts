@@ -9,6 +9,7 @@ const packageDirections: Readonly<Record<string, readonly string[]>> = {
   rotation: ['protocol'],
   router: ['protocol', 'seal', 'stream', 'rotation'],
   'kind-support': ['protocol', 'rotation'],
+  'kind-mongodb': ['protocol', 'rotation', 'kind-support'],
   'kind-sqlserver': ['protocol', 'rotation', 'kind-support'],
   gateway: ['protocol', 'seal', 'stream', 'rotation', 'kind-support'],
   cli: ['protocol', 'seal', 'stream', 'rotation'],

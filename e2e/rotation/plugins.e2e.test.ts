@@ -9,8 +9,8 @@ vi.setConfig(patience);
 const cleanup = createCleanup();
 afterAll(() => cleanup.run());
 
-const plugins = ['@sallyport/kind-sqlserver'];
-const names = ['sqlserver'];
+const plugins = ['@sallyport/kind-sqlserver', '@sallyport/kind-mongodb'];
+const names = ['sqlserver', 'mongodb'];
 
 test('kinds of packages are loaded by name, asked first, and told as not tried', async () => {
   const installation = await newInstallation(cleanup.later);

@@ -1,0 +1,1 @@
+export { mongodb as default } from './mongodb.ts';
