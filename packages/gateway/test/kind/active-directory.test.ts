@@ -6,6 +6,7 @@ import {
   type KindLab,
   type KindLogin,
   type KindServer,
+  modifyMessage,
   readKey,
   requireTarget,
   type SambaTarget,
@@ -86,7 +87,7 @@ function labOf(by: 'rotator' | 'resetter'): KindLab {
     powerless: () => makeAccount(),
     missing: async () => accountOf('nobody-of-this-name'),
     hold: async () => {
-      const proxy = await startHoldingProxy(later, dc(), readKey(dc()));
+      const proxy = await startHoldingProxy(later, dc(), readKey(dc()), modifyMessage);
       return {
         target: targetOf(proxy.host, proxy.port),
         waiting: proxy.waiting,

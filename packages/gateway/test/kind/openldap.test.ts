@@ -6,6 +6,7 @@ import {
   type KindLab,
   type KindLogin,
   type KindServer,
+  modifyMessage,
   readKey,
   requireTarget,
   type SlapdTarget,
@@ -95,7 +96,7 @@ function labOf(slapd: () => SlapdTarget, custom: KindTarget['custom'], hasPolicy
       return () => slapd().setReadOnly(false);
     },
     hold: async () => {
-      const proxy = await startHoldingProxy(later, slapd(), readKey(slapd()));
+      const proxy = await startHoldingProxy(later, slapd(), readKey(slapd()), modifyMessage);
       return {
         target: { ...target(), host: proxy.host, port: proxy.port },
         waiting: proxy.waiting,

@@ -2,38 +2,25 @@ import { connect, createServer, type TLSSocket } from 'node:tls';
 import type { Later } from '../process/cleanup.ts';
 
 /**
- * Stands in front of a directory, with its key, and holds every Modify that comes after its making until it is let go: the
- * late write of finding F1. Everything before passes.
+ * Stands in front of a server, with its key, and holds every write until it is let go: the late write of finding F1.
+ * Everything before passes.
  */
 export interface HoldingProxy {
   readonly host: string;
   readonly port: number;
-  /** Resolves when a Modify waits. */
+  /** Resolves when a write waits. */
   waiting(): Promise<void>;
   release(): void;
 }
 
-const modifyTag = 0x66;
-
-/** The end of the first message in `bytes` and the tag of its operation, or null while it is not whole. */
-function firstMessage(bytes: Buffer): { readonly end: number; readonly operation: number } | null {
-  const sizeOf = (at: number): { start: number; size: number } | null => {
-    const first = bytes[at + 1];
-    if (first === undefined) return null;
-    const more = first < 0x80 ? 0 : first & 0x7f;
-    if (bytes.byteLength < at + 2 + more) return null;
-    return { start: at + 2 + more, size: more === 0 ? first : bytes.readUIntBE(at + 2, more) };
-  };
-  const whole = sizeOf(0);
-  const id = whole === null ? null : sizeOf(whole.start);
-  if (whole === null || id === null || bytes.byteLength < whole.start + whole.size) return null;
-  return { end: whole.start + whole.size, operation: bytes[id.start + id.size] ?? 0 };
-}
+/** The first message of what a client said: where it ends, and whether it is one to hold; null while it is not whole, or nothing is there. */
+export type NextMessage = (bytes: Buffer) => { readonly end: number; readonly isHeld: boolean } | null;
 
 export async function startHoldingProxy(
   later: Later,
   target: { readonly host: string; readonly port: number },
   identity: { readonly key: Buffer; readonly cert: Buffer },
+  nextMessage: NextMessage,
 ): Promise<HoldingProxy> {
   const { promise: waiting, resolve: nowWaiting } = Promise.withResolvers<void>();
   const sockets = new Set<TLSSocket>();
@@ -43,8 +30,8 @@ export async function startHoldingProxy(
   function pass(client: TLSSocket, server: TLSSocket): void {
     let bytes: Buffer = Buffer.alloc(0);
     const forward = (): void => {
-      for (let message = firstMessage(bytes); message !== null; message = firstMessage(bytes)) {
-        if (message.operation === modifyTag && isHolding) {
+      for (let message = nextMessage(bytes); message !== null; message = nextMessage(bytes)) {
+        if (message.isHeld && isHolding) {
           client.pause();
           held.push(() => {
             forward();
