@@ -2,6 +2,9 @@ import { type ErrorCode, errorCatalog } from './catalog.ts';
 
 export type ErrorDetail = Readonly<Record<string, string | number>>;
 
+/** The same symbol in every copy of this module. */
+const mark = Symbol.for('sallyport.PamError');
+
 /**
  * The only error type that crosses a package boundary.
  *
@@ -9,6 +12,11 @@ export type ErrorDetail = Readonly<Record<string, string | number>>;
  * `message`, `detail` and `remedy` are shown to users and logged: never a secret.
  */
 export class PamError extends Error {
+  /** An error of another copy of this class is one too: a plug-in that is built by itself brings its own copy. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && mark in value;
+  }
+
   override readonly name = 'PamError';
   readonly code: ErrorCode;
   readonly detail: ErrorDetail;
@@ -23,6 +31,10 @@ export class PamError extends Error {
     this.code = code;
     this.detail = options.detail ?? {};
     this.remedy = options.remedy ?? errorCatalog[code].remedy;
+  }
+
+  get [mark](): true {
+    return true;
   }
 
   /** Wraps whatever a library threw; the original stays in `cause` for logs and is never shown. */
