@@ -3,6 +3,7 @@
 // DIR (default dist/) then holds pam, pam-gateway and pam-router, each to be carried to another host with Node 24:
 //   NAME           what one runs           NAME.mjs       the same for who wants to name the Node
 //   lib/NAME/      the bundle: entry, workers, parts that are loaded when needed
+//   node_modules/  plug-ins for pam-gateway, loaded by --plugin NAME
 //   node           only with --with-node: this Node, for hosts that have none
 //   VERSION, LICENSE, SHA256SUMS (check with: sha256sum -c SHA256SUMS)
 import { createHash } from 'node:crypto';

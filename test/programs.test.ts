@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { productVersion } from '@sallyport/protocol';
 import { createCleanup, runChild, tempDir } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { entryText } from '../scripts/build/programs.ts';
+import { entryText, plugins } from '../scripts/build/programs.ts';
 
 const root = join(import.meta.dirname, '..');
 const names = ['pam', 'pam-gateway', 'pam-router'];
@@ -27,6 +27,14 @@ test.each(names)('%s runs from its bundle alone, through a link too, and says it
   }
   const help = await runChild(process.execPath, [join(dist, `${name}.mjs`), '--help'], { env, cwd: home });
   expect(help).toMatchObject({ code: 0, stdout: expect.stringMatching(/usage/i), stderr: '' });
+});
+
+test.each(Object.values(plugins))('%s is there for --plugin, from its bundle alone', async (name) => {
+  const code = `import { pathToFileURL } from 'node:url';
+    const { default: kind } = await import(pathToFileURL(process.argv[1] + '/node_modules/${name}/index.mjs').href);
+    process.stdout.write(kind.description.name);`;
+  const run = await runChild(process.execPath, ['--input-type=module', '-e', code, dist], { env, cwd: home });
+  expect(run).toMatchObject({ code: 0, stdout: name.replace('@sallyport/kind-', ''), stderr: '' });
 });
 
 test.each(names)('the shim of %s in the checkout runs the sources', async (name) => {

@@ -1,3 +1,5 @@
+import { productVersion } from '@sallyport/protocol';
+
 /** A program that is shipped: its entry, and what it runs as threads or processes of its own. */
 export interface Program {
   readonly name: string;
@@ -18,6 +20,17 @@ export const programs: readonly Program[] = [
     },
   },
 ];
+
+/** Target kinds in packages of their own: source → what `--plugin` names. */
+export const plugins: Readonly<Record<string, string>> = {
+  'packages/kind-mongodb/src/index.ts': '@sallyport/kind-mongodb',
+  'packages/kind-sqlserver/src/index.ts': '@sallyport/kind-sqlserver',
+};
+
+/** `package.json` of a plug-in as it is shipped. */
+export function pluginText(name: string): string {
+  return `${JSON.stringify({ name, version: productVersion, type: 'module', exports: './index.mjs' }, null, 2)}\n`;
+}
 
 /** `NAME.mjs`: starts the bundle, or says which Node it needs. Syntax that older Nodes read too. */
 export function entryText(name: string): string {
