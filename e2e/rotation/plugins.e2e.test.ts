@@ -18,13 +18,17 @@ test('kinds of packages are loaded by name, asked first, and told as not tried',
   await installation.startInstance('right', config, { args: ['--plugin', plugins.join(',')] }).id();
 
   const targets = ['rotation', 'targets', '-g', 'dc1'];
-  const kinds = members(await installation.json(targets), 'kinds');
+  const told = await installation.json(targets);
+  const kinds = members(told, 'kinds');
   expect(kinds.slice(0, names.length)).toEqual(
     names.map((name) =>
       expect.objectContaining({ name, tried_against: null, untried: expect.stringContaining('could be started') }),
     ),
   );
   expect(kinds).toContainEqual(expect.objectContaining({ name: 'openldap', untried: null }));
+
+  // What is not there is not passed over in silence either.
+  expect(members(told, 'not_here')).toEqual([{ name: 'windows', why: expect.stringContaining('not written') }]);
 
   const table = (await installation.pam(targets)).stdout;
   for (const name of names) expect(table).toMatch(new RegExp(`^${name} .*NOT TRIED against a real server: `, 'm'));

@@ -12,7 +12,7 @@ export const mysql: TargetKind = {
     title: 'MySQL or MariaDB account',
     fence: { admin: 'evict', own: 'evict' },
     changes: 'password',
-    triedAgainst: 'MariaDB 10.11; MySQL by its documentation only',
+    triedAgainst: 'MariaDB 10.11.19; MySQL by its documentation only',
     untried: null,
     ownCaveat:
       'If a write is lost and no stored version opens the account, somebody with CREATE USER has to set a password by hand.',

@@ -13,7 +13,7 @@ export const postgresql: TargetKind = {
     title: 'PostgreSQL role',
     fence: { admin: 'number', own: 'evict' },
     changes: 'password',
-    triedAgainst: 'PostgreSQL 15',
+    triedAgainst: 'PostgreSQL 15.18',
     untried: null,
     ownCaveat:
       'If a write is lost and no stored version opens the role, a superuser or a role with CREATEROLE has to set a password by hand.',
