@@ -62,7 +62,7 @@ export function jobLine(job: JobView): string {
       return `running${on}: ${steps[job.step]}`;
     case 'waiting': {
       const until = job.notBeforeMs === null ? '' : ` until ${timeCell(job.notBeforeMs)}`;
-      return `waiting${until}: ${whyText(job.why)}`;
+      return `waiting${on}${until}: ${whyText(job.why)}`;
     }
     case 'done':
       return job.why === 'none' ? 'done' : `done: ${whyText(job.why)}`;

@@ -119,8 +119,8 @@ const reportParams = z.strictObject({
     z.strictObject({ kind: z.literal('wrote'), send: number, outcome: sendOutcomeSchema }),
     z.strictObject({ kind: z.literal('verified'), version: number, send: number.nullable() }),
     z.strictObject({ kind: z.literal('converged'), agreed: z.boolean() }),
-    /** For the people who watch: `connecting`, `probing`, `waiting`, … */
-    z.strictObject({ kind: z.literal('progress'), what: z.string().max(64) }),
+    /** It stays here and goes on at `untilMs` (wall): for the people who watch. */
+    z.strictObject({ kind: z.literal('waits'), why: jobWhySchema, untilMs: number }),
   ]),
   note: jobNoteSchema.nullable(),
 });

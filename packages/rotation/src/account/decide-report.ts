@@ -5,7 +5,8 @@ export type Report =
   | { readonly kind: 'wrote'; readonly send: number; readonly outcome: NonNullable<SendRow['outcome']> }
   | { readonly kind: 'verified'; readonly version: number; readonly send: number | null }
   | { readonly kind: 'converged'; readonly agreed: boolean }
-  | { readonly kind: 'progress'; readonly what: string };
+  /** It is kept and goes on at `untilMs` (wall). */
+  | { readonly kind: 'waits'; readonly why: string; readonly untilMs: number };
 
 /** What the holder saw. A candidate that the policy refused is kept, and probed with the others (R8). */
 export function decideReport(
@@ -27,8 +28,8 @@ export function decideReport(
         return refuse(rows, 'PAM_CONFLICT', `nothing converges at ${job.step}`);
       }
       return { ok: true, rows: { ...rows, job: furthest(job, 'converged') }, answer: {} };
-    case 'progress':
-      return { ok: true, rows, answer: {} };
+    case 'waits':
+      return { ok: true, rows: { ...rows, job: { ...job, why: what.why, notBeforeMs: what.untilMs } }, answer: {} };
     default:
       return what satisfies never;
   }

@@ -152,6 +152,11 @@ test('[R9] a record that was edited, or removed, is not written over', () => {
   });
 });
 
+test('who waits in place says until when, and goes on from the same step', () => {
+  const { job } = done(report(applied, { kind: 'waits', why: 'budget', untilMs: 90_000 })).rows;
+  expect(job).toMatchObject({ state: 'running', step: 'applied', why: 'budget', notBeforeMs: 90_000 });
+});
+
 test('what was written and not promoted is not called done', () => {
   expect(code(decideFinish(applied, { ...holder, outcome: 'done', why: 'rotated' }))).toBe('PAM_CONFLICT');
   const ended = done(decideFinish(applied, { ...holder, outcome: 'attention', why: 'nothing-opens' })).rows;

@@ -70,7 +70,7 @@ function orderRoutes(parts: RouterParts): Binding[] {
       );
       audit.moved(moved);
       rotation.wake();
-      return { job: viewJob(stored) };
+      return { job: viewJob(stored, clock.nowMs()) };
     }),
     bindCaller(cancelJob, async (call) => {
       const job = call.param('id', jobIdSchema);
@@ -80,7 +80,7 @@ function orderRoutes(parts: RouterParts): Binding[] {
       );
       audit.moved(moved);
       rotation.tellCancelled(stored);
-      return { job: viewJob(stored) };
+      return { job: viewJob(stored, clock.nowMs()) };
     }),
   ];
 }
@@ -98,13 +98,13 @@ function lookRoutes(parts: RouterParts): Binding[] {
         state: query.state,
         limit: pageJobs,
       });
-      return { jobs: jobs.map(viewJob), more };
+      return { jobs: jobs.map((job) => viewJob(job, clock.nowMs())), more };
     }),
     bindCaller(getJob, async (call) => {
       const job = call.param('id', jobIdSchema);
       const known = await store.rotation.readJob({ job });
       if (known === null) throw new PamError('PAM_NOT_FOUND', `there is no job ${job}`, { detail: { job } });
-      return { job: viewJob(known.job), entries: [...known.entries], notes: [...known.notes] };
+      return { job: viewJob(known.job, clock.nowMs()), entries: [...known.entries], notes: [...known.notes] };
     }),
     bindCaller(readRotation, async (call) => {
       const record = call.param('uid', itemUidSchema);
@@ -115,7 +115,7 @@ function lookRoutes(parts: RouterParts): Binding[] {
         account: known.account,
         versions: [...known.versions],
         nextDueMs,
-        lastJob: lastJob === null ? null : viewJob(lastJob),
+        lastJob: lastJob === null ? null : viewJob(lastJob, clock.nowMs()),
       };
     }),
     bindCaller(listKinds, async (call) => {

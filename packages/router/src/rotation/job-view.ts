@@ -1,17 +1,18 @@
 import type { JobView } from '@sallyport/protocol';
 import type { StoredJob } from './stored-job.ts';
 
-/** A job as lists show it. */
-export function viewJob(job: StoredJob): JobView {
+/** A job as lists show it now. One that its holder keeps while it waits is shown as waiting, too, and until when. */
+export function viewJob(job: StoredJob, nowMs: number): JobView {
   const late = job.dueAtMs === null || job.startedAtMs === null ? null : Math.max(0, job.startedAtMs - job.dueAtMs);
+  const waitsWithHolder = job.state === 'running' && job.why !== 'none' && job.notBeforeMs > nowMs;
   return {
     job: job.id,
     kind: job.kind,
     gateway: job.gateway,
     record: job.record,
-    state: job.state,
+    state: waitsWithHolder ? 'waiting' : job.state,
     step: job.step,
-    why: job.why,
+    why: job.state === 'running' && !waitsWithHolder ? 'none' : job.why,
     person: job.person,
     dueAtMs: job.dueAtMs,
     lateMs: late,
@@ -25,6 +26,6 @@ export function viewJob(job: StoredJob): JobView {
     createdAtMs: job.createdAtMs,
     startedAtMs: job.startedAtMs,
     endedAtMs: job.endedAtMs,
-    notBeforeMs: job.state === 'waiting' ? job.notBeforeMs : null,
+    notBeforeMs: job.state === 'waiting' || waitsWithHolder ? job.notBeforeMs : null,
   };
 }

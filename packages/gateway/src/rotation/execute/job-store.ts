@@ -101,7 +101,7 @@ function reportKey(what: LinkParams<'job.report'>['what']): string {
       return `verified-${what.version}`;
     case 'converged':
       return `converged-${what.agreed ? 'all' : 'some'}`;
-    case 'progress':
+    case 'waits':
       return newKey();
     default:
       return what satisfies never;

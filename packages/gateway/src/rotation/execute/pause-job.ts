@@ -15,7 +15,8 @@ export async function pauseJob(
     // What the router did not take goes on here for as long as this process lives; asked again without a pause it would spin.
     if (answer.type === 'recorded' || answer.type === 'fenced') return { type: 'fenced' };
   }
-  await store.report({ kind: 'progress', what: effect.why }, { type: 'resumed' });
+  const untilMs = Math.ceil(deps.runtime.nowMs() + ms);
+  await store.report({ kind: 'waits', why: effect.why, untilMs }, { type: 'resumed' });
   await new Promise<void>((resolve) => {
     const cancel = deps.runtime.schedule(ms, resolve);
     signal.addEventListener(

@@ -609,8 +609,8 @@ function wordOf(what: Parameters<typeof decideReport>[1]['what']): string {
       return 'verified';
     case 'converged':
       return what.agreed ? 'converged' : 'replicas differ';
-    case 'progress':
-      return what.what;
+    case 'waits':
+      return what.why;
     default:
       return what satisfies never;
   }

@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+import { faults, findFault } from './faults.ts';
+import { simulate } from './simulation.ts';
+
+// The whole of it is `npm run test:sim`; SALLYPORT_SEED begins elsewhere.
+const first = Number(process.env['SALLYPORT_SEED'] ?? 1);
+const seeds = 200;
+
+test(`${seeds} schedules of losses, pauses, deaths, late writes and edits break nothing (first seed ${first})`, () => {
+  for (let seed = first; seed < first + seeds; seed += 1) expect(simulate(seed)).toMatchObject({ seed, broken: null });
+});
+
+test('the same seed gives the same run, word for word', () => {
+  const run = (): string[] => {
+    const lines: string[] = [];
+    simulate(first, { trace: (line) => void lines.push(line) });
+    return lines;
+  };
+  expect(run().length).toBeGreaterThan(10);
+  expect(run()).toEqual(run());
+});
+
+test.each([/a run that may have written ends as failed/, /a permit does not count up/])(
+  'the planted fault is found: %s',
+  (name) => {
+    const fault = faults.find((one) => name.test(one.name));
+    expect(findFault(fault?.options ?? {}, 1, 100)).not.toBeNull();
+  },
+);
