@@ -51,6 +51,7 @@ export {
   stepLease,
 } from './lease/step-lease.ts';
 export type { RunState, RunStep } from './run/run-state.ts';
+export { needsRechecks } from './run/late-writes.ts';
 export { beginRun, stepRun } from './run/step-run.ts';
 export { formatComplexity, parseComplexity } from './password/complexity.ts';
 export { type GenerateAnswer, generatePassword, type SecretBytes } from './password/generate-password.ts';

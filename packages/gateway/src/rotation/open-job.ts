@@ -3,26 +3,19 @@ import {
   type GatewayUid,
   isUsableOn,
   type ItemUid,
-  type JobWhy,
   type LinkParams,
   type NetworkConfigurationFacts,
-  PamError,
   type ResourceFacts,
   type RotationSettings,
   type UserFacts,
   type UserSecrets,
 } from '@sallyport/protocol';
-import {
-  type Credential,
-  type KindAccount,
-  type KindTarget,
-  nextOccurrence,
-  type TargetKind,
-} from '@sallyport/rotation';
-import { type CandidateProof, checkHead, verifyOrder, verifyStandingOrder } from '@sallyport/seal';
+import { type Credential, type KindAccount, type KindTarget, type TargetKind } from '@sallyport/rotation';
+import { checkHead } from '@sallyport/seal';
 import type { WorkloadContext } from '../agent/index.ts';
 import { accountNames } from './account-id.ts';
 import { anyCredential } from './credential.ts';
+import { allowJob, denied, type JobOrder, type OrderDeps, readOrder } from './job-order.ts';
 import { createItemOpener, type ItemOpener } from './open-items.ts';
 
 type Offer = LinkParams<'job.offer'>;
@@ -50,29 +43,16 @@ export interface OpenedJob {
   readonly place: Place | null;
   readonly configuration: { readonly uid: ItemUid; readonly facts: NetworkConfigurationFacts };
   readonly complexity: NonNullable<RotationSettings['complexity']>;
-  /** Why a secret may be written; null for jobs that write none. */
-  readonly proof: CandidateProof | null;
+  readonly allowed: JobOrder;
   readonly names: { readonly account: string; readonly server: string };
   /** Revision of the secrets that the order was signed over; null without an order. */
   readonly orderBase: number | null;
   readonly items: ItemOpener;
 }
 
-export interface OpenJobDeps {
-  readonly gateway: GatewayUid;
-  readonly app: Parameters<typeof createItemOpener>[2]['app'];
+export interface OpenJobDeps extends OrderDeps {
   readonly kinds: readonly TargetKind[];
-  readonly nowMs: () => number;
 }
-
-/** A job that nobody may do as it is: `detail.why` is of the router's closed list. */
-function denied(why: JobWhy, message: string): PamError {
-  return new PamError('PAM_ORDER_INVALID', message, { detail: { why } });
-}
-
-/** A standing order is obeyed for this long after its occurrence, and so much before it by a clock that differs. */
-const occurrenceLateMs = 7 * 86_400_000;
-const occurrenceEarlyMs = 60_000;
 
 /**
  * Opens everything a job stands on and decides whether it may be done: order or standing order, the record's own
@@ -82,13 +62,8 @@ const occurrenceEarlyMs = 60_000;
  */
 export async function openJob(offer: Offer, deps: OpenJobDeps, context: WorkloadContext): Promise<OpenedJob> {
   const log = await newestLog(offer, context);
-  const nowMs = deps.nowMs();
-  const nowSeconds = Math.floor(nowMs / 1_000);
-  const order =
-    offer.order === null ? null : await verifyOrder(offer.order, { gateway: deps.gateway, log, nowSeconds });
-  if (order !== null && (order.job !== offer.job || order.record !== offer.record || order.act !== offer.kind)) {
-    throw denied('order-invalid', 'the order is for another job, record or act');
-  }
+  const read = await readOrder(offer, deps, log);
+  const order = read?.order ?? null;
   const items = createItemOpener(offer.items, order?.revs ?? {}, {
     app: deps.app,
     log,
@@ -102,7 +77,7 @@ export async function openJob(offer: Offer, deps: OpenJobDeps, context: Workload
   const configurationUid = resource === null ? user.configuration : resource.configuration;
   if (configurationUid === null) throw denied('record-invalid', 'the record has no PAM configuration');
   const configuration = await configurationOf(items, configurationUid, deps.gateway, resource);
-  const proof = await proofOf(offer, settings, deps, log, nowMs);
+  const allowed = await allowJob(offer, read, settings, deps, log);
   const secrets = await items.secrets(offer.record);
   const rev = items.item(offer.record).parts.secrets?.rev ?? 0;
   const account: KindAccount = {
@@ -125,7 +100,7 @@ export async function openJob(offer: Offer, deps: OpenJobDeps, context: Workload
     throw denied('order-spent', 'the record is older than the order says');
   }
   return {
-    ...{ offer, user, secrets, settings, account, place, items, proof },
+    ...{ offer, user, secrets, settings, account, place, items, allowed },
     orderBase: order?.base ?? null,
     configuration: { uid: configurationUid, facts: configuration },
     complexity: settings.complexity ?? defaultComplexity,
@@ -154,29 +129,6 @@ async function configurationOf(
   const isOn = facts.permissions.rotation === 'on' && resource?.permissions.rotation !== 'off';
   if (!isOn) throw denied('record-invalid', 'rotation is off in the PAM configuration or the resource');
   return facts;
-}
-
-/** What allows a secret to be written: the order, or an occurrence of the standing order that is due by our own clock. */
-async function proofOf(
-  offer: Offer,
-  settings: RotationSettings,
-  deps: OpenJobDeps,
-  log: ReturnType<WorkloadContext['log']>,
-  nowMs: number,
-): Promise<CandidateProof | null> {
-  if (offer.order !== null) return { order: offer.order };
-  // Logging in with what the vault holds changes nothing: re-checks need no order.
-  if (offer.kind === 'check') return null;
-  const { standing } = settings;
-  const { dueAtMs } = offer;
-  if (standing === null || dueAtMs === null) throw denied('order-invalid', 'nobody ordered this job');
-  const order = await verifyStandingOrder(standing, {
-    ...{ app: deps.app, gateway: deps.gateway, record: offer.record, log, past: false },
-  });
-  const isDue = dueAtMs <= nowMs + occurrenceEarlyMs && dueAtMs >= nowMs - occurrenceLateMs;
-  const isOccurrence = nextOccurrence(order.schedule, dueAtMs - 1, order.iat * 1_000) === dueAtMs;
-  if (!isDue || !isOccurrence) throw denied('order-invalid', 'the standing order is not due at this time');
-  return { standing, dueAtMs };
 }
 
 async function placeOf(

@@ -1,7 +1,7 @@
 import { type JobId, PamError } from '@sallyport/protocol';
 import { beginRun, type RunEffect, type RunEvent, stepRun } from '@sallyport/rotation';
 import { callWithinMs, type Claimed, type RunJobDeps } from './execute/job-deps.ts';
-import { createExecutor, type Executor } from './execute/job-executor.ts';
+import { createExecutor, type Executor, type JobEnd } from './execute/job-executor.ts';
 import { isStoreAway } from './execute/job-store.ts';
 import type { OpenedJob } from './open-job.ts';
 
@@ -16,7 +16,7 @@ export interface RunningJob {
   readonly over: Promise<void>;
 }
 
-const claimAgainMs = 500;
+const askAgainMs = 500;
 const waits = { waitFirstMs: 2_000, waitMaxMs: 15 * 60_000, waitsAtMost: 12 } as const;
 
 /** Claims an offered job and runs it to its end: executes the effects of `stepRun`, one at a time. */
@@ -36,13 +36,14 @@ export function runJob(opened: OpenedJob, lease: number, deps: RunJobDeps): Runn
     deps.log.info('job claimed', { job, kind, step: claimed.step, epoch: claimed.epoch });
     const executor = createExecutor({ opened, claimed, lease, signal: controller.signal }, deps);
     try {
-      const ended = await executor.early();
-      if (!ended) await drive(executor, claimed);
+      const ends = await executor.early();
+      if (ends === null) await drive(executor, claimed);
+      else await end(executor, ends);
     } catch (reason) {
       // Kept by a process that does nothing with it, the job would stand still for as long as the lease lives.
-      const ended = await executor.execute({ do: 'finish', outcome: 'failed', why: 'internal' });
+      const ended = await end(executor, { outcome: 'failed', why: 'internal' });
       // The store takes no `failed` where something may have been written: then a person has to look.
-      if (ended.type !== 'recorded') await executor.execute({ do: 'finish', outcome: 'attention', why: 'internal' });
+      if (ended.type !== 'recorded') await end(executor, { outcome: 'attention', why: 'internal' });
       throw reason;
     } finally {
       await executor.close();
@@ -56,12 +57,25 @@ export function runJob(opened: OpenedJob, lease: number, deps: RunJobDeps): Runn
       try {
         return await deps.call('job.claim', { job, lease, account, server }, { timeoutMs: callWithinMs });
       } catch (reason) {
-        if (!isStoreAway(reason) || controller.signal.aborted || !(await deps.lease.whenActing(lease))) throw reason;
-        const { promise, resolve } = Promise.withResolvers<void>();
-        deps.runtime.schedule(claimAgainMs, resolve);
-        await promise;
+        if (!isStoreAway(reason) || !(await mayAskAgain())) throw reason;
       }
     }
+  }
+
+  /** Said again while the store cannot be asked: nobody else ends it as long as the lease is ours. */
+  async function end(executor: Executor, as: JobEnd): Promise<RunEvent> {
+    for (;;) {
+      const said = await executor.execute({ do: 'finish', ...as });
+      if (said.type !== 'store-away' || !(await mayAskAgain())) return said;
+    }
+  }
+
+  async function mayAskAgain(): Promise<boolean> {
+    if (controller.signal.aborted || !(await deps.lease.whenActing(lease))) return false;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    deps.runtime.schedule(askAgainMs, resolve);
+    await promise;
+    return true;
   }
 
   async function drive(executor: Executor, claimed: Claimed): Promise<void> {

@@ -9,6 +9,7 @@ export interface Versions {
   add(n: number, secrets: UserSecrets): void;
   secrets(n: number): Promise<UserSecrets>;
   credential(n: number): Promise<Credential>;
+  opens(n: number): Promise<boolean>;
   /**
    * Those that a run may try. What came back from a journal is left out unless it opens for this record with the order it
    * was written under: neither a router nor an instance can have one tried that it made up.
@@ -55,5 +56,6 @@ export function createVersions(
     add: (n, given) => void opened.set(n, given),
     secrets,
     credential,
+    opens,
   };
 }

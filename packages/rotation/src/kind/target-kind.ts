@@ -128,7 +128,8 @@ export interface KindSession {
   mark(account: KindAccount): Promise<number>;
   /**
    * What this very login can hold for the account, where its permissions decide; absent: as the kind's description says,
-   * which is then the least.
+   * which is then the least. A run goes by the least; only whether the account is looked at again goes by this. Asked after
+   * `mark`, at every login.
    */
   fence?(account: KindAccount): Promise<Fence>;
   /** Permission and policy, without any change. */

@@ -1,22 +1,26 @@
-import type { Fence, RunEffect, RunEvent } from '@sallyport/rotation';
+import { type Fence, needsRechecks, type RunEffect, type RunEvent } from '@sallyport/rotation';
 import { createVersions, type Versions } from '../versions.ts';
 import { createActing, loginWithinMs } from './acting.ts';
 import type { HeldJob, RunJobDeps } from './job-deps.ts';
 import { createJobNotes } from './job-notes.ts';
 import { createJobStore } from './job-store.ts';
 import { createKeeping } from './keep-candidate.ts';
+import { decideLapsed } from './lapsed-order.ts';
 import { pauseJob } from './pause-job.ts';
 import { askReplicas, retireOlder } from './settle-target.ts';
 import { createStaging } from './stage-candidate.ts';
 import { createTargetSession } from './target-session.ts';
 import { createWriting } from './write-once.ts';
 
+/** How a job ends. */
+export type JobEnd = Pick<RunEffect & { do: 'finish' }, 'outcome' | 'why'>;
+
 /** Does one effect of a run after the other: the only place where a job touches its target, the store and the vault. */
 export interface Executor {
   readonly by: 'admin' | 'own';
   readonly fence: Fence;
-  /** Ends what needs no run: scripts only, an order that is spent. Answers whether it did. */
-  early(): Promise<boolean>;
+  /** How a job ends that needs no run: scripts only, an order that is spent. Null: it runs. */
+  early(): Promise<JobEnd | null>;
   execute(effect: RunEffect): Promise<RunEvent>;
   readonly believed: Versions['believed'];
   close(): Promise<void>;
@@ -26,7 +30,7 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
   const { opened, claimed } = held;
   const { place, account, settings, offer } = opened;
   const by = place?.admin === null ? 'own' : 'admin';
-  /** Until the kinds say better for a login, the least that the description promises. */
+  /** The least that every login of this kind holds; what this one holds decides about later looks (`needsRechecks`). */
   const fence = place?.kind.description.fence[by] ?? 'none';
   const versions = createVersions(
     claimed.versions,
@@ -36,7 +40,7 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
   const notes = createJobNotes(held, deps);
   const store = createJobStore(held, notes, deps);
   const acting = createActing(held, deps);
-  const session = createTargetSession(held, { by, acting, store, notes, versions }, deps);
+  const session = createTargetSession(held, { by, fence, acting, store, notes, versions }, deps);
   const keeping = createKeeping(held, deps);
   const staging = createStaging(held, { store, notes, versions, keeping }, deps);
   const writing = createWriting(held, { acting, session, store, notes, versions, keeping }, deps);
@@ -70,20 +74,20 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
       });
   }
 
-  async function early(): Promise<boolean> {
-    if (offer.kind !== 'rotate') return false;
+  async function early(): Promise<JobEnd | null> {
+    if (offer.kind !== 'rotate') return null;
+    const { candidate, sends } = claimed;
+    const { lapsed } = opened.allowed;
+    const candidateOpens = lapsed !== null && candidate !== null && (await versions.opens(candidate));
+    const ends = decideLapsed(lapsed, { candidateOpens, sends });
+    if (ends !== null) return ends;
     if (settings.noop) {
       await after();
-      await store.finish('done', 'scripts-only', fence === 'none');
-      return true;
+      return { outcome: 'done', why: 'scripts-only' };
     }
-    const { proof } = opened;
-    const isFresh = claimed.sends.length === 0 && claimed.step !== 'promoted' && claimed.step !== 'done';
-    if (isFresh && proof !== null && 'order' in proof && opened.orderBase !== claimed.base) {
-      await store.finish('failed', 'order-spent', fence === 'none');
-      return true;
-    }
-    return false;
+    const isFresh = sends.length === 0 && claimed.step !== 'promoted' && claimed.step !== 'done';
+    const isSpent = opened.orderBase !== null && opened.orderBase !== claimed.base;
+    return isFresh && isSpent ? { outcome: 'failed', why: 'order-spent' } : null;
   }
 
   async function execute(effect: RunEffect): Promise<RunEvent> {
@@ -123,7 +127,7 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
       case 'wait':
         return store.wait(effect);
       case 'finish':
-        return store.finish(effect.outcome, effect.why, fence === 'none');
+        return store.finish(effect.outcome, effect.why, needsRechecks(fence, claimed.sends.length, writing.fences()));
       case 'abandon':
         return { type: 'recorded' };
       default:

@@ -28,8 +28,8 @@ export interface JobStore {
   report(what: LinkParams<'job.report'>['what'], answer: RunEvent): Promise<RunEvent>;
   promote(version: number): Promise<RunEvent>;
   wait(effect: RunEffect & { do: 'wait' }): Promise<RunEvent>;
-  /** `isUnfenced`: the target keeps no late write out, so the account is checked again later. */
-  finish(outcome: (RunEffect & { do: 'finish' })['outcome'], why: JobWhy, isUnfenced: boolean): Promise<RunEvent>;
+  /** `rechecks`: the target may let a late write in, so an account that was rotated is checked again later. */
+  finish(outcome: (RunEffect & { do: 'finish' })['outcome'], why: JobWhy, rechecks: boolean): Promise<RunEvent>;
 }
 
 export function createJobStore({ opened, claimed }: HeldJob, notes: JobNotes, deps: RunJobDeps): JobStore {
@@ -78,12 +78,12 @@ export function createJobStore({ opened, claimed }: HeldJob, notes: JobNotes, de
         await deps.call('job.wait', params, { timeoutMs: callWithinMs });
         return { type: 'recorded' };
       }),
-    finish: (outcome, why, isUnfenced) =>
+    finish: (outcome, why, rechecks) =>
       ask(async () => {
         const isRotated = outcome === 'done' && why === 'rotated';
         const content = {
           ...{ ...at, outcome, why, note: await notes.sealAll() },
-          recheckMs: isRotated && isUnfenced ? recheckMs : [],
+          recheckMs: isRotated && rechecks ? recheckMs : [],
         };
         await deps.events.deliver({ act: 'job.finish', on: [record, job], content }, (signed) =>
           deps.call('job.finish', { ...content, signed }, { timeoutMs: callWithinMs }),

@@ -36,7 +36,7 @@ export function createStaging(
   },
   deps: RunJobDeps,
 ): Staging {
-  const { place, settings, proof, offer } = opened;
+  const { place, settings, allowed, offer } = opened;
   const { store, notes, versions, keeping } = parts;
   /** A candidate whose storing was not answered yet: asked again it is the same one, to the byte. */
   let staging: Staged | null = null;
@@ -51,7 +51,11 @@ export function createStaging(
   }
 
   async function stage(): Promise<RunEvent> {
-    if (proof === null) return { type: 'impossible', why: 'order-invalid' };
+    const { proof, proofEndsMs, lapsed } = allowed;
+    if (proof === null) return { type: 'impossible', why: lapsed ?? 'order-invalid' };
+    // Nobody would believe it: the secret would be lost with the first write.
+    const isOver = proofEndsMs !== null && deps.runtime.nowMs() > proofEndsMs;
+    if (isOver && staging === null) return { type: 'impossible', why: 'order-spent' };
     const next = staging === null ? fresh() : null;
     if (staging === null && next === null) return { type: 'impossible', why: 'policy-refused' };
     return store.ask(async () => {

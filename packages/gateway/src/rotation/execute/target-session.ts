@@ -1,5 +1,5 @@
 import { PamError } from '@sallyport/protocol';
-import type { KindSession, NotOpened, RunEffect, RunEvent } from '@sallyport/rotation';
+import type { Fence, KindSession, NotOpened, RunEffect, RunEvent } from '@sallyport/rotation';
 import type { Versions } from '../versions.ts';
 import { type Acting, loginWithinMs } from './acting.ts';
 import { createLoginBudget, type LoginTry } from './buy-login.ts';
@@ -13,6 +13,8 @@ export interface TargetSession {
   current(): KindSession | null;
   /** Highest send number that the target showed at the last login. */
   mark(): number;
+  /** What the last login holds for the account. */
+  fence(): Fence;
   connect(effect: RunEffect & { do: 'connect' }): Promise<RunEvent>;
   /** For what comes after the secret is in force: with the administrator, or as the account with its new secret. */
   reconnected(version: number): Promise<KindSession | null>;
@@ -26,6 +28,8 @@ export function createTargetSession(
   held: HeldJob,
   parts: {
     readonly by: 'admin' | 'own';
+    /** What every login holds at least. */
+    readonly fence: Fence;
     readonly acting: Acting;
     readonly store: JobStore;
     readonly notes: JobNotes;
@@ -42,6 +46,7 @@ export function createTargetSession(
   const keepFirstSeen = createFirstSeenKeeper(held, notes, deps);
   let session: KindSession | null = null;
   let mark = 0;
+  let { fence } = parts;
 
   async function close(): Promise<void> {
     const closing = session;
@@ -71,6 +76,7 @@ export function createTargetSession(
         session = outcome.session;
         await keepFirstSeen(where, wire);
         mark = await within(loginWithinMs, () => outcome.session.mark(account));
+        fence = (await within(loginWithinMs, async () => outcome.session.fence?.(account))) ?? parts.fence;
         return { opens: true, event: { type: 'connected', mark } };
       };
       if (effect.as === 'own') return login(() => guarded(open));
@@ -114,6 +120,7 @@ export function createTargetSession(
   return {
     current: () => session,
     mark: () => mark,
+    fence: () => fence,
     connect,
     probe,
     close,

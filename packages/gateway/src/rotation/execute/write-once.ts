@@ -1,5 +1,12 @@
 import { PamError } from '@sallyport/protocol';
-import { type Clocks, elapsedMs, type KindSession, type RunEffect, type RunEvent } from '@sallyport/rotation';
+import {
+  type Clocks,
+  elapsedMs,
+  type Fence,
+  type KindSession,
+  type RunEffect,
+  type RunEvent,
+} from '@sallyport/rotation';
 import type { Versions } from '../versions.ts';
 import type { Acting } from './acting.ts';
 import { callWithinMs, type HeldJob, type RunJobDeps } from './job-deps.ts';
@@ -15,6 +22,8 @@ const answerGraceMs = 2_000;
 export interface Writing {
   permit(): Promise<RunEvent>;
   write(effect: RunEffect & { do: 'write' }): Promise<RunEvent>;
+  /** What the login held for each write that was permitted. */
+  fences(): readonly Fence[];
 }
 
 export function createWriting(
@@ -32,6 +41,7 @@ export function createWriting(
   const { account, names } = opened;
   const { job } = opened.offer;
   const { acting, session, store, notes, versions, keeping } = parts;
+  const fences: Fence[] = [];
   /** Void once its connection is closed. */
   let permitted: { readonly on: KindSession; readonly askedAt: Clocks } | null = null;
 
@@ -49,6 +59,7 @@ export function createWriting(
           { timeoutMs: callWithinMs },
         );
         permitted = { on, askedAt };
+        fences.push(session.fence());
         keeping.permitted(send);
         return { type: 'permitted', send };
       });
@@ -95,5 +106,5 @@ export function createWriting(
       .catch((error: PamError) => deps.log.error('the late write could not be told', { job, send, code: error.code }));
   }
 
-  return { permit, write };
+  return { permit, write, fences: () => fences };
 }
