@@ -122,7 +122,10 @@ async function make(setup: LinksSetup): Promise<void> {
   }
 }
 
-const tell = (report: LinksReport): void => void process.send?.(report);
+const tell = (report: LinksReport): void => {
+  // It may have been told to end in this very moment.
+  if (process.connected) process.send?.(report, () => undefined);
+};
 process.on('disconnect', () => process.exit(0));
 process.on('message', (message: LinksSetup | { readonly kind: 'go' }) => {
   if (message.kind === 'setup') {

@@ -134,19 +134,23 @@ function linkTable({ links }: Report): string {
     [
       '(h) control links',
       'all joined after, s',
+      'CPU-s of router and relay for it',
       'router memory, MiB',
       'relay memory, MiB',
       'CPU of both, idle, % of a core',
       'all back after kill -9, s',
+      'CPU-s of both for it',
       'links lost while idle',
     ],
     links.map((row) => [
       String(row.links),
       show(row.joinedSeconds),
+      show(row.joinCpuSeconds),
       show(row.routerMebibytes),
       show(row.relayMebibytes),
       show(row.idleCpuPercent),
       show(row.backSeconds),
+      show(row.backCpuSeconds),
       String(row.lostIdle),
     ]),
   );
