@@ -9,7 +9,8 @@ export interface RotationReport {
   readonly loadAverage: { readonly before: readonly number[]; readonly after: readonly number[] };
   /** Seconds of each round of the script, by how many at once. */
   readonly script: readonly { readonly atOnce: number; readonly seconds: readonly number[]; readonly median: number }[];
-  readonly pools: readonly RotationRow[];
+  /** Of each size the round in the middle, and the seconds of all. */
+  readonly pools: readonly (RotationRow & { readonly rounds: readonly number[] })[];
 }
 
 /** docs/benchmarks-rotation.md, whole. */
@@ -20,14 +21,14 @@ export function rotationPage(report: RotationReport): string {
     '',
     '<!-- Written by `npm run bench:rotation -- --write-docs`: change bench/rotation/page.ts, not this file. -->',
     '',
-    `${roles} roles of one PostgreSQL server, every one rotated once by each pool and by each script, in one run on loopback.`,
+    `${roles} roles of one PostgreSQL server, every one rotated in each round by each pool and by each script, in one run on loopback; rows are the round in the middle.`,
     '',
     `- When: ${at.slice(0, 16).replace('T', ' ')} UTC.`,
     `- Machine: ${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel}, Node ${machine.node}; router, instances, server and the one who orders share them.`,
     `- Server: PostgreSQL ${postgres}, SCRAM-SHA-256, without fsync, for script and pools alike. Router: embedded store, with fsync.`,
     `- Load average over 1, 5, 15 minutes: ${loadAverage.before.map(show).join(' ')} at the start, ${loadAverage.after.map(show).join(' ')} at the end.`,
     '- The script: `ALTER ROLE` and a fresh login for each, with the same client library; nothing is staged, checked or recorded.',
-    '- A pool: for each role a signed order, a candidate sealed and stored, a permit with a number, the write, a fresh login, the record promoted, the event signed. Time is from the first order to the end of the last job; orders are signed one after another meanwhile.',
+    '- A pool: for each role a signed order, a candidate sealed and stored, a permit with a number, the write, a fresh login, the record promoted, the event signed. Time is from the first order to the end of the last job; orders are signed one after another meanwhile, on the same cores.',
     '',
     ...rotationTables(report),
     '',
@@ -50,12 +51,18 @@ export function rotationTables({ script, pools }: RotationReport): readonly stri
     '',
     ...table(
       [
-        ...['instances', 'seconds', 'a minute', 'not done', '× script, 1 at once', `× script, best`],
+        ...['instances', 'seconds', 'all rounds', 'a minute', 'not done', '× script, 1 at once', `× script, best`],
         ...['job p50 ms', 'p99 ms', 'CPU-s router', 'CPU-s instances', 'CPU-s server'],
         ...['peak MiB router', 'peak MiB an instance', 'seconds to order'],
       ],
       pools.map((row) => [
-        ...[String(row.instances), show(row.seconds), show(row.perMinute), String(row.notDone)],
+        ...[
+          String(row.instances),
+          show(row.seconds),
+          row.rounds.map(show).join(' '),
+          show(row.perMinute),
+          String(row.notDone),
+        ],
         ...[show(row.seconds / of(1)), show(row.seconds / best)],
         ...[show(row.jobMs.p50), show(row.jobMs.p99)],
         ...[show(row.cpuSeconds.router), show(row.cpuSeconds.instances), show(row.cpuSeconds.server)],

@@ -3,9 +3,11 @@ import { z } from 'zod';
 import type { Cli, Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
 import { readWhole } from '../gateway/gateway-flags.ts';
+import { withProgress } from '../terminal/progress.ts';
 import { showJson, showTable } from '../terminal/show.ts';
 import { findItem } from '../vault/find-item.ts';
 import { openVaultSession, type VaultSession } from '../vault/open-session.ts';
+import { mapAtOnce } from './at-once.ts';
 import { chosenUsers, rotatedRecord, type User } from './rotated-record.ts';
 import { jobJson } from './show-job.ts';
 import { orderJob } from './start-job.ts';
@@ -19,8 +21,10 @@ const flagsSchema = z.object({
   timeout: z.string().default('900'),
 });
 
-/** How many jobs are waited for at the same time. */
+/** Jobs that are waited for at the same time. */
 const watchedAtOnce = 8;
+/** Records that are read at the same time; orders themselves are signed one after another. */
+const orderedAtOnce = 4;
 
 interface Ordered {
   readonly user: User;
@@ -41,8 +45,10 @@ export const runJobs =
     try {
       const users = await chosenUsers(session, flags, (text) => findItem(session.vault, 'record', text, ['pamUser']));
       const kind = flags.dryRun ? 'rehearse' : act;
-      const ordered: Ordered[] = [];
-      for (const user of users) ordered.push(await order(cli, session, user, kind, users.length === 1));
+      const order = async (user: User): Promise<Ordered> => orderOne(cli, session, user, kind, users.length === 1);
+      const ordered = await withProgress(cli, `ordering ${users.length} jobs`, async () =>
+        mapAtOnce(users, orderedAtOnce, order),
+      );
       const ended = flags.wait ? await watchAll(cli, session, ordered, timeoutMs) : ordered;
       show(cli, ended, flags.filter !== undefined);
       if (!flags.wait) hint(cli, ended);
@@ -52,7 +58,7 @@ export const runJobs =
     }
   };
 
-async function order(
+async function orderOne(
   cli: Cli,
   session: VaultSession,
   user: User,
@@ -73,19 +79,9 @@ async function watchAll(
   ordered: readonly Ordered[],
   timeoutMs: number,
 ): Promise<readonly Ordered[]> {
-  const results = [...ordered];
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (;;) {
-      const at = next++;
-      const one = results[at];
-      if (one === undefined) return;
-      if (one.job === null) continue;
-      results[at] = { ...one, job: await watchJob(cli, session, one.job, one.user.title, timeoutMs) };
-    }
-  };
-  await Promise.all(Array.from({ length: watchedAtOnce }, worker));
-  return results;
+  return mapAtOnce(ordered, watchedAtOnce, async (one) =>
+    one.job === null ? one : { ...one, job: await watchJob(cli, session, one.job, one.user.title, timeoutMs) },
+  );
 }
 
 function show(cli: Cli, ordered: readonly Ordered[], asList: boolean): void {
