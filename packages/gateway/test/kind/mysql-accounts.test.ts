@@ -1,11 +1,13 @@
 import type { ApplyOutcome, Credential, Precondition } from '@sallyport/rotation';
 import { Secret } from '@sallyport/rotation';
+import { newRouterIdentity } from '@sallyport/seal';
 import {
   createCleanup,
   type KindLogin,
   type KindWorld,
   kindWorld,
   requireTarget,
+  startMariaDb,
   startTcpTarget,
 } from '@sallyport/testkit';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -102,6 +104,38 @@ describe.skipIf(presence.isMissing)('MariaDB', () => {
     const order = { account: other.account, send: 1, next: freshCredential(), old: null, limitMs: 5_000 };
     expect(await aside.apply(order, signal)).toEqual({ kind: 'applied' });
     await Promise.all([admin.close(), mighty.close(), aside.close()]);
+  });
+
+  test('a replica agrees once it has carried out the change, and not before', async () => {
+    const { mariaDb } = lab;
+    await mariaDb.sql(`CREATE USER copier IDENTIFIED BY 'copier-of-the-lab'; GRANT REPLICATION SLAVE ON *.* TO copier`);
+    const identity = await newRouterIdentity(['127.0.0.1'], Date.now());
+    const replica = await startMariaDb({ tls: identity, options: ['--server-id=2', '--read-only'] });
+    onTestFinished(() => replica.stop());
+    await replica.sql(`CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = ${mariaDb.port}, MASTER_USER = 'copier',
+      MASTER_PASSWORD = 'copier-of-the-lab', MASTER_USE_GTID = slave_pos; START SLAVE`);
+    const world = kindWorld();
+    const session = await sessionOf(lab.admin, world);
+    const { account } = await lab.makeAccount();
+    const at = { host: '127.0.0.1', port: replica.port };
+    const agrees = () => session.agrees?.(at, account, signal) ?? Promise.resolve(false);
+    const mark = await mariaDb.sql('SELECT @@GLOBAL.gtid_binlog_pos');
+    await replica.sql(`SELECT MASTER_GTID_WAIT('${mark}'); STOP SLAVE SQL_THREAD`);
+    expect(await session.evict?.(account)).toBe(true);
+    const order = { account, send: 1, next: freshCredential(), old: null, limitMs: 5_000 };
+    expect(await session.apply(order, signal)).toEqual({ kind: 'applied' });
+    expect(await agrees()).toBe(false);
+    const later = await mariaDb.sql('SELECT @@GLOBAL.gtid_binlog_pos');
+    await replica.sql(`START SLAVE SQL_THREAD; SELECT MASTER_GTID_WAIT('${later}')`);
+    expect(await agrees()).toBe(true);
+    expect(world.identities).toContainEqual({ kind: 'tls', value: `sha256:${identity.pin}`, at });
+    const own = await sessionOf({ account, credential: order.next });
+    expect(await own.agrees?.(at, account, signal)).toBe(false);
+    await own.close();
+    await replica.stop();
+    expect(await agrees()).toBe(false);
+    await session.close();
+    await world.allClosed();
   });
 
   test('an account that logs in by another method is left as it is', async () => {

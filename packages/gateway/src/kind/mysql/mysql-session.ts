@@ -1,11 +1,20 @@
 import { secretsOf, serverWords, timedWork } from '@sallyport/kind-support';
 import { PamError } from '@sallyport/protocol';
-import type { ApplyOutcome, KindAccount, KindIo, KindSession, Precondition, WriteOrder } from '@sallyport/rotation';
+import type {
+  ApplyOutcome,
+  KindAccount,
+  KindIo,
+  KindSession,
+  KindTarget,
+  Precondition,
+  WriteOrder,
+} from '@sallyport/rotation';
 import { type AccountHost, accountHost, lockName, showAccount } from './account-host.ts';
 import { type AccountLook, lookAtAccount, whyNotWritten } from './look-at-account.ts';
 import type { QueryReply, ServerError } from './mysql-connection.ts';
-import type { MysqlLogin, OpenMysql } from './open-mysql.ts';
+import { type MysqlLogin, type OpenMysql, openMysql } from './open-mysql.ts';
 import { preconditions } from './preconditions.ts';
+import { hasReachedText, positionText } from './replica-text.ts';
 import { quoteText, sessionText, writeText } from './write-text.ts';
 
 /** For questions that change nothing. */
@@ -50,22 +59,26 @@ function outcomeOf({ code, message }: ServerError, order: WriteOrder): ApplyOutc
  */
 export class MysqlSession implements KindSession {
   readonly address: string;
-  readonly #login: AccountHost;
+  readonly #target: KindTarget;
+  readonly #login: MysqlLogin;
   readonly #open: OpenMysql;
   readonly #io: KindIo;
   /** What was seen of the account whose lock is held. */
   #held: { readonly name: string; readonly look: AccountLook | ServerError } | null = null;
   #isSettled = false;
+  /** Where the primary's log was at the first question after a change. */
+  #position: string | null = null;
 
-  constructor(login: MysqlLogin, open: OpenMysql, io: KindIo) {
+  constructor(target: KindTarget, login: MysqlLogin, open: OpenMysql, io: KindIo) {
     this.address = open.address;
-    this.#login = accountHost(login.account);
+    this.#target = target;
+    this.#login = login;
     this.#open = open;
     this.#io = io;
   }
 
   #isOwn(account: AccountHost): boolean {
-    return showAccount(account) === showAccount(this.#login);
+    return showAccount(account) === showAccount(accountHost(this.#login.account));
   }
 
   readonly #ask = async (text: string, signal = new AbortController().signal): Promise<QueryReply> => {
@@ -86,8 +99,8 @@ export class MysqlSession implements KindSession {
     }
   };
 
-  async #askValue(text: string): Promise<string | null> {
-    const reply = await this.#ask(text);
+  async #askValue(text: string, signal?: AbortSignal): Promise<string | null> {
+    const reply = await this.#ask(text, signal);
     return reply.kind === 'rows' ? (reply.rows[0]?.[0] ?? null) : null;
   }
 
@@ -155,6 +168,7 @@ export class MysqlSession implements KindSession {
 
   async #write(text: string, order: WriteOrder, signal: AbortSignal): Promise<ApplyOutcome> {
     const { connection } = this.#open;
+    this.#position = null;
     try {
       const within = order.limitMs + answerWithinMs;
       const reply = await timedWork(this.#io, within, signal, () => connection.ask(text));
@@ -162,6 +176,33 @@ export class MysqlSession implements KindSession {
     } catch (reason) {
       connection.destroy(PamError.from(reason, 'PAM_TARGET_RESET', 'the write was given up'));
       throw reason;
+    }
+  }
+
+  /**
+   * A replica agrees when it has carried out all that the primary had in its log at the first question after a change.
+   * An account that changes itself asks none: it would have to log in there with a password that may be the old one.
+   */
+  async agrees(
+    replica: { readonly host: string; readonly port: number },
+    account: KindAccount,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (this.#isOwn(accountHost(account))) return false;
+    const { isMariaDb } = this.#open;
+    this.#position ??= await this.#askValue(positionText(isMariaDb), signal);
+    // Without a binary log nothing tells where a replica is.
+    if (this.#position === null || this.#position === '') return false;
+    const place = { ...replica, isReplica: true };
+    const opening = await openMysql(this.#target, this.#login, this.#io, signal, place);
+    if (opening.kind !== 'open') return false;
+    const other = new MysqlSession(this.#target, this.#login, opening, this.#io);
+    try {
+      return (await other.#askValue(hasReachedText(isMariaDb, this.#position), signal)) === '1';
+    } catch {
+      return false; // it could not be asked: it has not agreed
+    } finally {
+      await other.close();
     }
   }
 

@@ -24,7 +24,7 @@ export const mysql: TargetKind = {
   async connect(target, login, io, signal) {
     const opening = await openMysql(target, login, io, signal);
     if (opening.kind !== 'open') return opening;
-    return { kind: 'connected', session: new MysqlSession(login, opening, io) };
+    return { kind: 'connected', session: new MysqlSession(target, login, opening, io) };
   },
   async probe(target, login, io, signal) {
     const opening = await openMysql(target, login, io, signal);

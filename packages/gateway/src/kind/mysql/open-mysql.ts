@@ -27,6 +27,13 @@ export interface MysqlLogin {
   readonly credential: Credential;
 }
 
+/** Where to: the target itself, or a replica of it, which has a key of its own. */
+export interface MysqlPlace {
+  readonly host: string;
+  readonly port: number;
+  readonly isReplica: boolean;
+}
+
 export interface OpenMysql {
   readonly kind: 'open';
   readonly connection: MysqlConnection;
@@ -45,6 +52,7 @@ export async function openMysql(
   login: MysqlLogin,
   io: KindIo,
   signal: AbortSignal,
+  place: MysqlPlace = { host: target.host, port: target.port, isReplica: false },
 ): Promise<MysqlOpening> {
   const { credential } = login;
   const { user } = accountHost(login.account);
@@ -58,8 +66,8 @@ export async function openMysql(
   let dialled: Duplex | null = null;
   try {
     return await timedWork(io, loginWithinMs, signal, async (limit) => {
-      dialled = await io.dial(target.host, target.port, limit);
-      const address = dialled instanceof Socket ? (dialled.remoteAddress ?? target.host) : target.host;
+      dialled = await io.dial(place.host, place.port, limit);
+      const address = dialled instanceof Socket ? (dialled.remoteAddress ?? place.host) : place.host;
       const plain = new MysqlConnection(dialled);
       limit.addEventListener('abort', () => plain.destroy(late()), { once: true });
       const first = await plain.receive();
@@ -70,7 +78,7 @@ export async function openMysql(
         plain.destroy(malformed());
         return { kind: 'unknown', message: 'no account can have this name' };
       }
-      const connection = target.useTls ? await startTls(plain, greeting, target, io, limit) : plain;
+      const connection = target.useTls ? await startTls(plain, greeting, place, io, limit) : plain;
       limit.addEventListener('abort', () => connection.destroy(late()), { once: true });
       const answer = await logIn(connection, greeting, user, password, target.useTls);
       if (answer.kind === 'error') return refuse(connection, answer);
@@ -93,7 +101,7 @@ function refuse(connection: MysqlConnection, error: ServerError): NotOpened {
 async function startTls(
   plain: MysqlConnection,
   greeting: Greeting,
-  target: KindTarget,
+  place: MysqlPlace,
   io: KindIo,
   signal: AbortSignal,
 ): Promise<MysqlConnection> {
@@ -101,7 +109,8 @@ async function startTls(
   plain.send(tlsRequest());
   // Bytes behind the greeting would be taken for a part of the TLS stream that nobody signed.
   const { stream, sequence } = plain.release();
-  return new MysqlConnection(await openTls(stream, target.host, io, signal), sequence);
+  const at = place.isReplica ? { host: place.host, port: place.port } : undefined;
+  return new MysqlConnection(await openTls(stream, place.host, io, signal, at), sequence);
 }
 
 type LoginReply = { readonly kind: 'ok'; readonly method: LoginMethod } | ServerError;
