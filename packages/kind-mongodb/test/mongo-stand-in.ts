@@ -19,7 +19,14 @@ export interface StandIn {
 export const known = { user: 'rotator', password: 'pa=ss,word of the rotator' };
 export const ok = { ok: 1 };
 export const hello = (seconds: number, setName = 'rs0'): Document => ({
-  ...{ ...ok, isWritablePrimary: true, maxWireVersion: 21, setName, saslSupportedMechs: ['SCRAM-SHA-256'] },
+  ...{
+    ...ok,
+    isWritablePrimary: true,
+    minWireVersion: 0,
+    maxWireVersion: 21,
+    setName,
+    saslSupportedMechs: ['SCRAM-SHA-256'],
+  },
   lastWrite: { opTime: { ts: new Timestamp({ t: seconds, i: 1 }), t: 1 } },
 });
 
@@ -73,7 +80,8 @@ function serverKey(): NonNullable<typeof made> {
 
 /**
  * A **protocol stand-in**: it frames messages, takes the login of one user, and answers commands as its script says. It is
- * no database, and proves nothing about MongoDB: what is tested with it is this side alone.
+ * no database, and proves nothing about MongoDB: what is tested with it is this side alone. MongoDB's own driver takes it for
+ * a server (`driver.test.ts`), so that its framing and its half of the login are not ours alone.
  */
 export async function startStandIn(
   later: Later,

@@ -37,10 +37,10 @@ DECLARE @began datetime2 = SYSUTCDATETIME(), @seen bigint,
   @sid varbinary(85) = (SELECT sid FROM sys.sql_logins WHERE name = ${name});
 IF @sid IS NULL ${thrown(ownErrors.absent, 'there is no such SQL login')}
 BEGIN TRANSACTION;
-SELECT @seen = send FROM master.sallyport.sends WITH (UPDLOCK, HOLDLOCK) WHERE login_sid = @sid;
+SELECT @seen = [send] FROM master.sallyport.sends WITH (UPDLOCK, HOLDLOCK) WHERE login_sid = @sid;
 IF @seen >= ${send} ${thrown(ownErrors.fenced, 'the login has seen this send or a higher one')}
-IF @seen IS NULL INSERT INTO master.sallyport.sends (login_sid, send) VALUES (@sid, ${send});
-ELSE UPDATE master.sallyport.sends SET send = ${send} WHERE login_sid = @sid;
+IF @seen IS NULL INSERT INTO master.sallyport.sends (login_sid, [send]) VALUES (@sid, ${send});
+ELSE UPDATE master.sallyport.sends SET [send] = ${send} WHERE login_sid = @sid;
 ALTER LOGIN ${nameText(login)} WITH PASSWORD = ${literal(password)};
 IF DATEDIFF(millisecond, @began, SYSUTCDATETIME()) > ${limit} ${thrown(ownErrors.late, 'the write took too long')}
 COMMIT TRANSACTION;
@@ -60,4 +60,4 @@ export const rollBack = 'IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;';
 
 /** The number kept for `@login`, as text; no row when none is. */
 export const markQuery = `
-SELECT CAST(send AS nvarchar(20)) AS mark FROM master.sallyport.sends WHERE login_sid = SUSER_SID(@login)`;
+SELECT CAST([send] AS nvarchar(20)) AS [mark] FROM master.sallyport.sends WHERE login_sid = SUSER_SID(@login)`;
