@@ -11,9 +11,19 @@ export type Answer = Document | Uint8Array | 'silence' | null;
 export type Script = (command: Document) => Answer | undefined;
 export interface StandIn {
   readonly port: number;
+  /** What opens each user; `updateUser` changes it. */
+  readonly passwords: ReadonlyMap<string, string>;
   readonly commands: readonly Document[];
   /** Names of the commands, in order. */
   names(): readonly string[];
+}
+
+export interface StandInOptions {
+  readonly iterations?: number;
+  /** Answers go out a byte at a time. */
+  readonly drips?: boolean;
+  /** More users, and what opens them. */
+  readonly users?: readonly (readonly [name: string, password: string])[];
 }
 
 export const known = { user: 'rotator', password: 'pa=ss,word of the rotator' };
@@ -30,35 +40,40 @@ export const hello = (seconds: number, setName = 'rs0'): Document => ({
   lastWrite: { opTime: { ts: new Timestamp({ t: seconds, i: 1 }), t: 1 } },
 });
 
+const refused = { ok: 0, code: 18, errmsg: 'Authentication failed.' };
+
 const hmac = (key: Uint8Array, text: string): Buffer => createHmac('sha256', key).update(text).digest();
 const salt = Buffer.from('salt of the stand-in');
 
-/** The server's half of SCRAM, for one user. */
+/** The server's half of SCRAM, for one login. */
 class Exchange {
   #bare = '';
   #challenge = '';
-  readonly iterations: number;
+  readonly #passwords: ReadonlyMap<string, string>;
+  readonly #iterations: number;
 
-  constructor(iterations: number) {
-    this.iterations = iterations;
+  constructor(passwords: ReadonlyMap<string, string>, iterations: number) {
+    this.#passwords = passwords;
+    this.#iterations = iterations;
   }
 
   start(payload: string): Document {
     this.#bare = payload.slice('n,,'.length);
     const nonce = /r=(.*)$/.exec(this.#bare)?.[1] ?? '';
-    this.#challenge = `r=${nonce}and-more,s=${salt.toString('base64')},i=${this.iterations}`;
+    this.#challenge = `r=${nonce}and-more,s=${salt.toString('base64')},i=${this.#iterations}`;
     return { ...ok, conversationId: 1, done: false, payload: Buffer.from(this.#challenge) };
   }
 
   finish(payload: string): Document {
     const [, withoutProof = '', proof = ''] = /^(.*),p=(.*)$/.exec(payload) ?? [];
     const exchange = `${this.#bare},${this.#challenge},${withoutProof}`;
-    const salted = pbkdf2Sync(known.password, salt, this.iterations, 32, 'sha256');
+    const password = this.#passwords.get(/^n=([^,]*),/.exec(this.#bare)?.[1] ?? '');
+    if (password === undefined) return refused;
+    const salted = pbkdf2Sync(password, salt, this.#iterations, 32, 'sha256');
     const stored = createHash('sha256').update(hmac(salted, 'Client Key')).digest();
     const signature = hmac(stored, exchange);
     const key = Buffer.from(proof, 'base64').map((byte, at) => byte ^ (signature[at] ?? 0));
-    if (!createHash('sha256').update(key).digest().equals(stored) || !this.#bare.startsWith(`n=${known.user},`))
-      return { ok: 0, code: 18, errmsg: 'Authentication failed.' };
+    if (!createHash('sha256').update(key).digest().equals(stored)) return refused;
     const shown = hmac(hmac(salted, 'Server Key'), exchange).toString('base64');
     return { ...ok, conversationId: 1, done: true, payload: Buffer.from(`v=${shown}`) };
   }
@@ -79,24 +94,31 @@ function serverKey(): NonNullable<typeof made> {
 }
 
 /**
- * A **protocol stand-in**: it frames messages, takes the login of one user, and answers commands as its script says. It is
+ * A **protocol stand-in**: it frames messages, takes logins and `updateUser`, and answers the rest as its script says. It is
  * no database, and proves nothing about MongoDB: what is tested with it is this side alone. MongoDB's own driver takes it for
  * a server (`driver.test.ts`), so that its framing and its half of the login are not ours alone.
  */
 export async function startStandIn(
   later: Later,
   script: Script = () => undefined,
-  { iterations = 15_000, drips = false }: { readonly iterations?: number; readonly drips?: boolean } = {},
+  { iterations = 15_000, drips = false, users = [] }: StandInOptions = {},
 ): Promise<StandIn> {
+  const passwords = new Map([[known.user, known.password], ...users]);
   const commands: Document[] = [];
   const sockets = new Set<TLSSocket>();
+  const change = (user: string, password: string): Document => {
+    if (!passwords.has(user)) return { ok: 0, code: 11, errmsg: 'there is no such user' };
+    passwords.set(user, password);
+    return ok;
+  };
   const server = createServer(await serverKey(), (socket) => {
-    const exchange = new Exchange(iterations);
+    const exchange = new Exchange(passwords, iterations);
     const usual = (command: Document): Answer => {
       const payload = Buffer.from((command['payload'] as Uint8Array | undefined) ?? []).toString();
       if (command['hello'] === 1) return hello(100);
       if (command['saslStart'] === 1) return exchange.start(payload);
       if (command['saslContinue'] === 1) return exchange.finish(payload);
+      if (typeof command['updateUser'] === 'string') return change(command['updateUser'], String(command['pwd']));
       return ok;
     };
     let bytes: Buffer = Buffer.alloc(0);
@@ -131,6 +153,7 @@ export async function startStandIn(
   const address = server.address();
   return {
     port: address !== null && typeof address === 'object' ? address.port : 0,
+    passwords,
     commands,
     names: () => commands.map((command) => Object.keys(command)[0] ?? ''),
   };

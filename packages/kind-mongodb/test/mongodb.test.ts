@@ -149,7 +149,7 @@ describe('MongoDB, with a protocol stand-in, which proves nothing about MongoDB'
   });
 
   async function connected(script?: Script) {
-    const server = await startStandIn(onTestFinished, script);
+    const server = await startStandIn(onTestFinished, script, { users: [['app', 'old password']] });
     const clock = createFakeClock();
     const world = kindWorld({ clock });
     const outcome = await mongodb.connect({ ...target, port: server.port }, login, world.io, never());
