@@ -16,7 +16,7 @@ export interface ListeningProcess {
 
 const listening = '0A';
 
-/** Pid of the process that listens on 127.0.0.1:PORT, the eldest where children share the socket. */
+/** Pid of the process that listens on PORT, the eldest where children share the socket. */
 function listenerOf(port: number): number {
   const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const inodes = new Set(
@@ -44,13 +44,15 @@ function socketsOf(pid: number): readonly string[] {
   }
 }
 
-export function listeningProcess(later: Later, port: number): ListeningProcess {
+export function listeningProcess(later: Later, host: string, port: number): ListeningProcess {
   let pid = listenerOf(port);
   const read = (name: string): readonly string[] =>
     readFileSync(`/proc/${pid}/${name}`, 'utf8')
       .split('\0')
       .filter((part) => part !== '');
-  const [command, ...args] = [readlinkSync(`/proc/${pid}/exe`), ...read('cmdline').slice(1)];
+  const command = readlinkSync(`/proc/${pid}/exe`);
+  // Some programs are several, by the name that they are called.
+  const [argv0 = command, ...args] = read('cmdline');
   const cwd = readlinkSync(`/proc/${pid}/cwd`);
   const env = Object.fromEntries(read('environ').map((pair) => pair.split(/=(.*)/s).slice(0, 2)));
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
@@ -66,28 +68,28 @@ export function listeningProcess(later: Later, port: number): ListeningProcess {
       await until('the target is gone', () => !isRunning(pid));
       // A server looks first whether children of the one before it still live.
       for (let attempt = 0; attempt < 20; attempt += 1) {
-        const child = spawn(command, args, { cwd, env, ...who, stdio: 'ignore' });
+        const child = spawn(command, args, { argv0, cwd, env, ...who, stdio: 'ignore' });
         const ended = new Promise<'ended'>((resolve) => void child.once('exit', () => resolve('ended')));
         later(async () => {
           child.kill('SIGKILL');
           await ended;
         });
         pid = child.pid ?? pid;
-        if ((await Promise.race([ended, accepts(port)])) === 'accepts') return;
+        if ((await Promise.race([ended, accepts(host, port)])) === 'accepts') return;
       }
       throw new Error(`${command} did not start again`);
     },
   };
 }
 
-async function accepts(port: number): Promise<'accepts'> {
-  await until(`port ${port} accepts`, () => isOpen(port));
+async function accepts(host: string, port: number): Promise<'accepts'> {
+  await until(`port ${port} accepts`, () => isOpen(host, port));
   return 'accepts';
 }
 
-function isOpen(port: number): Promise<boolean> {
+function isOpen(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect(port, host);
     socket.once('connect', () => {
       socket.destroy();
       resolve(true);

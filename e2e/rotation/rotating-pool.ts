@@ -110,7 +110,8 @@ export async function startRotatingPool(
         records.push({ type: 'pamUser', title: login, tags: [tag], ...fields, secrets });
       }
       await bring(tag, records);
-      await pam(['rotation', 'edit', '-f', tag, '--resource', 'server', '--by', 'admin'], { withinMs: 600_000 });
+      const rotation = ['--resource', 'server', '--by', 'admin', ...(lab.rotation ?? [])];
+      await pam(['rotation', 'edit', '-f', tag, ...rotation], { withinMs: 600_000 });
       return owner.usersWith(tag);
     },
   };

@@ -10,6 +10,7 @@ export async function startMariaDbAccounts(later: Later): Promise<AccountLab & {
   return {
     server,
     kind: 'mysql',
+    host: '127.0.0.1',
     port: server.port,
     resource: { type: 'pamDatabase', host: '127.0.0.1', port: server.port, databaseType: 'mariadb' },
     admin: { fields: { login: 'rotator' }, secrets: { password: 'rotator-of-the-lab-1' } },

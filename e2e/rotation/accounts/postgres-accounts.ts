@@ -10,6 +10,7 @@ export async function startPostgresAccounts(later: Later): Promise<AccountLab & 
   return {
     server,
     kind: 'postgresql',
+    host: '127.0.0.1',
     port: server.port,
     resource: { type: 'pamDatabase', host: '127.0.0.1', port: server.port, databaseType: 'postgresql' },
     admin: { fields: { login: 'rotator' }, secrets: { password: 'rotator-of-the-lab-1' } },

@@ -18,6 +18,8 @@ export interface FaultPoint {
   readonly call: Call;
   /** `before` the call goes out, or `after` its answer came and before anybody read it. */
   readonly side: 'before' | 'after';
+  /** Jobs of earlier runs: what wakes late from one of them does not come to this point. */
+  readonly except: readonly string[];
   /** Processes of others. */
   readonly signals: readonly { readonly pid: number; readonly signal: 'SIGKILL' | 'SIGSTOP' }[];
   /** Its own end, after those of others. */
@@ -47,12 +49,15 @@ export function takenBy(file: string): number | null {
 }
 
 /** Answers the point if it is this one, and makes it nobody else's. */
-export function takePoint(file: string, call: Call, side: FaultPoint['side'], pid: number): FaultPoint | null {
+export function takePoint(
+  file: string,
+  { call, side, job, pid }: Pick<FaultPoint, 'call' | 'side'> & { readonly job: string; readonly pid: number },
+): FaultPoint | null {
   if (!existsSync(file)) return null;
   const mine = `${file}.${pid}`;
   try {
     const point = JSON.parse(readFileSync(file, 'utf8')) as FaultPoint;
-    if (point.call !== call || point.side !== side) return null;
+    if (point.call !== call || point.side !== side || point.except.includes(job)) return null;
     renameSync(file, mine);
     writeFileSync(mine, JSON.stringify({ ...point, takenBy: pid }));
     renameSync(mine, `${file}.taken`);

@@ -6,13 +6,18 @@ import { WebSocket } from 'ws';
 import { type Call, calls, type FaultPoint, pointVariable, takePoint } from './fault-point.ts';
 
 const file = process.env[pointVariable];
+/** A call of a run, and of which. */
+interface JobCall {
+  readonly call: Call;
+  readonly job: string;
+}
 /** Calls that wait for their answer, by link and number. */
-const open = new WeakMap<object, Map<number, Call>>();
+const open = new WeakMap<object, Map<number, JobCall>>();
 
 interface Message {
   readonly id?: number;
   readonly method?: string;
-  readonly params?: { readonly what?: { readonly kind?: string }; readonly act?: string };
+  readonly params?: { readonly what?: { readonly kind?: string }; readonly act?: string; readonly job?: string };
 }
 
 function read(data: unknown): Message | null {
@@ -24,16 +29,17 @@ function read(data: unknown): Message | null {
   }
 }
 
-function callOf({ method, params }: Message): Call | null {
+function callOf({ method, params }: Message): JobCall | null {
   const name = method === 'job.report' ? params?.what?.kind : method;
   // A login that is given back is no step of its own.
   if (name === 'job.login' && params?.act !== 'take') return null;
-  return calls.find((call) => call === name) ?? null;
+  const call = calls.find((one) => one === name);
+  return call === undefined ? null : { call, job: params?.job ?? '' };
 }
 
 /** Nothing after this runs when the point is this process's own end. */
-function come(call: Call, side: FaultPoint['side']): void {
-  const point = file === undefined ? null : takePoint(file, call, side, process.pid);
+function come({ call, job }: JobCall, side: FaultPoint['side']): void {
+  const point = file === undefined ? null : takePoint(file, { call, side, job, pid: process.pid });
   if (point === null) return;
   for (const { pid, signal } of point.signals) end(pid, signal);
   if (point.self !== null) process.kill(process.pid, point.self);
@@ -53,7 +59,7 @@ WebSocket.prototype.send = function (this: WebSocket, ...args: Parameters<typeof
   const call = message === null ? null : callOf(message);
   if (call !== null) {
     if (message?.id !== undefined) {
-      const mine = open.get(this) ?? new Map<number, Call>();
+      const mine = open.get(this) ?? new Map<number, JobCall>();
       open.set(this, mine.set(message.id, call));
     }
     come(call, 'before');

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import type { JobId } from '@sallyport/protocol';
 import type { Later } from '@sallyport/testkit';
 import type { User } from '../../../packages/cli/src/rotation/rotated-record.ts';
 import type { Instance } from '../../harness/instance.ts';
@@ -7,9 +8,10 @@ import type { AccountLab } from '../accounts/account-lab.ts';
 import { type FaultPoint, layPoint, liftPoint, takenBy } from '../fault/fault-point.ts';
 import { type ListeningProcess, listeningProcess } from '../listening-process.ts';
 import { hasEnded } from '../../../packages/cli/src/rotation/watch-job.ts';
+import type { AccountState } from '../owner.ts';
 import { type RotatingPool, startRotatingPool } from '../rotating-pool.ts';
 import { type KillCase, showCase } from './cases.ts';
-import { whatDoesNotHold } from './check-end.ts';
+import { type RunEnd, whatDoesNotHold } from './check-end.ts';
 
 export interface KillReport {
   readonly kind: string;
@@ -33,17 +35,21 @@ export async function runKills(
   say: (line: string) => void,
 ): Promise<KillReport> {
   const pool = await startRotatingPool(later, lab, 3);
-  const target = listeningProcess(later, lab.port);
-  const possible = cases.filter(({ blows }) => lab.restarts || !blows.some(([victim]) => victim === 'target'));
+  const target = listeningProcess(later, lab.host, lab.port);
+  const possible = cases.filter(
+    ({ blows }) => lab.restarts || !blows.some(([victim, blow]) => victim === 'target' && blow === 'kill'),
+  );
   const logins = possible.map((_, index) => `kill${index + 1}`);
   const users = await pool.newAccounts(logins);
   const count = { runs: 0, hit: 0, done: 0, attention: 0, failed: 0 };
   const broken: string[] = [];
+  const earlier: JobId[] = [];
   for (const [index, one] of possible.entries()) {
     const user = users.get(logins[index] ?? '');
     if (user === undefined) throw new Error(`there is no account ${logins[index]}`);
     const startedMs = performance.now();
-    const run = await runCase(pool, lab, target, user, one);
+    const run = await runCase(pool, lab, target, user, one, earlier);
+    earlier.push(run.job.job);
     count.runs += 1;
     if (run.isHit) count.hit += 1;
     if (run.job.state === 'done') count.done += 1;
@@ -68,10 +74,11 @@ async function runCase(
   target: ListeningProcess,
   user: User,
   one: KillCase,
+  earlier: readonly JobId[],
 ): Promise<{ isHit: boolean; job: Awaited<ReturnType<RotatingPool['owner']['job']>>; broken: readonly string[] }> {
   const { owner, pointFile } = pool;
   const before = await owner.state(user);
-  layPoint(pointFile, pointOf(pool, target, one));
+  layPoint(pointFile, { ...pointOf(pool, target, one), except: earlier });
   const { job: id } = await owner.order(user).catch(async (error: unknown) => {
     liftPoint(pointFile);
     throw error;
@@ -86,15 +93,44 @@ async function runCase(
   if (pid.taken !== null) await heal(pool, target, one, pid.taken);
   const job = await owner.ended(id);
   const state = await owner.state(user);
-  const login = user.facts.login;
-  const opening: number[] = [];
-  for (const { n, secrets } of state.versions) if (await lab.opens(login, secrets)) opening.push(n);
+  const { login } = user.facts;
+  const opening = await openingOf(lab, login, state);
   const vaultOpens = await lab.opens(login, state.secrets);
-  const found = whatDoesNotHold({ job, before, state, opening, vaultOpens });
+  const beside = await lookBeside(pool, lab, user, state, opening);
+  const found = whatDoesNotHold({ job, before, state, opening, vaultOpens, beside });
   return { isHit: pid.taken !== null, job, broken: found };
 }
 
-function pointOf(pool: RotatingPool, target: ListeningProcess, { call, side, blows }: KillCase): FaultPoint {
+/** Numbers of the versions that open the account. */
+async function openingOf(lab: AccountLab, login: string, { versions }: AccountState): Promise<readonly number[]> {
+  const opening: number[] = [];
+  for (const { n, secrets } of versions) if (await lab.opens(login, secrets)) opening.push(n);
+  return opening;
+}
+
+/** What kinds that put credentials beside each other have left at the server. */
+async function lookBeside(
+  { owner }: RotatingPool,
+  lab: AccountLab,
+  user: User,
+  state: AccountState,
+  opening: readonly number[],
+): Promise<RunEnd['beside']> {
+  const { beside } = lab;
+  if (beside === undefined) return null;
+  const { login } = user.facts;
+  const known = [state.secrets, ...state.versions.map(({ secrets }) => secrets)].map((one) => beside.formOf(one));
+  const unknown = (await beside.at(login)).filter((one) => !known.includes(one)).length;
+  if (opening.length < 2 || state.attention !== null) return { unknown, openingAfterNext: null };
+  await owner.ended((await owner.order(user)).job);
+  return { unknown, openingAfterNext: (await openingOf(lab, login, await owner.state(user))).length };
+}
+
+function pointOf(
+  pool: RotatingPool,
+  target: ListeningProcess,
+  { call, side, blows }: KillCase,
+): Omit<FaultPoint, 'except'> {
   const signalOf = (blow: 'kill' | 'freeze') => (blow === 'kill' ? 'SIGKILL' : 'SIGSTOP');
   const self = blows.find(([victim]) => victim === 'instance');
   return {

@@ -51,6 +51,8 @@ export async function startRedis(later: Later, { keeps = 'aclfile' }: RedisOptio
     ['tls-auth-clients', 'no'],
     ['dir', folder],
     ['save', ''],
+    // Its command line stays as it was, for who starts it again.
+    ['set-proc-title', 'no'],
     ['loglevel', 'debug'],
     ['slowlog-log-slower-than', '0'],
     ...(keeps === 'aclfile' ? [['aclfile', join(users, 'users.acl')]] : []),
