@@ -12,6 +12,12 @@ const expired: ReadonlyMap<number, string> = new Map([
   [18_488, 'the password must be changed before it opens (MUST_CHANGE)'],
 ]);
 
+const mostShown = 3;
+/** A server may send any number of them. */
+export function numbersText(numbers: readonly number[]): string {
+  return `${numbers.slice(0, mostShown).join(', ')}${numbers.length > mostShown ? ', …' : ''}`;
+}
+
 /**
  * What the numbers of the errors that ended a login say about the credential.
  *
@@ -30,5 +36,5 @@ export function loginAnswer(numbers: readonly number[]): NotOpened {
   }
   if (numbers.length > 0 && numbers.every((number) => number === wrongPassword))
     return { kind: 'refused', message: 'the server refused the password' };
-  return { kind: 'unknown', message: `the login ended with error ${numbers.join(', ')}` };
+  return { kind: 'unknown', message: `the login ended with error ${numbersText(numbers)}` };
 }

@@ -3,6 +3,7 @@ import { PamError } from '@sallyport/protocol';
 import type { ApplyOutcome, KindAccount, KindIo, KindSession, Precondition, WriteOrder } from '@sallyport/rotation';
 import { Request, RequestError, TYPES } from 'tedious';
 import { z } from 'zod';
+import { numbersText } from './login-answer.ts';
 import { lookAtLogin, lookQuery, lookSchema } from './look-at-login.ts';
 import type { OpenSqlServer, SqlServerLogin } from './open-sqlserver.ts';
 import { writeOutcome } from './write-outcome.ts';
@@ -121,7 +122,7 @@ export class SqlServerSession implements KindSession {
       await this.#ask(rollBack).catch(() => this.#open.stream.destroy());
       const numbers = numbersOf(errors);
       const secrets = [...secretsOf(order.next), ...secretsOf(order.old)];
-      const message = `${numbers.join(', ')} ${serverWords(errors.map((each) => each.message).join(' '), secrets)}`;
+      const message = `${numbersText(numbers)} ${serverWords(errors.map((each) => each.message).join(' '), secrets)}`;
       return writeOutcome(numbers, this.#isOwn(order.account), message);
     }
   }

@@ -182,6 +182,17 @@ describe('SQL Server, with a protocol stand-in, which proves nothing about SQL S
     expect(applied).toMatchObject({ kind: 'unknown', message: '1222 near [secret]' });
   });
 
+  test('a thousand errors are one short message, in a login and in a write', async () => {
+    const flood = Buffer.concat(Array.from({ length: 1_000 }, () => failed(2_147_483_647, 'no')));
+    const { applied } = await write(always(flood));
+    expect(applied).toMatchObject({ kind: 'unknown', message: expect.stringMatching(/^.{20,256}$/) });
+    const server = await standIn({ onLogin: () => flood });
+    const world = kindWorld();
+    const outcome = await sqlserver.probe({ ...target, port: server.port }, login, world.io, never());
+    await world.allClosed();
+    expect(outcome).toMatchObject({ kind: 'unknown', message: expect.stringMatching(/^.{20,256}$/) });
+  });
+
   test('an ended signal sends no write', async () => {
     const { applied, texts } = await write({}, 'app', AbortSignal.abort(new Error('before')));
     expect(applied.kind).toBe('unknown');
