@@ -140,6 +140,29 @@ describe.skipIf(presence.isMissing)('active-directory', () => {
     expect(fences).toEqual(['number', 'none', 'compare']);
   });
 
+  test('a dry run asks for no change, and knows from the rights who may reset', async () => {
+    const { account, credential } = await labOf('rotator').server().makeAccount('looked-at');
+    const name = 'CN=looked-at,CN=Users,DC=lab,DC=test';
+    const state = async () =>
+      Promise.all(['uSNChanged', 'pwdLastSet', 'badPwdCount', 'whenChanged'].map((one) => dc().read(name, one)));
+    const before = await state();
+    const answers = [];
+    for (const login of [
+      labOf('rotator').server().admin,
+      labOf('resetter').server().admin,
+      await labOf('rotator').server().makeAccount('onlooker'),
+    ]) {
+      const session = await openAs(login, targetOf(dc().host, dc().port));
+      const found = await session.check(account);
+      answers.push(found.find(({ what }) => what === 'the login may reset the password')?.holds);
+      await session.close();
+    }
+    expect(answers).toEqual([true, true, false]);
+    expect(await state()).toEqual(before);
+    const outcome = await kind.probe(targetOf(dc().host, dc().port), { account, credential }, kindWorld().io, never());
+    expect(outcome.kind).toBe('opens');
+  });
+
   test('an attribute that somebody else uses is left as it is, and the reset goes without a number', async () => {
     const lab = labOf('rotator').server();
     const { account } = await lab.makeAccount('annotated');

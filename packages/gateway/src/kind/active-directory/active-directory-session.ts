@@ -9,17 +9,19 @@ import type {
   Secret,
   WriteOrder,
 } from '@sallyport/rotation';
+import { integer, sequence } from '../ldap/ber.ts';
 import { type DirectoryLogin, logIn, type OpenDirectory } from '../ldap/directory-login.ts';
-import { type LdapEntry, valueOf, valuesOf } from '../ldap/ldap-answer.ts';
+import { bytesOf, type LdapEntry, valueOf, valuesOf } from '../ldap/ldap-answer.ts';
 import type { AskLimits, LdapConnection, LdapReply } from '../ldap/ldap-connection.ts';
 import { askWithinMs } from '../ldap/ldap-reach.ts';
-import type { LdapChange, LdapFilter } from '../ldap/ldap-request.ts';
+import type { LdapChange, LdapControl, LdapFilter } from '../ldap/ldap-request.ts';
 import { writeNumbered } from '../ldap/numbered-write.ts';
 import { moveMark, readMark, type SendMark } from '../ldap/send-mark.ts';
 import { lostWrite } from '../ldap/write-outcome.ts';
 import { accountName, findAccount } from './account-names.ts';
-import { readReset, readTrial } from './directory-error.ts';
+import { readReset } from './directory-error.ts';
 import { activeDirectoryLogin } from './login-dialect.ts';
+import { hasRight, resetPasswordRight } from './security-descriptor.ts';
 
 /** In the base schema of every forest, on every class, single-valued, shown by no common tool. */
 const defaultMarkAttribute = 'adminDescription';
@@ -161,14 +163,21 @@ export function activeDirectorySession(
     return { what, holds: true, remedy: '' };
   }
 
-  /** Asks for a reset to a value that is no password in any domain: it is refused, and how it is refused says enough. */
+  /** Reads who may do what with the account, and who this login is: nothing is tried. */
   async function mayReset(entry: LdapEntry): Promise<Precondition> {
-    const changes: readonly LdapChange[] = [{ operation: 'replace', attribute: 'unicodePwd', values: [noPassword] }];
     const limits = { withinMs: askWithinMs, signal };
-    const reply = await connection.ask({ kind: 'modify', entry: entry.name, changes, controls: [] }, limits);
-    const may = reply.kind === 'replied' ? readTrial(reply.result) : null;
-    const remedy = may === null ? 'The controller did not say: try again.' : 'Grant the right Reset Password.';
-    return { what: 'the login may reset the password', holds: may === true, remedy: may === true ? '' : remedy };
+    const base = { kind: 'search', scope: 'base', filter: anyEntry, sizeLimit: 1, timeLimit: 10 } as const;
+    const root = await connection.ask({ ...base, base: '', attributes: ['tokenGroups'] }, limits);
+    const rights = await connection.ask(
+      { ...base, base: entry.name, attributes: ['nTSecurityDescriptor'], controls: [rightsAlone] },
+      limits,
+    );
+    const sids = bytesIn(root, 'tokenGroups');
+    const [descriptor] = bytesIn(rights, 'nTSecurityDescriptor');
+    const may = descriptor === undefined || sids.length === 0 ? null : hasRight(descriptor, sids, resetPasswordRight);
+    const what = 'the login may reset the password';
+    if (may === null) return { what, holds: false, remedy: 'Grant Read Permissions, so that the rights can be seen.' };
+    return { what, holds: may, remedy: may ? '' : 'Grant the right Reset Password.' };
   }
 }
 
@@ -180,8 +189,12 @@ function enabledOf({ entry }: SeenAccount): Precondition {
   return { what: 'the account is enabled', holds, remedy: holds ? '' : 'Enable it, or take it out of rotation.' };
 }
 
-/** Neither in quotes nor a whole UTF-16 character. */
-const noPassword = Buffer.from([0x22]);
+/** LDAP_SERVER_SD_FLAGS ([MS-ADTS] 3.1.1.3.4.1.11): the list of rights without owner and audit, which few may read. */
+const rightsAlone: LdapControl = {
+  oid: '1.2.840.113556.1.4.801',
+  isCritical: true,
+  value: sequence(integer(0x4)),
+};
 
 const notReadable = (why: string): Precondition => ({
   what: 'the account can be read',
@@ -217,4 +230,9 @@ async function askAccount(
 function setAt(reply: LdapReply): string | null {
   const entry = reply.kind === 'replied' ? reply.entries[0] : undefined;
   return entry === undefined ? null : valueOf(entry, 'pwdLastSet');
+}
+
+function bytesIn(reply: LdapReply, attribute: string): readonly Buffer[] {
+  const entry = reply.kind === 'replied' ? reply.entries[0] : undefined;
+  return entry === undefined ? [] : bytesOf(entry, attribute);
 }

@@ -59,11 +59,3 @@ export function readReset(result: LdapResult, namedOld: boolean, secrets: readon
       return outcome;
   }
 }
-
-/** Whether a reset that no controller can take was refused for what it was, and not for who asked: null when it does not say. */
-export function readTrial(result: LdapResult): boolean | null {
-  const isDenied = result.code === resultCodes.insufficientAccess || numberIn(writeError, result.text) === accessDenied;
-  if (isDenied) return false;
-  const isMalformed = [resultCodes.constraintViolation, resultCodes.unwilling, resultCodes.invalidSyntax];
-  return isMalformed.some((code) => code === result.code) ? true : null;
-}

@@ -8,10 +8,10 @@ export interface LdapResult {
   /** Values of the controls that came with it, by OID. */
   readonly controls: ReadonlyMap<string, Buffer>;
 }
-/** Attribute names in lower case. */
+/** Attribute names in lower case; values as they came. */
 export interface LdapEntry {
   readonly name: string;
-  readonly attributes: ReadonlyMap<string, readonly string[]>;
+  readonly attributes: ReadonlyMap<string, readonly Buffer[]>;
 }
 export type LdapAnswer =
   | { readonly kind: 'result'; readonly id: number; readonly of: LdapOperation; readonly result: LdapResult }
@@ -79,14 +79,14 @@ function readEntry(operation: BerElement): LdapEntry | null {
   const [name, list] = operation.parts;
   const text = textOf(name);
   if (text === null || list?.tag !== tags.sequence) return null;
-  const attributes = new Map<string, readonly string[]>();
+  const attributes = new Map<string, readonly Buffer[]>();
   for (const attribute of list.parts) {
     const [type, values] = attribute.parts;
     const key = textOf(type);
     if (attribute.tag !== tags.sequence || key === null || values?.tag !== tags.set) return null;
     attributes.set(
       key.toLowerCase(),
-      values.parts.map(({ content }) => content.toString('utf8')),
+      values.parts.map(({ content }) => content),
     );
   }
   return { name: text, attributes };
@@ -109,8 +109,12 @@ export function readAnswer(message: BerElement): LdapAnswer | null {
 
 /** The first value of an attribute, or null. */
 export function valueOf(entry: LdapEntry, attribute: string): string | null {
-  return entry.attributes.get(attribute.toLowerCase())?.[0] ?? null;
+  return valuesOf(entry, attribute)[0] ?? null;
 }
 export function valuesOf(entry: LdapEntry, attribute: string): readonly string[] {
+  return bytesOf(entry, attribute).map((value) => value.toString('utf8'));
+}
+/** Values that are no text. */
+export function bytesOf(entry: LdapEntry, attribute: string): readonly Buffer[] {
   return entry.attributes.get(attribute.toLowerCase()) ?? [];
 }

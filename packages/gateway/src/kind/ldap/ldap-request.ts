@@ -35,6 +35,7 @@ export type LdapRequest =
       /** Entries and whole seconds after which the server gives up. */
       readonly sizeLimit: number;
       readonly timeLimit: number;
+      readonly controls?: readonly LdapControl[];
     }
   | {
       readonly kind: 'modify';
@@ -111,6 +112,7 @@ function writeOperation(request: LdapRequest): readonly Buffer[] {
           writeFilter(request.filter),
           sequence(...request.attributes.map((name) => octets(name))),
         ),
+        ...writeControls(request.controls ?? []),
       ];
     case 'modify':
       return [
