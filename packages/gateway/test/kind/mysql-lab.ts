@@ -141,7 +141,7 @@ export function packet(payload: Buffer, sequence: number): Buffer {
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1');
 
 /** A greeting as MariaDB 10.11 says it. */
-export function greetingOf(plugin: string, capabilities = 0xffff_f7ff): Buffer {
+export function greetingOf(plugin: string, capabilities = 0xffff_ffff): Buffer {
   const low = Buffer.alloc(2);
   low.writeUInt16LE(capabilities % 0x1_0000);
   const high = Buffer.alloc(2);
