@@ -95,6 +95,22 @@ test('stages, logs in, asks, writes, looks, and only then moves the pointer', ()
   expect(run(view, { by: 'own' }, (effect) => kind(effect)).slice(0, 2)).toEqual(['stage', 'connect 0']);
 });
 
+test('a target that is away when the older ones go is waited for, and not for ever', () => {
+  const away = (times: number): readonly string[] => {
+    let left = times;
+    return run(view, { fence: 'additive' }, (effect) => {
+      if (effect.do !== 'retire' || left === 0) return kind(effect);
+      left -= 1;
+      return { type: 'not-connected', answer: 'unreachable' };
+    });
+  };
+  const looked = ['promote 3', 'retire', 'pause unreachable', 'retire', 'pause unreachable', 'retire'];
+  expect(away(2).slice(-8)).toEqual([...looked, 'after', 'done rotated']);
+  const ends = away(Number.POSITIVE_INFINITY);
+  expect(ends.filter((each) => each === 'retire')).toHaveLength(settings.waitsAtMost + 1);
+  expect(ends.slice(-2)).toEqual(['after', 'done rotated']);
+});
+
 test('whoever takes over waits and looks before anything is written', () => {
   expect(run(takenOver, {}, (effect) => kind(effect))).toEqual(['pause settling', 'probe 3', 'verified', ...end]);
   expect(run(takenOver, { fence: 'evict' }, (effect) => kind(effect)).slice(0, 4)).toEqual([

@@ -141,8 +141,7 @@ function answer(state: RunState, effect: RunEffect, event: RunEvent): RunStep | 
       if (event.type === 'edited') return go(state, { do: 'finish', outcome: 'attention', why: 'record-edited' });
       return event.type === 'promoted' ? promoted({ ...state, isPromoted: true }) : null;
     case 'retire':
-      // What could not be removed is found by the next check.
-      return event.type === 'retired' || event.type === 'not-connected' ? go(state, { do: 'after' }) : null;
+      return retired(state, effect, event);
     case 'after':
       return event.type === 'after-done' ? go(state, { do: 'finish', outcome: 'done', why: 'rotated' }) : null;
     case 'rehearse':
@@ -312,6 +311,14 @@ function promote(state: RunState): RunStep {
 
 function promoted(state: RunState): RunStep {
   const { candidate } = state;
-  if (state.settings.fence === 'additive' && candidate !== null) return go(state, { do: 'retire', version: candidate });
-  return go(state, { do: 'after' });
+  if (state.settings.fence !== 'additive' || candidate === null) return go(state, { do: 'after' });
+  return go({ ...state, waits: 0 }, { do: 'retire', version: candidate });
+}
+
+/** A target that is away is waited for: what was there before still opens. What stays in the end, the next rotation removes. */
+function retired(state: RunState, effect: RunEffect & { do: 'retire' }, event: RunEvent): RunStep | null {
+  if (event.type === 'retired') return go(state, { do: 'after' });
+  if (event.type !== 'not-connected') return null;
+  const isOver = event.answer === 'refused' || state.waits >= state.settings.waitsAtMost;
+  return isOver ? go(state, { do: 'after' }) : pause(state, effect, waitReason(event.answer));
 }

@@ -27,7 +27,11 @@ export function askReplicas(
     for (const replica of opened.settings.replicas) {
       const agrees = await acting
         .within(loginWithinMs, async (limit) => using?.agrees?.(replica, opened.account, limit) ?? false)
-        .catch(() => false);
+        .catch(async () => {
+          // Our own session is lost, perhaps: the next look has another.
+          await session.close();
+          return false;
+        });
       all &&= agrees;
       agreed.push({ ...replica, agrees, ms: Math.round(deps.runtime.monotonicMs() - startedMs) });
     }
@@ -49,8 +53,9 @@ export function retireOlder(
     const keep = await versions.credential(version);
     const removed = await acting
       .within(loginWithinMs, (limit) => using.retire?.(opened.account, keep, limit) ?? Promise.resolve(0))
-      .catch((reason: unknown) => {
+      .catch(async (reason: unknown) => {
         notes.say('retire', String(reason));
+        await session.close();
         return null;
       });
     if (removed === null) return { type: 'not-connected', answer: 'unreachable' };
