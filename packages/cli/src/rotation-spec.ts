@@ -33,6 +33,55 @@ const scriptTarget: readonly FlagSpec[] = [
   },
 ];
 
+const asFlag: FlagSpec = {
+  flag: '--as <name|uid>',
+  about: 'pamUser to log in with on the machine (default: its administrative credential)',
+};
+const serviceName: FlagSpec = { flag: '-n, --name <name>', about: 'its name', required: true };
+
+const services: readonly CommandSpec[] = [
+  {
+    name: 'service-list',
+    about: 'services that are updated after a rotation, in this order, before the scripts',
+    flags: [record],
+    shows: true,
+    load: async () => import('./commands/rotation-service-list.ts'),
+  },
+  {
+    name: 'service-add',
+    about: 'write a file and restart a unit on a Linux machine after each rotation; needs the right gateways',
+    more: 'It is done as root. The file must be there already; it and every folder above it must belong to root and be changed by nobody else. Owner and mode stay. In the template {{user}} and {{password}} are replaced, written as --escape says: shell and json bring their quotes along. A restart that fails is shown in job-info; it undoes nothing.',
+    flags: [
+      record,
+      serviceName,
+      { flag: '--machine <name|uid>', about: 'the pamMachine it runs on (default: the resource of the account)' },
+      asFlag,
+      { flag: '--unit <unit>', about: 'what is restarted' },
+      {
+        flag: '--manager <name>',
+        about: 'systemd (default): systemctl restart UNIT; sysv: service UNIT restart',
+        choices: ['systemd', 'sysv'],
+      },
+      { flag: '--file <path>', about: 'the file on the machine, absolute' },
+      { flag: '--template <file>', about: 'text of the file, read here' },
+      {
+        flag: '--escape <how>',
+        about: 'how values are written: raw, ini, shell (also EnvironmentFile), json (also YAML, TOML), xml, url',
+        choices: ['raw', 'ini', 'shell', 'json', 'xml', 'url'],
+      },
+    ],
+    shows: true,
+    load: async () => import('./commands/rotation-service-add.ts'),
+  },
+  {
+    name: 'service-remove',
+    about: 'take a service away',
+    flags: [record, serviceName],
+    shows: true,
+    load: async () => import('./commands/rotation-service-remove.ts'),
+  },
+];
+
 const scripts: readonly CommandSpec[] = [
   {
     name: 'script-list',
@@ -44,7 +93,7 @@ const scripts: readonly CommandSpec[] = [
   {
     name: 'script-add',
     about: 'attach a script; needs the right gateways, because it runs there',
-    more: 'It gets one line on standard input: base64 of JSON with user, oldPassword, newPassword and records. A script that fails is shown in job-info; it undoes nothing.',
+    more: 'It gets one line on standard input: base64 of JSON with user, oldPassword, newPassword and records. A script that fails is shown in job-info; it undoes nothing. The machine of --on target is part of the signature: it stays when the account moves. Without --machine it is the machine that the account or the script belongs to; scripts of other resources and configurations then run on the resource of each account, and are given no records.',
     flags: [
       ...scriptTarget,
       { flag: '-n, --name <name>', about: 'its name', required: true },
@@ -54,6 +103,8 @@ const scripts: readonly CommandSpec[] = [
         required: true,
       },
       { flag: '--on <place>', about: 'gateway (default) or target, over SSH', choices: ['gateway', 'target'] },
+      { flag: '--machine <name|uid>', about: 'with --on target: the pamMachine it runs on' },
+      asFlag,
       { flag: '--command <word>', about: 'program and arguments that get the script as a file', repeat: true },
       { flag: '--with-record <name|uid>', about: 'a record whose fields it is given', repeat: true },
       { flag: '--timeout <seconds>', about: 'it is ended after this, 1 to 600 (default 60)' },
@@ -108,11 +159,6 @@ export const rotationGroups: readonly GroupSpec[] = [
           { flag: '--changes <what>', about: 'password (default) or ssh-key', choices: ['password', 'ssh-key'] },
           { flag: '-x, --complexity <text>', about: 'length,upper,lower,digits,symbols[,SPECIALS]: 32,5,5,5,5' },
           { flag: '--replica <host:port>', about: 'also wait until this one agrees; none removes them', repeat: true },
-          {
-            flag: '--service <json>',
-            about: '{"resource","unit","file","template"}: updated after a rotation; none removes them',
-            repeat: true,
-          },
           ...scheduleFlags,
         ],
         shows: true,
@@ -160,6 +206,7 @@ export const rotationGroups: readonly GroupSpec[] = [
         load: async () => import('./commands/rotation-targets.ts'),
       },
       ...scripts,
+      ...services,
     ],
   },
   {

@@ -21,9 +21,10 @@ export {
   signOut,
   whoAmI,
 } from './api/identity.ts';
-export type { AccountVersion, JobView, JobWhy } from './api/job.ts';
+export type { AccountVersion, AfterCounts, JobView, JobWhy } from './api/job.ts';
 export {
   accountVersionSchema,
+  afterCountsSchema,
   cancelJob,
   getJob,
   jobEntrySchema,
@@ -208,10 +209,11 @@ export {
   streamWindow,
 } from './stream/bodies.ts';
 export { productVersion } from './version.ts';
-export type { Complexity, RotationSettings, Schedule, Script, Service } from './record/rotation.ts';
+export type { Complexity, Escape, RotationSettings, Schedule, Script, Service } from './record/rotation.ts';
 export {
   complexitySchema,
   defaultComplexity,
+  escapeSchema,
   rotationSettingsSchema,
   scheduleMirrorSchema,
   scheduleSchema,

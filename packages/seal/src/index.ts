@@ -83,6 +83,7 @@ export {
   verifyPastOrder,
 } from './request/order.ts';
 export { signScript, verifyScript } from './request/script-signature.ts';
+export { signService, verifyService } from './request/service-signature.ts';
 export type { StandingOrder } from './request/standing-order.ts';
 export { peekStandingOrder, signStandingOrder, verifyStandingOrder } from './request/standing-order.ts';
 export type { SessionRequest } from './request/session-request.ts';

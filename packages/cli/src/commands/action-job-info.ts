@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
 import { readWhole } from '../gateway/gateway-flags.ts';
+import { afterRows } from '../rotation/after-text.ts';
 import { readJobId } from '../rotation/job-id.ts';
 import { openNotes } from '../rotation/open-notes.ts';
 import { jobJson } from '../rotation/show-job.ts';
@@ -44,6 +45,11 @@ export const run: Run = async (cli, args, rawFlags) => {
       ['at', 'instance', 'step', 'what'],
       entries.map(({ atMs, instance, step, what }) => [timeCell(atMs), instance?.slice(0, 6) ?? '', step, what]),
     );
+    const after = afterRows(opened);
+    if (after.length > 0) {
+      cli.terminal.out('\n');
+      showTable(cli.terminal, ['after', 'name', 'on', 'ended'], after);
+    }
     if (opened.length > 0) {
       cli.terminal.out('\n');
       showTable(

@@ -6,8 +6,6 @@ import {
   resourceTypes,
   type RotationSettings,
   type Schedule,
-  type Service,
-  serviceSchema,
 } from '@sallyport/protocol';
 import { parseComplexity } from '@sallyport/rotation';
 import { z } from 'zod';
@@ -32,7 +30,6 @@ export const editFlagsSchema = scheduleFlagsSchema.extend({
   changes: z.enum(['password', 'ssh-key']).optional(),
   complexity: z.string().max(400).optional(),
   replica: z.array(z.string().max(300)).max(16).optional(),
-  service: z.array(z.string().max(16_384)).max(8).optional(),
 });
 export type EditFlags = z.infer<typeof editFlagsSchema>;
 
@@ -56,7 +53,6 @@ export interface Edit {
   readonly flags: EditFlags;
   readonly schedule: WantedSchedule;
   readonly resource: Resource | null;
-  readonly services: readonly Service[] | null;
 }
 
 export async function readEdit(session: VaultSession, flags: EditFlags): Promise<Edit> {
@@ -66,20 +62,7 @@ export async function readEdit(session: VaultSession, flags: EditFlags): Promise
   if (said.length === 0) throw new PamError('PAM_USAGE', 'nothing to change: no flag was given');
   const resource =
     flags.resource === undefined ? null : await findItem(session.vault, 'record', flags.resource, resourceTypes);
-  return { flags, schedule: readSchedule(flags), resource, services: readServices(flags.service) };
-}
-
-function readServices(given: readonly string[] | undefined): readonly Service[] | null {
-  if (given === undefined) return null;
-  if (given.length === 1 && given[0] === 'none') return [];
-  return given.map((text) => {
-    try {
-      return serviceSchema.parse({ unit: '', file: '', template: '', ...(JSON.parse(text) as object) });
-    } catch (reason) {
-      if (!(reason instanceof SyntaxError) && !(reason instanceof z.ZodError)) throw reason;
-      throw new PamError('PAM_USAGE', `--service: “${text.slice(0, 80)}” is not {"resource","unit","file","template"}`);
-    }
-  });
+  return { flags, schedule: readSchedule(flags), resource };
 }
 
 /** Changes the settings of one record and signs its schedule; the record is signed for its resource with it. */
@@ -106,7 +89,6 @@ export async function editRotation(cli: Cli, session: VaultSession, user: User, 
     changes: flags.changes ?? before.changes,
     complexity: flags.complexity === undefined ? before.complexity : parseComplexity(flags.complexity),
     replicas: flags.replica === undefined ? before.replicas : readReplicas(flags.replica),
-    services: edit.services === null ? before.services : [...edit.services],
   };
   const place = await placeOf(session, user, resource);
   const standing = await standingOf(cli, session, user, edit.schedule, next, place);

@@ -49,9 +49,18 @@ export async function writeScripts(session: VaultSession, holder: Holder, script
 
 /** A script as every command prints it in JSON; its text is left out. */
 export function scriptJson(script: Script, holder: ItemUid): Record<string, unknown> {
-  const { name, on, command, records, timeoutSeconds, enabled, body } = script;
+  const { name, on, machine = null, as = null, command, records, timeoutSeconds, enabled, body } = script;
   return {
-    ...{ name, on, command, record_uids: records, timeout_seconds: timeoutSeconds, enabled },
+    ...{
+      name,
+      on,
+      machine_uid: machine,
+      as_uid: as,
+      command,
+      record_uids: records,
+      timeout_seconds: timeoutSeconds,
+      enabled,
+    },
     bytes: new TextEncoder().encode(body).length,
     on_uid: holder,
   };

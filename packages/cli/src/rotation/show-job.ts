@@ -1,5 +1,6 @@
 import type { JobView } from '@sallyport/protocol';
 import { isoTime } from '../terminal/show.ts';
+import { afterText } from './after-text.ts';
 import { whyText } from './watch-job.ts';
 
 /** A job as every command prints it in JSON. */
@@ -24,6 +25,8 @@ export function jobJson(job: JobView, title: string): Record<string, unknown> {
     rejections: job.rejections,
     candidate_version: job.candidate,
     cancel_asked: job.cancelAsked,
+    after: job.after,
+    after_text: afterText(job.after),
     created_on: isoTime(job.createdAtMs),
     started_on: isoTime(job.startedAtMs),
     ended_on: isoTime(job.endedAtMs),

@@ -43,7 +43,7 @@ export function settingsJson(user: User, nowMs: number, runs: number): Record<st
       next_runs: nextRunsOf(settings, nowMs, runs).map(isoTime),
       replicas: settings.replicas,
       scripts: settings.scripts.map(({ name, on, enabled }) => ({ name, on, enabled })),
-      services: settings.services.map(({ resource, unit, file }) => ({ resource_uid: resource, unit, file })),
+      services: settings.services.map(({ name, machine, unit, file }) => ({ name, machine_uid: machine, unit, file })),
     },
   };
 }

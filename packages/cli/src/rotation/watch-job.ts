@@ -2,6 +2,7 @@ import { getJob, type JobView, type JobWhy } from '@sallyport/protocol';
 import type { Cli } from '../cli.ts';
 import { timeCell } from '../terminal/show.ts';
 import type { VaultSession } from '../vault/open-session.ts';
+import { afterText, isAllDone } from './after-text.ts';
 
 const lookEveryMs = 500;
 
@@ -31,7 +32,10 @@ export async function watchJob(
     const line = jobLine(job);
     if (line !== told) cli.terminal.err(`${title}: ${line}\n`);
     told = line;
-    if (hasEnded(job)) return job;
+    if (hasEnded(job)) {
+      if (!isAllDone(job.after)) cli.terminal.err(`warning: ${title}: ${notAllDone(job)}\n`);
+      return job;
+    }
     if (cli.clock.monotonicMs() >= endsAt) {
       cli.terminal.err(`${title}: it goes on without us; see pam action job-info ${job.job}\n`);
       return job;
@@ -40,6 +44,10 @@ export async function watchJob(
     job = (await session.client.call(getJob, { params: { id: job.job } })).job;
   }
 }
+
+/** The secret is in force all the same: the exit code speaks of that alone. */
+const notAllDone = (job: JobView): string =>
+  `not all that follows the rotation was done (${afterText(job.after)}); see pam action job-info ${job.job}`;
 
 const steps: Readonly<Record<JobView['step'], string>> = {
   new: 'begins',
@@ -64,8 +72,10 @@ export function jobLine(job: JobView): string {
       const until = job.notBeforeMs === null ? '' : ` until ${timeCell(job.notBeforeMs)}`;
       return `waiting${on}${until}: ${whyText(job.why)}`;
     }
-    case 'done':
-      return job.why === 'none' ? 'done' : `done: ${whyText(job.why)}`;
+    case 'done': {
+      const after = afterText(job.after);
+      return `${job.why === 'none' ? 'done' : `done: ${whyText(job.why)}`}${after === '' ? '' : `; ${after}`}`;
+    }
     case 'failed':
       return `failed: ${whyText(job.why)}`;
     case 'cancelled':

@@ -66,9 +66,10 @@ function rotationMirror(rotation: UserFacts['rotation']): Pick<Mirror, 'rotation
   return { rotation: { schedule, resource, anchorMs: iat * 1_000 } };
 }
 
-/** Records that an instance needs beside these facts: those whose fields scripts are given, and where services run. */
+/** Records that an instance needs beside these facts: whose fields scripts are given, where something runs, and as whom. */
 function neededBy(scripts: readonly Script[] = [], services: readonly Service[] = []): ItemUid[] {
-  return [...scripts.flatMap((one) => one.records), ...services.map((one) => one.resource)];
+  const places = [...scripts, ...services].flatMap(({ machine, as }) => [machine, as]);
+  return [...scripts.flatMap((one) => one.records), ...places.filter((uid) => uid !== undefined)];
 }
 
 /**

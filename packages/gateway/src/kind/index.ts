@@ -20,3 +20,6 @@ export const inTreeKinds: readonly TargetKind[] = [
 
 export { makeKeyPair } from './ssh-key/make-key-pair.ts';
 export { loadKinds } from './load-plugin.ts';
+export { endLine, exits, readValues } from './ssh/program-text.ts';
+export { runProgram, type RunEnd, type SshHost } from './ssh/remote-program.ts';
+export { openSsh, secretsOf } from './ssh/ssh-login.ts';

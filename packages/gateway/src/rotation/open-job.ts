@@ -10,24 +10,20 @@ import {
   type UserFacts,
   type UserSecrets,
 } from '@sallyport/protocol';
-import { type Credential, type KindAccount, type KindTarget, type TargetKind } from '@sallyport/rotation';
+import { type Credential, type KindAccount, type TargetKind } from '@sallyport/rotation';
 import { checkHead } from '@sallyport/seal';
 import type { WorkloadContext } from '../agent/index.ts';
 import { accountNames } from './account-id.ts';
 import { anyCredential } from './credential.ts';
+import { type Endpoint, endpointOf } from './endpoint.ts';
 import { allowJob, denied, type JobOrder, type OrderDeps, readOrder } from './job-order.ts';
 import { createItemOpener, type ItemOpener } from './open-items.ts';
 
 type Offer = LinkParams<'job.offer'>;
 
 /** Where a job is done, and with what: opened, checked, and nothing dialled yet. */
-export interface Place {
+export interface Place extends Endpoint {
   readonly kind: TargetKind;
-  readonly target: KindTarget;
-  readonly resource: ItemUid;
-  readonly networks: readonly string[];
-  /** The server's key: pinned, or seen first; null when it was never seen. */
-  readonly identity: string | null;
   /** The administrative credential; null: the account changes itself. */
   readonly admin: { readonly account: KindAccount; readonly credential: Credential } | null;
 }
@@ -144,17 +140,8 @@ async function placeOf(
   if (!isUsableOn(user, uid, facts)) {
     throw denied('record-invalid', 'the record does not name its resource, host, port and server identity');
   }
-  const identity = facts.serverIdentity === 'first-seen' ? await items.firstSeen(uid) : facts.serverIdentity;
-  const target: KindTarget = {
-    ...{ host: facts.host, port: facts.port, identity },
-    useTls: 'useSsl' in facts ? facts.useSsl : false,
-    recordType: items.item(uid).type,
-    databaseType: 'databaseType' in facts ? facts.databaseType : null,
-    directoryType: 'directoryType' in facts ? facts.directoryType : null,
-    domain: 'domainName' in facts ? (facts.domainName ?? null) : null,
-    replicas: settings.replicas,
-    custom: facts.custom,
-  };
+  const endpoint = await endpointOf(items, uid, facts, configuration, settings.replicas);
+  const { target } = endpoint;
   const kind = deps.kinds.find((one) =>
     settings.kind === ''
       ? one.description.changes === settings.changes && one.serves(target, account)
@@ -165,7 +152,7 @@ async function placeOf(
   if (admin === null && (settings.by === 'admin' || kind.description.fence.own === null)) {
     throw denied('precondition', 'the resource has no administrative credential, and this kind needs one');
   }
-  return { kind, target, resource: uid, networks: configuration.networks, identity, admin };
+  return { ...endpoint, kind, admin };
 }
 
 async function adminOf(

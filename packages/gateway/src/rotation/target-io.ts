@@ -1,7 +1,7 @@
 import { PamError } from '@sallyport/protocol';
 import type { KindIo } from '@sallyport/rotation';
 import { type AddressPolicy, type DialDeps, dialTarget, type Runtime } from '../agent/index.ts';
-import type { Place } from './open-job.ts';
+import type { Endpoint } from './endpoint.ts';
 
 /** What one job lets its target kind do, and what it learns of the server on the way. */
 export interface TargetIo extends KindIo {
@@ -14,7 +14,7 @@ export interface TargetIo extends KindIo {
 }
 
 export function createTargetIo(
-  place: Place,
+  place: Endpoint,
   deps: { readonly dial: DialDeps; readonly runtime: Runtime; readonly policy: AddressPolicy },
 ): TargetIo {
   const { target } = place;

@@ -75,6 +75,18 @@ export const jobEntrySchema = z.strictObject({
   /** What happened: `claimed`, `staged`, `permitted`, `applied`, `probed`, … */
   what: z.string().max(64),
 });
+const outcomeCountsSchema = z.strictObject({
+  done: z.int().min(0).max(64),
+  failed: z.int().min(0).max(64),
+  /** Begun, and nobody heard how it ended. */
+  unknown: z.int().min(0).max(64),
+  /** Not begun, because of something before it. */
+  skipped: z.int().min(0).max(64),
+});
+/** How what follows a rotation went, in numbers; names and outputs are in the sealed notes. */
+export const afterCountsSchema = z.strictObject({ scripts: outcomeCountsSchema, services: outcomeCountsSchema });
+export type AfterCounts = z.infer<typeof afterCountsSchema>;
+
 export const jobViewSchema = z.strictObject({
   job: jobIdSchema,
   kind: jobKindSchema,
@@ -98,6 +110,8 @@ export const jobViewSchema = z.strictObject({
   /** Version of the account that it sets or has set. */
   candidate: z.int().nullable(),
   cancelAsked: z.boolean(),
+  /** Null: nothing followed it, or it did not come so far. */
+  after: afterCountsSchema.nullable(),
   createdAtMs: z.int(),
   startedAtMs: z.int().nullable(),
   endedAtMs: z.int().nullable(),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import {
   accountVersionSchema,
+  afterCountsSchema,
   jobKindSchema,
   jobNoteSchema,
   jobStepSchema,
@@ -146,6 +147,8 @@ const finishParams = z.strictObject({
   why: jobWhySchema,
   note: jobNoteSchema.nullable(),
   recheckMs: z.array(z.int().min(1_000).max(604_800_000)).max(8),
+  /** Scripts and services that followed; undoes nothing, whatever it says. */
+  after: z.exactOptional(afterCountsSchema),
   signed: jwsSchema,
 });
 

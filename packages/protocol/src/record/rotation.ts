@@ -56,16 +56,26 @@ export const scheduleSchema = z.discriminatedUnion('kind', [
 ]);
 export type Schedule = z.infer<typeof scheduleSchema>;
 
+const word = z
+  .string()
+  .min(1)
+  .max(1_024)
+  .regex(/^[^\0]*$/);
+
 /**
  * What runs after a rotation. `signed`: JWS (typ sallyport-script+jws) by a device with the right 'gateways' over
- * application, record, name, interpreter and the SHA-256 of `body`: what runs on a gateway needs that right.
+ * application, record, name, place, command and the SHA-256 of `body`: what runs on a gateway needs that right.
  */
 export const scriptSchema = z.strictObject({
   name: z.string().min(1).max(128),
-  /** Where: on the gateway's host, or on the resource over SSH with the administrative credential. */
+  /** Where: on the gateway's host, or on a Linux machine over SSH. */
   on: z.enum(['gateway', 'target']),
+  /** `pamMachine` that `target` means. Absent: the resource of the account, which then must be one. */
+  machine: z.exactOptional(itemUidSchema),
+  /** `pamUser` to log in with there. Absent: the administrative credential of the machine. */
+  as: z.exactOptional(itemUidSchema),
   /** Program and arguments that get the body as a file; empty: the body itself is run by its first line. */
-  command: z.array(z.string().min(1).max(1_024)).max(16),
+  command: z.array(word).max(16),
   body: z.string().max(24_576),
   /** Records whose facts and secrets are given to the script. */
   records: z.array(itemUidSchema).max(8),
@@ -75,18 +85,48 @@ export const scriptSchema = z.strictObject({
 });
 export type Script = z.infer<typeof scriptSchema>;
 
-/** A service on Linux that runs as the account or has its secret in a file: rendered, moved into place, restarted. */
-export const serviceSchema = z.strictObject({
-  resource: itemUidSchema,
-  /** systemd unit to restart; empty: none. */
-  unit: z
-    .string()
-    .max(256)
-    .regex(/^[\w@.:-]*$/),
-  /** File to write, absolute; empty: none. `{{login}}` and `{{password}}` in the template are replaced. */
-  file: z.string().max(1_024),
-  template: z.string().max(8_192),
-});
+/**
+ * How a value is written into a file, so that none can end its place and begin another.
+ *
+ * `raw`: as it is. `ini`: as it is, where it is nothing but letters, digits and `-_.+=:@%/,^~`. `shell`: in double quotes,
+ * as sh and systemd's EnvironmentFile read them. `json`: a JSON string with its quotes, which YAML and TOML read too. `xml`:
+ * text or attribute. `url`: percent-encoded. Control characters are refused by all of them.
+ */
+export const escapeSchema = z.enum(['raw', 'ini', 'shell', 'json', 'xml', 'url']);
+export type Escape = z.infer<typeof escapeSchema>;
+
+/** Absolute, with nothing in it that a file system would resolve: no `.`, no `..`, no empty part. */
+const filePath = z
+  .string()
+  .max(1_024)
+  .regex(/^(?:(?:\/(?!\.{1,2}(?:\/|$))[^/\p{Cc}\p{Zl}\p{Zp}]+)+)?$/u);
+
+/**
+ * A service on Linux that uses the account: a file is rendered and moved into place, a unit restarted. `signed`: JWS (typ
+ * sallyport-service+jws) by a device with the right 'gateways' over all the rest: it is done as root.
+ */
+export const serviceSchema = z
+  .strictObject({
+    name: z.string().min(1).max(128),
+    /** `pamMachine` it runs on. */
+    machine: itemUidSchema,
+    /** `pamUser` to log in with there. Absent: the administrative credential of the machine. */
+    as: z.exactOptional(itemUidSchema),
+    /** Unit or service to restart; empty: none. */
+    unit: z
+      .string()
+      .max(256)
+      .regex(/^(?:[A-Za-z\d_@][\w@.:-]*)?$/),
+    /** `systemctl restart UNIT`, or `service UNIT restart`. */
+    manager: z.enum(['systemd', 'sysv']),
+    /** File to write, which is there already; empty: none. */
+    file: filePath,
+    /** `{{user}}` and `{{password}}` are replaced. */
+    template: z.string().max(8_192),
+    escape: escapeSchema,
+    signed: z.string().min(16).max(8_192),
+  })
+  .refine(({ unit, file }) => unit !== '' || file !== '', 'neither a unit nor a file');
 export type Service = z.infer<typeof serviceSchema>;
 
 /** Rotation settings of a `pamUser`, inside its sealed facts. */

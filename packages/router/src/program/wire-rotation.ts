@@ -35,7 +35,7 @@ export async function wireRotation(
       note: (wallMs) => store.identity.writeSetting({ key: wallKey, value: String(wallMs) }),
     },
     promoted: watch.figures.promoted,
-    ended: (job) => watch.figures.jobEnded(job.kind, job.state),
+    ended: watch.figures.jobEnded,
     failed: failed('jobs cannot go on'),
   });
 }

@@ -23,6 +23,7 @@ export function viewJob(job: StoredJob, nowMs: number): JobView {
     rejections: job.rejections,
     candidate: job.candidate,
     cancelAsked: job.cancelAsked,
+    after: job.after,
     createdAtMs: job.createdAtMs,
     startedAtMs: job.startedAtMs,
     endedAtMs: job.endedAtMs,

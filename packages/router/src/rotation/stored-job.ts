@@ -1,4 +1,4 @@
-import type { ApplicationUid, GatewayUid, InstanceId, JobWhy, PersonUid } from '@sallyport/protocol';
+import type { AfterCounts, ApplicationUid, GatewayUid, InstanceId, JobWhy, PersonUid } from '@sallyport/protocol';
 import type { JobRow } from '@sallyport/rotation';
 
 /** A job as the store has it: what decisions read, and what lists show beside. */
@@ -15,6 +15,8 @@ export interface StoredJob extends JobRow {
   readonly dueAtMs: number | null;
   /** Everybody who ran it, first to last, at most `instancesKept`. */
   readonly instances: readonly InstanceId[];
+  /** How what followed it went; null: nothing did. */
+  readonly after: AfterCounts | null;
   readonly createdAtMs: number;
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;

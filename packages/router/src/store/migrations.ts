@@ -140,7 +140,13 @@ const recovered: Migration = {
   statements: ['ALTER TABLE account_version ADD COLUMN source TEXT'],
 };
 
-const migrations: readonly Migration[] = [initial, killed, detachedStreams, rotation, recovered];
+/** How scripts and services after a rotation went, in numbers: a failed one must be seen without its sealed note. */
+const afterRotation: Migration = {
+  name: '0006_after_rotation',
+  statements: ['ALTER TABLE job ADD COLUMN after_counts TEXT'],
+};
+
+const migrations: readonly Migration[] = [initial, killed, detachedStreams, rotation, recovered, afterRotation];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */
 function dialectOf(engine: EngineName, statement: string): string {

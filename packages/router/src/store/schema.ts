@@ -170,6 +170,7 @@ export interface Database {
     address: string | null;
     not_before_ms: number;
     cancel_asked: number;
+    after_counts: string | null;
     instances: string;
     entries: number;
     created_ms: number;

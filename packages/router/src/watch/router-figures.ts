@@ -4,6 +4,7 @@ import {
   type ErrorCode,
   errorCatalog,
   type GatewayUid,
+  type JobView,
   PamError,
   productVersion,
 } from '@sallyport/protocol';
@@ -57,7 +58,7 @@ export interface RouterFigures {
   event(kind: string, body: EventBody): void;
   /** A rotation was promoted so long after it was ordered, or fell due. */
   promoted(ms: number): void;
-  jobEnded(kind: string, state: string): void;
+  jobEnded(job: Pick<JobView, 'kind' | 'state' | 'after'>): void;
   alertSent(outcome: 'delivered' | 'failed' | 'dropped'): void;
   text(now: FiguresNow): string;
 }
@@ -243,6 +244,11 @@ export function createRouterFigures(): RouterFigures {
     rotationBounds,
   );
   const jobsEnded = metrics.counter('sallyport_jobs_ended_total', 'Jobs that ended', ['kind', 'state']);
+  const followed = metrics.counter(
+    'sallyport_after_rotation_total',
+    'Scripts and services after a rotation, by how they ended',
+    ['what', 'outcome'],
+  );
   const alerts = metrics.counter('sallyport_alert_messages_total', 'Alerts to the webhook', ['outcome']);
   return {
     ran: ({ isRead, isDone, ms }) => {
@@ -268,7 +274,16 @@ export function createRouterFigures(): RouterFigures {
       if (kind === 'instance.refused') hellos.add([String(body['code'])]);
     },
     promoted: (ms) => rotations.observe(ms / 1_000),
-    jobEnded: (kind, state) => jobsEnded.add([kind, state]),
+    jobEnded: ({ kind, state, after }) => {
+      jobsEnded.add([kind, state]);
+      if (after === null) return;
+      for (const [what, counts] of [
+        ['script', after.scripts],
+        ['service', after.services],
+      ] as const) {
+        for (const [outcome, count] of Object.entries(counts)) if (count > 0) followed.add([what, outcome], count);
+      }
+    },
     alertSent: (outcome) => alerts.add([outcome]),
     text: (now) => {
       read(now);

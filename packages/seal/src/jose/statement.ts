@@ -17,6 +17,7 @@ export type StatementType =
   | 'sallyport-order+jwt'
   | 'sallyport-standing-order+jws'
   | 'sallyport-script+jws'
+  | 'sallyport-service+jws'
   | 'sallyport-hello+jws'
   | 'sallyport-recovery+jws'
   | 'sallyport-event+jws';

@@ -1,4 +1,4 @@
-import { deviceIdSchema, jobIdSchema, type Script } from '@sallyport/protocol';
+import { deviceIdSchema, jobIdSchema, type Script, type Service, serviceSchema } from '@sallyport/protocol';
 import { appendEntry, editHeader, editPayload, freshUid, honestInstallation } from '@sallyport/testkit';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -9,6 +9,7 @@ import { openNote, sealNote } from '../envelope/note.ts';
 import { newBoxKey, newSigningKey } from '../keys/ec-key.ts';
 import { orderLifeSeconds, peekOrder, signOrder, verifyOrder } from './order.ts';
 import { signScript, verifyScript } from './script-signature.ts';
+import { signService, verifyService } from './service-signature.ts';
 import { peekStandingOrder, signStandingOrder, verifyStandingOrder } from './standing-order.ts';
 
 const now = 1_800_000_000;
@@ -185,7 +186,7 @@ test('[C9] a script runs only as it was signed, where it was signed for, by who 
   expect(await check({ enabled: false })).toBe('accepted');
   for (const changes of [
     ...[{ body: 'rm\n' }, { name: 'x' }, { on: 'target' }, { command: [] }],
-    ...[{ records: [machine.uid] }, { timeoutSeconds: 600 }],
+    ...[{ records: [machine.uid] }, { timeoutSeconds: 600 }, { machine: machine.uid }, { as: user }],
   ] as const) {
     expect(await check(changes as Partial<Script>)).toBe('PAM_ORDER_INVALID script');
   }
@@ -193,6 +194,54 @@ test('[C9] a script runs only as it was signed, where it was signed for, by who 
   expect(await check({}, there, removed)).toBe('PAM_ORDER_INVALID right');
   const byPool = await signScript(script, there, pool.signKey, now);
   expect(await check({ signed: byPool })).toBe('PAM_ORDER_INVALID signer');
+});
+
+test('[C9] a service is touched only as it was signed, for the record it was signed for', async () => {
+  const service = {
+    ...{ name: 'web', machine: machine.uid, unit: 'web.service', manager: 'systemd' as const },
+    ...{ file: '/etc/web/db.env', template: 'PASSWORD={{password}}\n', escape: 'shell' as const },
+  };
+  const there = { app, holder: user };
+  const signed: Service = { ...service, signed: await signService(service, there, device, now) };
+  const check = (changes: Partial<Service>, at = there, under = log) =>
+    refusedWith(() => verifyService({ ...signed, ...changes }, at, under));
+  expect(await check({})).toBe('accepted');
+  for (const changes of [
+    ...[{ name: 'x' }, { machine: user }, { as: user }, { unit: 'ssh.service' }, { manager: 'sysv' }],
+    ...[{ file: '/etc/shadow' }, { template: '{{password}}' }, { escape: 'raw' }],
+  ] as const) {
+    expect(await check(changes as Partial<Service>)).toBe('PAM_ORDER_INVALID service');
+  }
+  expect(await check({}, { app, holder: machine.uid })).toBe('PAM_ORDER_INVALID service');
+  expect(await check({}, there, removed)).toBe('PAM_ORDER_INVALID right');
+  expect(await check({ signed: await signService(service, there, pool.signKey, now) })).toBe(
+    'PAM_ORDER_INVALID signer',
+  );
+});
+
+test('a service names a file and a unit, and nothing that leads elsewhere', () => {
+  const service = {
+    ...{ name: 'web', machine: machine.uid, unit: 'web@1.service', manager: 'systemd', file: '/etc/a b/…/.env.d/x' },
+    ...{ template: '', escape: 'raw', signed: 'x'.repeat(16) },
+  };
+  const takes = (changes: object): boolean => serviceSchema.safeParse({ ...service, ...changes }).success;
+  expect(takes({})).toBe(true);
+  for (const file of [
+    '/etc/../shadow',
+    '/etc/./x',
+    '/etc//x',
+    '/etc/x/',
+    'etc/x',
+    '/',
+    '/..',
+    '/etc/a\nb',
+    '/etc/a\0b',
+  ]) {
+    expect([file, takes({ file })]).toEqual([file, false]);
+  }
+  for (const unit of ['--now', '-x', 'a b', 'a;b', '../x', 'a\n'])
+    expect([unit, takes({ unit })]).toEqual([unit, false]);
+  expect(takes({ file: '', unit: '' })).toBe(false);
 });
 
 test('a note opens for its job alone', async () => {

@@ -7,10 +7,11 @@ import {
 } from '@sallyport/protocol';
 import { z } from 'zod';
 import { hashText } from '../bytes.ts';
-import { openStatement, signStatement } from '../jose/statement.ts';
+import { signStatement } from '../jose/statement.ts';
 import type { SigningKey } from '../keys/ec-key.ts';
 import type { LogState } from '../log/state.ts';
 import { refusal } from '../refuse.ts';
+import { openForGateways } from './open-for-gateways.ts';
 
 const scriptSchema = z.strictObject({
   app: applicationUidSchema,
@@ -18,6 +19,8 @@ const scriptSchema = z.strictObject({
   holder: itemUidSchema,
   name: z.string().min(1).max(128),
   on: z.enum(['gateway', 'target']),
+  machine: z.exactOptional(itemUidSchema),
+  as: z.exactOptional(itemUidSchema),
   command: z.array(z.string().min(1).max(1_024)).max(16),
   /** base64url SHA-256 of its text. */
   body: z.string().regex(/^[\w-]{43}$/),
@@ -34,8 +37,9 @@ interface ScriptPlace {
 }
 
 async function claimsOf(script: Signed, place: ScriptPlace, iat: number): Promise<z.infer<typeof scriptSchema>> {
-  const { name, on, command, records, timeoutSeconds } = script;
-  return { ...place, name, on, command, body: await hashText(script.body), records, timeoutSeconds, iat };
+  const { name, on, machine, as, command, records, timeoutSeconds } = script;
+  const where = { ...(machine === undefined ? {} : { machine }), ...(as === undefined ? {} : { as }) };
+  return { ...place, name, on, ...where, command, body: await hashText(script.body), records, timeoutSeconds, iat };
 }
 
 /** Signs what a script is and where it belongs: what runs on a gateway needs the right `gateways`. */
@@ -62,15 +66,7 @@ const rules = {
  * @throws PAM_ORDER_INVALID with why: size, form, header, payload, signer, right, signature, script.
  */
 export async function verifyScript(script: Script, place: ScriptPlace, log: LogState): Promise<void> {
-  const { payload } = await openStatement(script.signed, {
-    ...rules,
-    keyOf: (device) => {
-      const known = log.devices.get(device);
-      if (known === undefined) return undefined;
-      if (log.grants(device, 'gateways')) return known.key;
-      throw refusal(rules.code, 'right', 'The script is signed by a device that may not manage gateways.');
-    },
-  });
+  const payload = await openForGateways(script.signed, rules, log);
   const wanted = await claimsOf(script, place, payload.iat);
   if (JSON.stringify(scriptSchema.parse(wanted)) === JSON.stringify(payload)) return;
   throw refusal(rules.code, 'script', 'The script is not the one that was signed.');

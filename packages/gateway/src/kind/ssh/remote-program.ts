@@ -4,12 +4,16 @@ import { plainMessage } from './plain-message.ts';
 import { commandFor, readyLine, sudoQuestion } from './program-text.ts';
 import { type SshConnection, type SshLogin, secretsOf } from './ssh-login.ts';
 
-/** Output of a program that is kept, per stream; what is more is read and dropped. */
-const maxOutputChars = 65_536;
+/** Output of a program that is kept, in characters of each stream; what is more is read and dropped. */
+const keptChars = 65_536;
+/** A host that prints more than this, on both streams together, is not listened to any longer. */
+const maxReadBytes = 16_777_216;
 /** From asking for the program until it reads: sudo may ask a directory server first. */
 const startWithinMs = 15_000;
 /** What a network may add to the limit that the target itself holds. */
 const graceMs = 5_000;
+/** How long an output may stay open after its program: something that was left running holds it. */
+const closeWithinMs = 2_000;
 
 export type RunEnd =
   /** `code` null: ended by `signal`. */
@@ -40,6 +44,13 @@ export interface ArmedProgram {
 
 export type Arming = { readonly kind: 'armed'; readonly program: ArmedProgram } | (RunEnd & { kind: 'not-started' });
 
+/** A program as its text, and how much of what it prints is wanted (characters of each stream). */
+export interface ProgramText {
+  readonly program: string;
+  readonly inner?: string;
+  readonly keepChars?: number;
+}
+
 /** A connection, and who is logged in on it. */
 export interface SshHost {
   readonly connection: SshConnection;
@@ -51,13 +62,13 @@ export interface SshHost {
 export async function armProgram(
   host: SshHost,
   as: 'root' | 'self',
-  text: { readonly program: string; readonly inner?: string },
+  text: ProgramText,
   signal: AbortSignal,
 ): Promise<Arming> {
   const channel = await openChannel(host, commandFor(as, text.program, text.inner), signal);
   return typeof channel === 'string'
     ? { kind: 'not-started', message: channel }
-    : waitUntilReady(host, channel, signal);
+    : waitUntilReady(host, channel, text.keepChars ?? keptChars, signal);
 }
 
 /** Opens a channel that runs `command`; a text says why there is none. */
@@ -95,9 +106,14 @@ export function openChannel(
   return promise;
 }
 
-function waitUntilReady(host: SshHost, channel: ClientChannel, signal: AbortSignal): Promise<Arming> {
+function waitUntilReady(
+  host: SshHost,
+  channel: ClientChannel,
+  keepChars: number,
+  signal: AbortSignal,
+): Promise<Arming> {
   const { promise, resolve } = Promise.withResolvers<Arming>();
-  const output = collectOutput(channel);
+  const output = collectOutput(channel, keepChars);
   let answered = false;
   const settle = (arming: Arming): void => {
     cancel();
@@ -116,6 +132,8 @@ function waitUntilReady(host: SshHost, channel: ClientChannel, signal: AbortSign
   output.watch(() => {
     if (output.stdout().startsWith(`${readyLine}\n`)) {
       settle({ kind: 'armed', program: armed(host, channel, output) });
+    } else if (output.isOverflown()) {
+      no(tooMuch);
     } else if (output.ended() !== null) {
       no(said() || 'the program could not be started');
     } else if (output.stderr().split(sudoQuestion).length > (answered ? 2 : 1)) {
@@ -152,47 +170,71 @@ function untilEnd(
   signal: AbortSignal,
 ): Promise<RunEnd> {
   const { promise, resolve } = Promise.withResolvers<RunEnd>();
+  let cancelClose = (): void => undefined;
   const settle = (end: RunEnd): void => {
     cancel();
+    cancelClose();
     signal.removeEventListener('abort', onAbort);
     output.watch(null);
     channel.destroy();
     resolve(end);
   };
+  const settleEnded = ({ code, signal: by }: Exit): void => {
+    const stdout = output.stdout().replace(`${readyLine}\n`, '');
+    settle({ kind: 'ended', code, signal: by, stdout, stderr: output.stderr() });
+  };
   const onAbort = (): void => settle({ kind: 'lost', message: 'stopped before the program answered' });
   const cancel = io.schedule(withinMs, () => settle({ kind: 'lost', message: 'the program did not answer in time' }));
   signal.addEventListener('abort', onAbort, { once: true });
+  let isClosing = false;
   output.watch(() => {
+    if (output.isOverflown()) return settle({ kind: 'lost', message: tooMuch });
     const ended = output.ended();
-    if (ended === null) return;
-    if (ended.code === null && ended.signal === null)
+    if (ended !== null) {
+      if (ended.code !== null || ended.signal !== null) return settleEnded(ended);
       return settle({ kind: 'lost', message: 'the connection was lost before the program answered' });
-    const stdout = output.stdout().replace(`${readyLine}\n`, '');
-    settle({ kind: 'ended', code: ended.code, signal: ended.signal, stdout, stderr: output.stderr() });
+    }
+    const exited = output.exited();
+    if (exited === null || isClosing) return;
+    isClosing = true;
+    cancelClose = io.schedule(closeWithinMs, () => settleEnded(exited));
   });
   return promise;
+}
+
+const tooMuch = `the host printed more than ${maxReadBytes / 1_048_576} MiB`;
+
+interface Exit {
+  readonly code: number | null;
+  readonly signal: string | null;
 }
 
 interface Output {
   stdout(): string;
   stderr(): string;
   /** Code and signal once the channel is closed; both null: it closed without a word. */
-  ended(): { readonly code: number | null; readonly signal: string | null } | null;
+  ended(): Exit | null;
+  /** Code and signal as soon as they are told; its outputs may still be open. */
+  exited(): Exit | null;
+  /** More came than anybody listens to. */
+  isOverflown(): boolean;
   /** Called now and after every change, until another takes its place. */
   watch(look: (() => void) | null): void;
 }
 
 /** Reads a channel to its end, keeps the beginning of both outputs. */
-export function collectOutput(channel: ClientChannel): Output {
+export function collectOutput(channel: ClientChannel, keepChars = keptChars): Output {
   let watcher: (() => void) | null = null;
-  let exit: { readonly code: number | null; readonly signal: string | null } = { code: null, signal: null };
+  let exit: Exit | null = null;
   let closed = false;
+  let readBytes = 0;
   const keep = (stream: NodeJS.ReadableStream): (() => string) => {
     const decoder = new TextDecoder();
     let text = '';
     stream.on('data', (chunk: Buffer) => {
+      readBytes += chunk.length;
       const more = decoder.decode(chunk, { stream: true });
-      if (text.length < maxOutputChars) text = (text + more).slice(0, maxOutputChars);
+      if (text.length < keepChars) text = (text + more).slice(0, keepChars);
       watcher?.();
     });
     return () => text;
@@ -200,6 +242,7 @@ export function collectOutput(channel: ClientChannel): Output {
   const [stdout, stderr] = [keep(channel), keep(channel.stderr)];
   channel.on('exit', (code: number | null, signal?: string) => {
     exit = { code, signal: signal ?? null };
+    watcher?.();
   });
   channel.on('error', () => channel.destroy());
   channel.on('close', () => {
@@ -209,7 +252,9 @@ export function collectOutput(channel: ClientChannel): Output {
   return {
     stdout,
     stderr,
-    ended: () => (closed ? exit : null),
+    ended: () => (closed ? (exit ?? { code: null, signal: null }) : null),
+    exited: () => exit,
+    isOverflown: () => readBytes > maxReadBytes,
     watch(look) {
       watcher = look;
       look?.();
@@ -226,7 +271,7 @@ export function describeEnd(end: RunEnd, secrets: readonly string[]): string {
 export async function runProgram(
   host: SshHost,
   as: 'root' | 'self',
-  text: { readonly program: string; readonly inner?: string },
+  text: ProgramText,
   order: { readonly values: readonly string[]; readonly limitMs: number },
   signal: AbortSignal,
 ): Promise<RunEnd> {

@@ -18,7 +18,11 @@ async function signed(name: string, body: string, holder: typeof record = record
   return { ...whole, signed: await signScript(whole, { app, holder }, device, now) };
 }
 
-function afterwards(ofUser: readonly Script[], ofConfiguration: readonly Script[] = []) {
+function afterwards(
+  ofUser: readonly Script[],
+  ofConfiguration: readonly Script[] = [],
+  mayAct: () => Promise<boolean> = async () => true,
+) {
   const settings = { resource: null, services: [], changes: 'password', scripts: ofUser };
   const job = {
     ...{ offer: { record, job: freshUid() }, settings, items: {} },
@@ -26,22 +30,31 @@ function afterwards(ofUser: readonly Script[], ofConfiguration: readonly Script[
     configuration: { uid: configuration, facts: { rotationScripts: ofConfiguration } },
   };
   const [oldSecrets, newSecrets] = ['old-password', 'new-password'].map((password) => ({ password, custom: {} }));
-  return after(job as unknown as OpenedJob, { oldSecrets: oldSecrets ?? null, newSecrets: newSecrets ?? null });
+  const never = (): never => {
+    throw new Error('nothing here is on a machine');
+  };
+  return after(job as unknown as OpenedJob, {
+    ...{ oldSecrets: oldSecrets ?? null, newSecrets: newSecrets ?? null, epoch: 1 },
+    ...{ signal: new AbortController().signal, mayAct, ioOf: never, keepFirstSeen: never },
+  });
 }
 
 test('nothing to run is nothing to tell', async () => {
-  expect(await afterwards([])).toEqual({ ok: true, told: null });
+  expect(await afterwards([])).toEqual({ counts: null, told: null });
 });
 
 test('scripts run one after the other until one fails, and what they say fits a note', async () => {
   const talks = await signed('talks', 'base64 -d; head -c 60000 /dev/zero | tr "\\0" "\\001"; printf "%60000s" end');
-  const { ok, told } = await afterwards([talks, await signed('fails', 'exit 2')], [await signed('later', 'exit 0')]);
-  expect(ok).toBe(false);
+  const { counts, told } = await afterwards(
+    [talks, await signed('fails', 'exit 2')],
+    [await signed('later', 'exit 0')],
+  );
+  expect(counts?.scripts).toEqual({ done: 1, failed: 1, unknown: 0, skipped: 1 });
   expect(told).toMatchObject({
     scripts: [
       { name: 'talks', exitCode: 0 },
       { name: 'fails', exitCode: 2 },
-      { name: 'later', exitCode: null },
+      { name: 'later', exitCode: null, result: 'skipped' },
     ],
   });
   expect(JSON.stringify(told).length).toBeLessThan(32_768);
@@ -53,8 +66,13 @@ test('a script that was signed for another item, or as another text, does not ru
     await signed('x', 'exit 0', configuration),
     { ...(await signed('x', 'exit 1')), body: 'exit 0' },
   ]) {
-    const { ok, told } = await afterwards([script]);
-    expect(ok).toBe(false);
+    const { counts, told } = await afterwards([script]);
+    expect(counts?.scripts.failed).toBe(1);
     expect(told).toMatchObject({ scripts: [{ exitCode: null, output: expect.stringContaining('PAM_ORDER_INVALID') }] });
   }
+});
+
+test('a script does not begin when the job went to another instance', async () => {
+  const { counts } = await afterwards([await signed('x', 'exit 0')], [], async () => false);
+  expect(counts?.scripts).toEqual({ done: 0, failed: 0, unknown: 0, skipped: 1 });
 });

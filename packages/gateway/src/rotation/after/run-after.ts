@@ -1,11 +1,17 @@
-import { type ItemUid, PamError, type UserSecrets } from '@sallyport/protocol';
-import { type JsonValue, type LogState, verifyScript } from '@sallyport/seal';
+import { type ItemUid, PamError, type Script, type Service, type UserSecrets } from '@sallyport/protocol';
+import { type JsonValue, type LogState, verifyScript, verifyService } from '@sallyport/seal';
 import type { Log, Runtime } from '../../agent/index.ts';
+import type { AfterRun, RunJobDeps } from '../execute/job-deps.ts';
 import type { OpenedJob } from '../open-job.ts';
-import type { RunJobDeps } from '../execute/job-deps.ts';
+import { countOutcomes } from './count-outcomes.ts';
+import { createMachines, type Machines } from './machines.ts';
 import { formsOfSecrets } from './redact.ts';
-import { runOnGateway, type ScriptEnd } from './run-on-gateway.ts';
+import { renderTemplate } from './render-template.ts';
+import { runOnGateway } from './run-on-gateway.ts';
+import { runOnTarget } from './run-on-target.ts';
+import type { AfterOutcome, ScriptEnd } from './script-end.ts';
 import { type HeldScript, inputLine, scriptsInOrder } from './script-order.ts';
+import { type ServiceEnd, updateOnTarget } from './update-service.ts';
 
 export interface AfterDeps {
   readonly app: RunJobDeps['app'];
@@ -14,63 +20,115 @@ export interface AfterDeps {
   readonly trust: () => LogState;
 }
 
-type After = RunJobDeps['after'];
-type Told = ScriptEnd & { readonly name: string; readonly on: 'gateway' | 'target' };
+type ToldScript = ScriptEnd & { readonly name: string; readonly on: Script['on'] };
+type ToldService = ServiceEnd & { readonly name: string; readonly unit: string; readonly file: string };
 
 /** A note is an envelope of at most 64 Ki characters, and other things are told in it. */
 const maxToldBytes = 24_576;
+const notOurs = 'the job is another instance’s now';
 
-/** Runs what the record, its resource and its configuration want after a rotation; nothing that fails undoes it. */
-export function createAfter(deps: AfterDeps): After {
+/**
+ * Runs what the record, its resource and its configuration want after a rotation. Services first: they hold the old
+ * secret for as long as it takes, and wait for no script; each is on its own. Then the scripts, each only after the one
+ * before it. Nothing that fails undoes the rotation.
+ */
+export function createAfter(deps: AfterDeps): RunJobDeps['after'] {
   const { app, log } = deps;
 
-  async function runOne(job: OpenedJob, run: Parameters<After>[1], held: HeldScript): Promise<Told> {
+  async function runScript(job: OpenedJob, run: AfterRun, machines: Machines, held: HeldScript): Promise<ToldScript> {
     const { script, holder } = held;
     const { name, on } = script;
     try {
       await verifyScript(script, { app, holder }, deps.trust());
-      if (on === 'target') return notRun(held, 'scripts on the target are not run yet: run it on the gateway');
+      if (on === 'target' && script.machine === undefined && script.records.length > 0) {
+        // Whoever points the account elsewhere would else be handed them.
+        throw new PamError('PAM_ORDER_INVALID', 'records are given only on a machine that the script names');
+      }
       const records = await Promise.all(script.records.map((uid) => recordOf(job, uid)));
       const [oldSecret, newSecret] = [run.oldSecrets, run.newSecrets].map((secrets) => secretOf(job, secrets));
       const input = { user: job.user.login, oldPassword: oldSecret ?? '', newPassword: newSecret ?? '', records };
       const line = inputLine(input);
       const secrets = [run.oldSecrets, run.newSecrets, ...records.map((record) => record.secrets)].flatMap(valuesOf);
-      const forms = formsOfSecrets([...secrets, line.trim()]);
-      return { name, on, ...(await runOnGateway(script, { line, forms }, deps.runtime)) };
+      const given = { line, forms: formsOfSecrets([...secrets, line.trim()]) };
+      if (on === 'gateway') {
+        if (!(await run.mayAct())) return notRun(held, 'skipped', notOurs);
+        return { name, on, ...(await runOnGateway(script, given, deps.runtime)) };
+      }
+      const machine = await machines.open(script);
+      if (!(await run.mayAct())) return notRun(held, 'skipped', notOurs);
+      const end = await runOnTarget(script, machine, given, deps.runtime, run.signal);
+      if (end.result === 'unknown') await machines.drop(machine);
+      return { name, on, ...end };
     } catch (reason) {
-      const error = PamError.from(reason, 'PAM_INTERNAL', 'the script could not be run');
-      return notRun(held, `${error.code}: ${error.message}`);
+      return notRun(held, 'failed', wordsOf(reason));
+    }
+  }
+
+  async function updateOne(job: OpenedJob, run: AfterRun, machines: Machines, service: Service): Promise<ToldService> {
+    const { name, unit, file } = service;
+    const holder = job.offer.record;
+    const not = (result: AfterOutcome, message: string): ToldService => ({
+      ...{ name, unit, file, result, written: false, restarted: false, message },
+    });
+    try {
+      await verifyService(service, { app, holder }, deps.trust());
+      const password = secretOf(job, run.newSecrets);
+      if (file !== '' && password === undefined) return not('failed', 'there is no secret to write');
+      const values = { user: job.user.login, password: password ?? '' };
+      const content = file === '' ? '' : renderTemplate(service.template, service.escape, values);
+      const machine = await machines.open(service);
+      if (!(await run.mayAct())) return not('skipped', notOurs);
+      const secrets = [run.oldSecrets, run.newSecrets].flatMap(valuesOf);
+      const end = await updateOnTarget(service, content, machine, { holder, epoch: run.epoch, secrets }, run.signal);
+      if (end.result === 'unknown') await machines.drop(machine);
+      return { name, unit, file, ...end };
+    } catch (reason) {
+      return not('failed', wordsOf(reason));
     }
   }
 
   return async (job, run) => {
-    const { user, configuration, settings, items, offer } = job;
-    const resource = settings.resource === null ? null : await items.resource(settings.resource);
-    const order = scriptsInOrder(
-      { uid: offer.record, scripts: user.rotation?.scripts },
-      settings.resource === null ? null : { uid: settings.resource, scripts: resource?.rotationScripts },
-      { uid: configuration.uid, scripts: configuration.facts.rotationScripts },
-    );
-    const scripts: Told[] = [];
-    let ok = true;
-    for (const held of order) {
-      const told: Told = ok ? await runOne(job, run, held) : notRun(held, 'not run: the one before it failed');
-      ok = ok && told.exitCode === 0 && !told.timedOut;
-      scripts.push(told);
+    const machines = createMachines(job, run);
+    try {
+      const services: ToldService[] = [];
+      for (const service of job.settings.services) services.push(await updateOne(job, run, machines, service));
+      const scripts: ToldScript[] = [];
+      let ok = true;
+      for (const held of await scriptsOf(job)) {
+        const told: ToldScript = ok
+          ? await runScript(job, run, machines, held)
+          : notRun(held, 'skipped', 'not run: the one before it failed');
+        ok = ok && told.result === 'done';
+        scripts.push(told);
+      }
+      const counts = countOutcomes(scripts, services);
+      const bad = [...scripts, ...services].filter(({ result }) => result !== 'done');
+      if (bad.length > 0)
+        log.warn('not all that follows a rotation was done', { job: job.offer.job, notDone: bad.length });
+      return { counts, told: counts === null ? null : fitting(scripts, services) };
+    } finally {
+      await machines.close();
     }
-    const services = settings.services.map(({ unit, file }) => ({
-      ...{ unit, file, ok: false, message: 'services are not updated yet: use a script on the gateway' },
-    }));
-    if (!ok) log.warn('a script after a rotation failed', { job: offer.job });
-    const share = Math.floor(maxToldBytes / Math.max(1, scripts.length));
-    const shown = scripts.map((told) => ({ ...told, output: lastOf(told.output, share) }));
-    const told = { scripts: shown, services } satisfies JsonValue;
-    return { ok: ok && services.length === 0, told: shown.length + services.length === 0 ? null : told };
   };
 }
 
-function notRun({ script }: HeldScript, output: string): Told {
-  return { name: script.name, on: script.on, exitCode: null, signal: null, timedOut: false, ms: 0, output };
+async function scriptsOf({ user, configuration, settings, items, offer }: OpenedJob): Promise<readonly HeldScript[]> {
+  const resource = settings.resource === null ? null : await items.resource(settings.resource);
+  return scriptsInOrder(
+    { uid: offer.record, scripts: user.rotation?.scripts },
+    settings.resource === null ? null : { uid: settings.resource, scripts: resource?.rotationScripts },
+    { uid: configuration.uid, scripts: configuration.facts.rotationScripts },
+  );
+}
+
+function notRun({ script }: HeldScript, result: AfterOutcome, output: string): ToldScript {
+  const { name, on } = script;
+  return { name, on, result, exitCode: null, signal: null, timedOut: false, ms: 0, output };
+}
+
+function wordsOf(reason: unknown): string {
+  const error = PamError.from(reason, 'PAM_INTERNAL', 'it could not be run');
+  return `${error.code}: ${error.message}`;
 }
 
 async function recordOf({ items }: OpenedJob, uid: ItemUid) {
@@ -88,6 +146,15 @@ function valuesOf(secrets: UserSecrets | null): readonly string[] {
   if (secrets === null) return [];
   const { custom, ...own } = secrets;
   return [...Object.values(own), ...Object.values(custom)].filter((value) => typeof value === 'string');
+}
+
+/** What is told of all of them, in the room that a note has. */
+function fitting(scripts: readonly ToldScript[], services: readonly ToldService[]): JsonValue {
+  const share = Math.floor(maxToldBytes / Math.max(1, scripts.length + services.length));
+  return {
+    services: services.map((told) => ({ ...told, message: lastOf(told.message, share) })),
+    scripts: scripts.map((told) => ({ ...told, output: lastOf(told.output, share) })),
+  };
 }
 
 /** The end of an output that takes at most so many bytes in JSON: what went wrong stands last. */

@@ -5,25 +5,14 @@ import { join } from 'node:path';
 import type { Script } from '@sallyport/protocol';
 import type { Runtime } from '../../agent/index.ts';
 import { redact } from './redact.ts';
+import { maxOutputChars, type ScriptEnd } from './script-end.ts';
 
-/** Of each output, in characters. */
-const maxOutputChars = 65_536;
 /** Between asking a script to end and ending it. */
 const killAfterMs = 5_000;
 /** How long an output may stay open after its script: something that left the group holds it. */
 const closeWithinMs = 2_000;
 /** Of the gateway's own environment a script sees nothing. */
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
-export interface ScriptEnd {
-  /** Null: it was ended by `signal`, or never started. */
-  readonly exitCode: number | null;
-  readonly signal: string | null;
-  readonly timedOut: boolean;
-  readonly ms: number;
-  /** Both outputs, one after the other, without any secret. */
-  readonly output: string;
-}
 
 /**
  * Runs a script on this host: a process group of its own, no shell, its body in a folder that nobody else reads and that
@@ -99,7 +88,8 @@ function runProcess(
     cancel();
     process.off('exit', onProcessExit);
     const ms = Math.round(runtime.monotonicMs() - startedMs);
-    resolve({ exitCode, signal, timedOut, ms, output: `${stdout()}${stderr()}${message}` });
+    const result = exitCode === 0 && !timedOut ? 'done' : 'failed';
+    resolve({ result, exitCode, signal, timedOut, ms, output: `${stdout()}${stderr()}${message}` });
   };
   process.once('exit', onProcessExit);
   // A script need not read its input.

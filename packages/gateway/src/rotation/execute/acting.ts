@@ -1,5 +1,6 @@
-import { PamError } from '@sallyport/protocol';
+import { type ItemUid, PamError } from '@sallyport/protocol';
 import type { RunEvent } from '@sallyport/rotation';
+import type { Endpoint } from '../endpoint.ts';
 import type { Place } from '../open-job.ts';
 import type { TargetIo } from '../target-io.ts';
 import type { HeldJob, RunJobDeps } from './job-deps.ts';
@@ -12,16 +13,28 @@ export interface Acting {
   act(what: (where: Place, io: TargetIo) => Promise<RunEvent>): Promise<RunEvent>;
   /** @throws PAM_TARGET_TIMEOUT through the signal, when time is over. */
   within<T>(ms: number, what: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  /** May something outside be touched now? Asked right before. */
+  mayAct(): Promise<boolean>;
+  /** The same for the same server: a key that was seen once is compared from then on. */
+  ioOf(endpoint: Endpoint): TargetIo;
 }
 
 export function createActing({ opened, lease, signal }: HeldJob, deps: RunJobDeps): Acting {
   const { place } = opened;
-  const io = place === null ? null : deps.ioOf(place);
+  const ios = new Map<ItemUid, TargetIo>();
+  const ioOf = (endpoint: Endpoint): TargetIo => {
+    const io = ios.get(endpoint.resource) ?? deps.ioOf(endpoint);
+    ios.set(endpoint.resource, io);
+    return io;
+  };
+  const mayAct = async (): Promise<boolean> => (await deps.lease.whenActing(lease)) && !signal.aborted;
   return {
+    mayAct,
+    ioOf,
     act: async (what) => {
-      if (place === null || io === null) return { type: 'impossible', why: 'record-invalid' };
-      if (!(await deps.lease.whenActing(lease)) || signal.aborted) return { type: 'fenced' };
-      return what(place, io);
+      if (place === null) return { type: 'impossible', why: 'record-invalid' };
+      if (!(await mayAct())) return { type: 'fenced' };
+      return what(place, ioOf(place));
     },
     within: async (ms, what) => {
       const limit = new AbortController();

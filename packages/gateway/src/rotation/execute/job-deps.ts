@@ -1,10 +1,11 @@
-import type { LinkResult, Peer } from '@sallyport/protocol';
+import type { AfterCounts, LinkResult, Peer } from '@sallyport/protocol';
 import type { Clocks } from '@sallyport/rotation';
 import type { JsonValue, LogState, SigningKey } from '@sallyport/seal';
 import type { EventChain, Log, Runtime, WorkloadContext } from '../../agent/index.ts';
 import type { CandidateJournal } from '../journal/index.ts';
 import type { LeaseRunner } from '../lease-runner.ts';
-import type { OpenedJob, Place } from '../open-job.ts';
+import type { Endpoint } from '../endpoint.ts';
+import type { OpenedJob } from '../open-job.ts';
 import type { TargetIo } from '../target-io.ts';
 import type { createVersions } from '../versions.ts';
 
@@ -21,20 +22,30 @@ export interface RunJobDeps {
   readonly journal: Pick<CandidateJournal, 'keep' | 'sent'>;
   /** The router, whatever link there is now. @throws PAM_LEG_FAILED without one. */
   readonly call: Peer<'instance'>['call'];
-  readonly ioOf: (place: Place) => TargetIo;
+  readonly ioOf: (endpoint: Endpoint) => TargetIo;
   /** Scripts and services after the secret was recorded; what is to be told of them. */
   readonly after: (job: OpenedJob, run: AfterRun) => Promise<AfterResult>;
   readonly isDraining: () => boolean;
   readonly step: (name: string, ms: number) => void;
 }
 
-/** What scripts are given. */
-interface AfterRun {
+/** What comes after a rotation is given, and may do. */
+export interface AfterRun {
   readonly oldSecrets: OpenedJob['secrets'];
   readonly newSecrets: OpenedJob['secrets'];
+  /** Grows with each holder of the account: by it a machine knows who comes late. */
+  readonly epoch: number;
+  readonly signal: AbortSignal;
+  /** Is the job still this process's? Asked before anything is begun. */
+  mayAct(): Promise<boolean>;
+  ioOf(endpoint: Endpoint): TargetIo;
+  /** Keeps the key that a server showed first. */
+  keepFirstSeen(endpoint: Endpoint, io: TargetIo): Promise<void>;
 }
+
+/** How it went: in words for people, which are sealed, and in numbers for the router. */
 interface AfterResult {
-  readonly ok: boolean;
+  readonly counts: AfterCounts | null;
   readonly told: JsonValue;
 }
 

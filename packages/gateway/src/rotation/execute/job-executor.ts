@@ -5,6 +5,7 @@ import type { HeldJob, RunJobDeps } from './job-deps.ts';
 import { createJobNotes } from './job-notes.ts';
 import { createJobStore } from './job-store.ts';
 import { createKeeping } from './keep-candidate.ts';
+import { createFirstSeenKeeper } from './keep-first-seen.ts';
 import { decideLapsed } from './lapsed-order.ts';
 import { pauseJob } from './pause-job.ts';
 import { askReplicas, retireOlder } from './settle-target.ts';
@@ -40,7 +41,8 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
   const notes = createJobNotes(held, deps);
   const store = createJobStore(held, notes, deps);
   const acting = createActing(held, deps);
-  const session = createTargetSession(held, { by, fence, acting, store, notes, versions }, deps);
+  const keepFirstSeen = createFirstSeenKeeper(held, notes, deps);
+  const session = createTargetSession(held, { by, fence, acting, store, notes, versions, keepFirstSeen }, deps);
   const keeping = createKeeping(held, deps);
   const staging = createStaging(held, { store, notes, versions, keeping }, deps);
   const writing = createWriting(held, { acting, session, store, notes, versions, keeping }, deps);
@@ -50,8 +52,14 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
   async function after(): Promise<RunEvent> {
     await session.close();
     const newSecrets = await versions.secrets(lastVersion).catch(() => opened.secrets);
-    const result = await deps.after(opened, { oldSecrets: opened.secrets, newSecrets });
-    notes.keep('after', result.told);
+    const { signal } = held;
+    const { epoch } = claimed;
+    const { mayAct, ioOf } = acting;
+    const { counts, told } = await deps.after(opened, {
+      ...{ oldSecrets: opened.secrets, newSecrets, epoch, signal, mayAct, ioOf, keepFirstSeen },
+    });
+    store.counted(counts);
+    if (told !== null) notes.keep('after', told);
     return { type: 'after-done' };
   }
 

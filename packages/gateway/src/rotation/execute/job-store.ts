@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type JobWhy, type LinkParams, PamError } from '@sallyport/protocol';
+import { type AfterCounts, type JobWhy, type LinkParams, PamError } from '@sallyport/protocol';
 import type { RunEffect, RunEvent } from '@sallyport/rotation';
 import { callWithinMs, type HeldJob, type RunJobDeps } from './job-deps.ts';
 import type { JobNotes } from './job-notes.ts';
@@ -28,6 +28,8 @@ export interface JobStore {
   report(what: LinkParams<'job.report'>['what'], answer: RunEvent): Promise<RunEvent>;
   promote(version: number): Promise<RunEvent>;
   wait(effect: RunEffect & { do: 'wait' }): Promise<RunEvent>;
+  /** How what came after the rotation went: told with the end. */
+  counted(counts: AfterCounts | null): void;
   /** `rechecks`: the target may let a late write in, so an account that was rotated is checked again later. */
   finish(outcome: (RunEffect & { do: 'finish' })['outcome'], why: JobWhy, rechecks: boolean): Promise<RunEvent>;
 }
@@ -35,6 +37,7 @@ export interface JobStore {
 export function createJobStore({ opened, claimed }: HeldJob, notes: JobNotes, deps: RunJobDeps): JobStore {
   const { job, record } = opened.offer;
   const at = { job, epoch: claimed.epoch };
+  let after: AfterCounts | null = null;
 
   async function ask(what: () => Promise<RunEvent>): Promise<RunEvent> {
     try {
@@ -51,6 +54,9 @@ export function createJobStore({ opened, claimed }: HeldJob, notes: JobNotes, de
 
   return {
     ask,
+    counted: (counts) => {
+      after = counts;
+    },
     report: (what, answer) =>
       ask(async () => {
         await deps.call('job.report', { ...at, key: reportKey(what), what, note: null }, { timeoutMs: callWithinMs });
@@ -84,6 +90,7 @@ export function createJobStore({ opened, claimed }: HeldJob, notes: JobNotes, de
         const content = {
           ...{ ...at, outcome, why, note: await notes.sealAll() },
           recheckMs: isRotated && rechecks ? recheckMs : [],
+          ...(after === null ? {} : { after }),
         };
         await deps.events.deliver({ act: 'job.finish', on: [record, job], content }, (signed) =>
           deps.call('job.finish', { ...content, signed }, { timeoutMs: callWithinMs }),

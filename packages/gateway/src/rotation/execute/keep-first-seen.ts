@@ -1,6 +1,6 @@
 import type { ItemUid, PamError } from '@sallyport/protocol';
 import { sealPart } from '@sallyport/seal';
-import type { Place } from '../open-job.ts';
+import type { Endpoint } from '../endpoint.ts';
 import type { TargetIo } from '../target-io.ts';
 import { callWithinMs, type HeldJob, type RunJobDeps } from './job-deps.ts';
 import type { JobNotes } from './job-notes.ts';
@@ -10,7 +10,7 @@ export function createFirstSeenKeeper(
   { opened }: HeldJob,
   notes: JobNotes,
   deps: RunJobDeps,
-): (where: Place, wire: TargetIo) => Promise<void> {
+): (where: Endpoint, wire: TargetIo) => Promise<void> {
   const written = new Set<ItemUid>();
   return async (where, wire) => {
     const firstSeen = wire.firstSeen();

@@ -6,7 +6,7 @@ import { createLoginBudget, type LoginTry } from './buy-login.ts';
 import type { HeldJob, RunJobDeps } from './job-deps.ts';
 import type { JobNotes } from './job-notes.ts';
 import type { JobStore } from './job-store.ts';
-import { createFirstSeenKeeper } from './keep-first-seen.ts';
+import type { createFirstSeenKeeper } from './keep-first-seen.ts';
 
 /** The job's connection to its target: one at a time, logged in. */
 export interface TargetSession {
@@ -34,16 +34,16 @@ export function createTargetSession(
     readonly store: JobStore;
     readonly notes: JobNotes;
     readonly versions: Versions;
+    readonly keepFirstSeen: ReturnType<typeof createFirstSeenKeeper>;
   },
   deps: RunJobDeps,
 ): TargetSession {
   const { opened, claimed } = held;
   const { account } = opened;
   const { job } = opened.offer;
-  const { by, notes, versions } = parts;
+  const { by, notes, versions, keepFirstSeen } = parts;
   const { act, within } = parts.acting;
   const login = createLoginBudget(held, parts.store, deps);
-  const keepFirstSeen = createFirstSeenKeeper(held, notes, deps);
   let session: KindSession | null = null;
   let mark = 0;
   let { fence } = parts;

@@ -1,6 +1,7 @@
 import {
   type AccountVersion,
   accountVersionSchema,
+  afterCountsSchema,
   applicationUidSchema,
   gatewayUidSchema,
   type InstanceId,
@@ -60,6 +61,7 @@ export function toJob(tuple: JobTuple): StoredJob {
     address: tuple.address,
     notBeforeMs: tuple.not_before_ms,
     cancelAsked: tuple.cancel_asked === 1,
+    after: tuple.after_counts === null ? null : afterCountsSchema.parse(JSON.parse(tuple.after_counts)),
     instances: instancesSchema.parse(JSON.parse(tuple.instances)),
     createdAtMs: tuple.created_ms,
     startedAtMs: tuple.started_ms,
@@ -94,6 +96,7 @@ export function fromJob(job: StoredJob): Omit<Insertable<Database['job']>, 'entr
     address: job.address,
     not_before_ms: job.notBeforeMs,
     cancel_asked: job.cancelAsked ? 1 : 0,
+    after_counts: job.after === null ? null : JSON.stringify(job.after),
     instances: JSON.stringify(job.instances),
     created_ms: job.createdAtMs,
     started_ms: job.startedAtMs,

@@ -1,4 +1,4 @@
-import { type InstanceId, jobWhySchema, PamError } from '@sallyport/protocol';
+import { type InstanceId, type Item, jobWhySchema, PamError } from '@sallyport/protocol';
 import {
   type AccountRows,
   type Decision,
@@ -497,7 +497,13 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
     let { job } = held;
     if (!decision.answer.again) {
       const attention = attentionAfter(held.job, outcome, why);
-      job = yield* saveRows(q, held, decision.rows, { nowMs, ...(attention === undefined ? {} : { attention }) });
+      const ended: StoredJob = { ...held.job, ...decision.rows.job, why, after: input.after ?? null };
+      job = yield* saveRows(
+        q,
+        held,
+        { ...decision.rows, job: ended },
+        { nowMs, ...(attention === undefined ? {} : { attention }) },
+      );
       if (attention === undefined && outcome === 'done') yield* settleAttention(q, held);
       yield* addEntry(q, job, { what: outcome, instance, nowMs });
       yield* addNote(q, job.id, note);
@@ -594,11 +600,24 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
       ...mirror.credentials,
     ]);
     const have = new Set<string>([record.uid, ...first_.map((item) => item.uid)]);
-    const rest = [...new Set<string>(uids)].filter((uid) => !have.has(uid)).slice(0, offerItems - have.size);
-    const others = yield* readItems(q, yield* liveItems(q, rest), allParts);
-    return [record, ...first_, ...others].filter((item) => item.app === record.app).slice(0, offerItems);
+    const others = yield* readMore(q, uids, have);
+    // A machine that a script or service runs on, and nothing else links to it: who logs in there comes along.
+    const machines = others.filter(({ type }) => type === 'pamMachine');
+    const logins = yield* readMore(
+      q,
+      machines.flatMap(({ mirror }) => mirror.credentials),
+      have,
+    );
+    return [record, ...first_, ...others, ...logins].filter((item) => item.app === record.app).slice(0, offerItems);
   },
 };
+
+/** Items that an offer has not yet, as many as it has room for. */
+function* readMore(q: Queries, uids: readonly string[], have: Set<string>): Act<Item[]> {
+  const rest = [...new Set(uids)].filter((uid) => !have.has(uid)).slice(0, Math.max(0, offerItems - have.size));
+  for (const uid of rest) have.add(uid);
+  return yield* readItems(q, yield* liveItems(q, rest), allParts);
+}
 
 /** What happened, in a word for people. */
 function wordOf(what: Parameters<typeof decideReport>[1]['what']): string {
