@@ -448,6 +448,25 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       },
     );
 
+    on(
+      'believes who opened a stream that was given up before anybody was asked, and then asked for again',
+      async () => {
+        const store = await start();
+        const failed = { reason: 'failed', bytesUp: 0, bytesDown: 0, atMs: nowMs + 1 } as const;
+        const end = { kind: 'ended', stream: streamId('a'), ...failed } as const;
+        await store.session.writeStreams({ changes: [{ ...routed('a'), instance: null }, end] });
+        const place = async () => store.session.getStream({ stream: streamId('a') });
+        expect(await place()).toMatchObject({ instance: null, reason: 'failed' });
+        await store.session.writeStreams({
+          changes: [
+            routed('a', nowMs + 2),
+            { kind: 'opened', stream: streamId('a'), instance: instanceId('i'), atMs: nowMs + 3 },
+          ],
+        });
+        expect(await place()).toMatchObject({ instance: instanceId('i'), reason: null });
+      },
+    );
+
     on('reconciles with what an instance says it runs', async () => {
       const store = await start();
       await store.session.writeStreams({ changes: [routed('kept'), routed('ghost'), routed('fresh', nowMs + 100)] });
