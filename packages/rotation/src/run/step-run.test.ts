@@ -250,3 +250,12 @@ test('a run that is given up ends, whatever its executor answers or hears meanwh
     expect(stepRun(over.state, { type: 'fenced' }).effect).toBeNull();
   }
 });
+
+test('an end that the store does not take is not asked for again and again', () => {
+  const refuses = (words: readonly RunEffect['do'][]) => (effect: RunEffect) =>
+    words.includes(effect.do) ? ({ type: 'impossible', why: 'internal' } as const) : kind(effect);
+  expect(run(view, {}, refuses(['stage', 'finish'])).slice(-3)).toEqual([
+    ...['failed internal', 'attention internal', 'wait internal'],
+  ]);
+  expect(run(view, {}, refuses(['stage', 'finish', 'wait'])).slice(-2)).toEqual(['wait internal', 'abandon']);
+});

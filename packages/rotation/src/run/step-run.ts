@@ -48,7 +48,7 @@ export function stepRun(state: RunState, event: RunEvent): RunStep {
     case 'cancel':
       return cancel(state);
     case 'impossible':
-      return fail(state, event.why);
+      return impossible(state, event.why);
     case 'store-away':
       return storeAway(state);
     default: {
@@ -91,6 +91,15 @@ function cancel(state: RunState): RunStep {
   const mayBeWriting = state.sends.length > 0 || state.mayBePermitted || state.effect?.do === 'permit';
   if (mayBeWriting || state.effect === null) return { state, effect: null };
   return go(state, { do: 'abandon', why: 'cancelled' });
+}
+
+/** Ends the run; an end that the store does not take is never asked for again: first a person, then another holder. */
+function impossible(state: RunState, why: JobWhy): RunStep {
+  const { effect, settings } = state;
+  if (effect?.do === 'wait') return go(state, { do: 'abandon', why });
+  if (effect?.do !== 'finish') return fail(state, why);
+  if (effect.outcome !== 'attention') return go(state, { do: 'finish', outcome: 'attention', why });
+  return go(state, { do: 'wait', ms: settings.waitMaxMs, untilMs: null, why });
 }
 
 /** Not counted among the waits: whether the job is still ours is for the lease to say. */
