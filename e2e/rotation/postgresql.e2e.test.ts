@@ -1,6 +1,6 @@
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { createCleanup, whyNoPostgres } from '@sallyport/testkit';
+import { createCleanup, isRunning, whyNoPostgres } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { member, members } from '../harness/json.ts';
 import { runProgram } from '../harness/programs.ts';
@@ -65,14 +65,12 @@ test.skipIf(missing !== null)(
     // One account was known before; the other was never rotated then, so the backup does not know of it.
     await pam(['action', 'rotate', '-f', '^(ledger|till)$', '--wait']);
     const lost = { ledger: await passwordOf('ledger'), till: await passwordOf('till') };
-    await pool.stop();
     await installation.router.kill('SIGTERM');
     expect(await runProgram('pam-router', ['restore', backup, '--data-dir', dataDir])).toMatchObject({ code: 0 });
     // A device that signed since would report that its events are gone, as it should; this one did nothing.
     rmSync(home, { recursive: true });
     cpSync(device, home, { recursive: true });
     await installation.restartRouter();
-    await pool.startAgain();
 
     const cameBack = (title: 'ledger' | 'till') =>
       until(`the password of ${title} comes back`, async () => {
@@ -90,5 +88,13 @@ test.skipIf(missing !== null)(
     expect(await passwordOf('till')).toBe(lost.till);
     expect(await json(['action', 'rotate', '-r', 'till', '--wait'])).toMatchObject({ state: 'done', why: 'rotated' });
     expect(await lab.opens('till', { password: lost.till })).toBe(false);
+    // Whoever told the router something that it lost is not heard any more: its jobs go to others, and it takes another name.
+    await pam(['action', 'check', '-f', '^(ledger|till|reports)$', '--wait'], { code: null });
+    expect(await json(['action', 'check', '-r', 'till', '--wait'])).toMatchObject({ state: 'done', why: 'opens' });
+    const renamed = 'the router lost what this instance told it: going on as a new instance';
+    await until('one takes another name', () =>
+      pool.instances().some((one) => one.log().some(({ msg }) => msg === renamed)),
+    );
+    expect(pool.instances().map(({ child }) => isRunning(child.pid))).toEqual([true, true, true]);
   },
 );

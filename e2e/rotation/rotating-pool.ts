@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Later } from '@sallyport/testkit';
 import type { User } from '../../packages/cli/src/rotation/rotated-record.ts';
 import { type Installation, newInstallation } from '../harness/installation.ts';
@@ -20,10 +20,6 @@ export interface RotatingPool {
   replace(instance: Instance): Promise<void>;
   /** One more; ready when it resolves. */
   add(): Promise<void>;
-  /** Ends all of them. */
-  stop(): Promise<void>;
-  /** Starts what was stopped, in the same state folders; ready when it resolves. */
-  startAgain(): Promise<void>;
   /** Makes accounts at the server with their records; by login. */
   newAccounts(logins: readonly string[]): Promise<ReadonlyMap<string, User>>;
 }
@@ -70,10 +66,9 @@ export async function startRotatingPool(
   const preload = `--import ${repository}e2e/rotation/fault/preload.ts`;
   const env = faults ? { NODE_OPTIONS: preload, [pointVariable]: pointFile } : {};
   let started = 0;
-  const startIn = (name: string): Instance => installation.startInstance(name, config, { env, fromSources: faults });
   const start = (): Instance => {
     started += 1;
-    return startIn(`rotator-${started}`);
+    return installation.startInstance(`rotator-${started}`, config, { env, fromSources: faults });
   };
   let instances: readonly Instance[] = Array.from({ length: count }, start);
   await Promise.all(instances.map((instance) => instance.id()));
@@ -93,13 +88,6 @@ export async function startRotatingPool(
       const next = start();
       instances = [...instances, next];
       await next.id();
-    },
-    stop: async () => {
-      await Promise.all(instances.map((instance) => instance.kill('SIGTERM')));
-    },
-    startAgain: async () => {
-      instances = instances.map(({ stateDir }) => startIn(basename(stateDir).replace('state-', '')));
-      await Promise.all(instances.map((instance) => instance.id()));
     },
     newAccounts: async (logins) => {
       batches += 1;

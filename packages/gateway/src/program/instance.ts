@@ -64,6 +64,8 @@ export interface RunningInstance {
   readonly left: Promise<'drained' | 'stopped'>;
   /** Settles when the instance cannot go on. Never rejects. */
   readonly gaveUp: Promise<PamError>;
+  /** Settles when the router lost what this instance told it: nothing it says is taken any more. Never rejects. */
+  readonly outlived: Promise<PamError>;
 }
 
 /** Jobs that run when everything else has ended may take so long; a job that waits is given back. */
@@ -88,7 +90,12 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
   const identity = await createIdentityKeeper(pool, config.gateway, runtime.nowMs);
   const figures = createInstanceFigures(version);
   const maxStreams = options.maxStreams ?? defaultMaxStreams;
-  const events = createEventChain(identity.key, runtime.nowMs);
+  const { promise: outlived, resolve: outlive } = Promise.withResolvers<PamError>();
+  const events = createEventChain(identity.key, runtime.nowMs, (error) => {
+    // Jobs end with a signed word: others have to say it.
+    void jobs.stop();
+    outlive(error);
+  });
   const reporter = watchReporter(createStreamReporter(events, runtime, log), figures);
   const keys = createKeyRing(config.app, box);
   const ownListeners: NeverEndpoint[] = [];
@@ -224,6 +231,7 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     health,
     listens,
     gaveUp,
+    outlived,
     drain: (deadlineInMs) => {
       jobs.hold(true);
       drain.stop(deadlineInMs);

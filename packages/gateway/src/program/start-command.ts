@@ -140,9 +140,10 @@ export async function runStart(settings: Settings, secrets: TakenSecrets): Promi
 }
 
 /**
- * Runs an instance, and a new one in its place when the router knows another live process under its identity: a machine
- * that was cloned while it ran. What ran here ends, since it belongs to the older process; keys are made afresh. An
- * identity that was taken anew lasts a minute at least, so that nobody makes this program change it all the time.
+ * Runs an instance, and a new one in its place when its identity is worth nothing any more. The router knows another live
+ * process under it, a machine that was cloned while it ran: what ran here ends, since it belongs to the older process. Or
+ * the router lost what this one told it, restored from an older backup: it drains. Keys are made afresh. An identity that
+ * was taken anew lasts a minute at least, so that nobody makes this program change it all the time.
  */
 async function runAsOneOfItsKind(
   begin: () => Promise<RunningInstance>,
@@ -156,11 +157,17 @@ async function runAsOneOfItsKind(
     for (const { host, port } of instance.listens) log.info('health and metrics served', { host, port });
     const end = await runUntilStopped(instance, signals, drainMs, log);
     if (!(end instanceof PamError)) return end;
-    if (end.code !== 'PAM_INSTANCE_DUPLICATE') throw end;
-    log.warn('another live process has this identity: going on as a new instance', {
-      was: instance.id,
-      remedy: end.remedy,
-    });
+    if (end.code === 'PAM_INSTANCE_DUPLICATE') {
+      log.warn('another live process has this identity: going on as a new instance', {
+        was: instance.id,
+        remedy: end.remedy,
+      });
+    } else if (end.code === 'PAM_AUDIT_BROKEN') {
+      log.warn('the router lost what this instance told it: going on as a new instance', {
+        was: instance.id,
+        error: end.message,
+      });
+    } else throw end;
     const lastedMs = systemRuntime.monotonicMs() - changedAtMs;
     await pause(Math.max(0, identityLastsMs - lastedMs), signals.stopping);
     changedAtMs = systemRuntime.monotonicMs();
@@ -175,11 +182,13 @@ async function runUntilStopped(
   log: ProgramLog,
 ): Promise<number | PamError> {
   const left = instance.left.then(() => 'drained');
-  const why = await Promise.race([instance.gaveUp, signals.stopped, left]);
+  const why = await Promise.race([instance.gaveUp, instance.outlived, signals.stopped, left]);
   if (why instanceof PamError) {
-    instance.hurry();
+    if (why.code === 'PAM_AUDIT_BROKEN') instance.drain(drainMs);
+    else instance.hurry();
+    void signals.stopped.then(() => instance.hurry());
     await left;
-    return why;
+    return signals.stopping.aborted ? signals.exitCode() : why;
   }
   if (why !== 'drained') {
     log.info('stopping', { why, streams: instance.health().streams });

@@ -16,6 +16,7 @@ interface Signed {
  * time, numbered.
  *
  * E2 what the router acknowledged is never signed again under its number: a router that lost it is not helped to hide it.
+ *    Then this chain is over, and `onLost` is told; only another identity begins another one.
  */
 export interface EventChain {
   /**
@@ -28,7 +29,11 @@ export interface EventChain {
   ): Promise<Answer>;
 }
 
-export function createEventChain(key: SigningKey, nowMs: () => number): EventChain {
+export function createEventChain(
+  key: SigningKey,
+  nowMs: () => number,
+  onLost: (error: PamError) => void = () => undefined,
+): EventChain {
   let chain: Chain = { seq: 0, prev: '' };
   let unanswered: Signed | null = null;
   let turn: Promise<unknown> = Promise.resolve();
@@ -56,6 +61,7 @@ export function createEventChain(key: SigningKey, nowMs: () => number): EventCha
       } catch (reason) {
         unanswered = signed;
         const stored = storedChain(reason);
+        if (stored !== null && stored.seq < chain.seq) onLost(lost(stored.seq, chain.seq));
         if (stored === null || stored.seq < chain.seq || stored.seq === signed.next.seq - 1) throw reason;
         chain = stored;
         signed = await sign(event, stored);
@@ -70,6 +76,11 @@ export function createEventChain(key: SigningKey, nowMs: () => number): EventCha
       return mine;
     },
   };
+}
+
+function lost(stored: number, acknowledged: number): PamError {
+  const message = `the router knows ${stored} events of this instance; ${acknowledged} were acknowledged`;
+  return new PamError('PAM_AUDIT_BROKEN', message, { detail: { stored, acknowledged } });
 }
 
 /** Where the router says our chain stands, when it lost count of it. */

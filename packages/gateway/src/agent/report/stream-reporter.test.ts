@@ -60,7 +60,9 @@ test('a batch whose answer was lost is sent again as it was signed', async () =>
 
 test('it continues from where the router says the chain stands, but never signs a number twice', async () => {
   const time = runtime();
-  const reporter = createStreamReporter(createEventChain(key, time.nowMs), time, silent);
+  const lost: string[] = [];
+  const chain = createEventChain(key, time.nowMs, ({ code }) => void lost.push(code));
+  const reporter = createStreamReporter(chain, time, silent);
   const sent: Sent[] = [];
   const hash = 'h'.repeat(43);
   let stored: number | null = 7;
@@ -74,6 +76,7 @@ test('it continues from where the router says the chain stands, but never signs 
   reporter.add({ event: 'opened', stream: id(1), atMs: 1 });
   await reporter.flushed();
   expect(await verifyEvent(sent[1]?.signed ?? '', key.publicJwk)).toMatchObject({ seq: 8, prev: hash });
+  expect(lost).toEqual([]);
   stored = 3;
   reporter.add({ event: 'opened', stream: id(2), atMs: 2 });
   await reporter.flushed();
@@ -81,4 +84,5 @@ test('it continues from where the router says the chain stands, but never signs 
     sent.slice(2).map(async ({ signed }) => (await verifyEvent(signed, key.publicJwk)).seq),
   );
   expect(seqs).toEqual([9]);
+  expect(lost).toEqual(['PAM_AUDIT_BROKEN']);
 });

@@ -6,7 +6,14 @@ import type { JobNotes } from './job-notes.ts';
 
 /** Re-checks of an account whose target keeps no late write out (section 7). */
 const recheckMs = [60_000, 15 * 60_000, 24 * 3_600_000];
-const gone: readonly string[] = ['PAM_JOB_FENCED', 'PAM_JOB_ENDED', 'PAM_LEASE_LOST', 'PAM_JOB_POISON'];
+/** The job goes on elsewhere, if at all. Out of step: nothing this instance signs is taken any more (`EventChain`, E2). */
+const gone: readonly string[] = [
+  'PAM_JOB_FENCED',
+  'PAM_JOB_ENDED',
+  'PAM_LEASE_LOST',
+  'PAM_JOB_POISON',
+  'PAM_AUDIT_SEQUENCE',
+];
 const away: readonly string[] = [
   'PAM_LEG_FAILED',
   'PAM_TIMEOUT',
