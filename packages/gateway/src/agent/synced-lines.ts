@@ -11,7 +11,7 @@ export async function appendLines(path: string, lines: readonly string[]): Promi
   try {
     const { size } = await file.stat();
     const end = await endOfLastLine(file, size);
-    await file.truncate(end);
+    if (end < size) await file.truncate(end);
     await file.appendFile(lines.map((line) => `${line}\n`).join(''));
     await file.sync();
     return end;
@@ -22,8 +22,8 @@ export async function appendLines(path: string, lines: readonly string[]): Promi
 
 /** Length up to and with the last line end; what follows is a torn write. */
 async function endOfLastLine(file: Awaited<ReturnType<typeof open>>, size: number): Promise<number> {
-  const window = 65_536;
-  for (let to = size; to > 0; ) {
+  // Most of the time the last byte says it.
+  for (let [to, window] = [size, 1]; to > 0; window = 65_536) {
     const from = Math.max(0, to - window);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(to - from), 0, to - from, from);
     const at = buffer.subarray(0, bytesRead).lastIndexOf(0x0a);

@@ -45,7 +45,7 @@ test('what was kept is there after a death, to the byte, and only its owner read
 test('a line that was being written, and one that is none of ours, cost nothing else', async () => {
   const folder = tempDir(later);
   await (await open(folder)).keep(candidate('a'));
-  appendFileSync(fileIn(folder), 'rubbish\n{"half a');
+  appendFileSync(fileIn(folder), `rubbish\n{"half a${'x'.repeat(70_000)}`);
   const journal = await open(folder);
   await journal.keep(candidate('b'));
   const again = await open(folder);
