@@ -7,10 +7,11 @@ import type { AccountLab } from './account-lab.ts';
 const adminPassword = 'admin-of-the-Lab-1';
 
 /** Accounts of a Linux host, by password. */
-export async function startLinuxAccounts(later: Later): Promise<AccountLab> {
+export async function startLinuxAccounts(later: Later): Promise<AccountLab & { readonly server: LinuxHost }> {
   const { host, opens, lab } = await startHost(later);
   return {
     ...lab,
+    server: host,
     kind: 'linux-password',
     makeAccount: async (login) => {
       const password = `First-of-${login}-1`;

@@ -1,0 +1,83 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createCleanup, requireLinuxHost } from '@sallyport/testkit';
+import { afterAll, expect, test, vi } from 'vitest';
+import { member } from '../harness/json.ts';
+import { patience } from '../harness/until.ts';
+import { startLinuxAccounts } from './accounts/linux-accounts.ts';
+import { startRotatingPool } from './rotating-pool.ts';
+
+vi.setConfig(patience);
+
+const cleanup = createCleanup();
+const presence = await requireLinuxHost();
+afterAll(() => cleanup.run());
+
+test.skipIf(presence.isMissing)(
+  'a service and scripts follow a rotation; one that fails is seen by everybody, and undoes nothing',
+  async () => {
+    const lab = await startLinuxAccounts(cleanup.later);
+    const { server } = lab;
+    const { installation, newAccounts } = await startRotatingPool(cleanup.later, lab, 1, { faults: false });
+    const { pam, json, folder } = installation;
+    await newAccounts(['app']);
+    // Another record of the host, with a credential of its own, which nothing but the service links to.
+    await pam(['record', 'new', 'pamUser', '-n', 'webadmin', '-a', 'prod', '--login', 'admin', '--password-stdin'], {
+      input: `${lab.admin.secrets.password}\n`,
+    });
+    await pam([
+      ...['record', 'new', 'pamMachine', '-n', 'web', '-a', 'prod', '-c', 'dc1-net', '--host', '127.0.0.1'],
+      ...['-p', String(server.port), '--credential', 'webadmin:admin'],
+    ]);
+    await server.run('mount', ['-t', 'tmpfs', 'tmpfs', '/usr/local/sbin']);
+    const standIn = '#!/bin/sh\necho "$*" >>/root/calls\n';
+    await server.run('sh', ['-c', 'umask 022; cat >"$0"; chmod 755 "$0"', '/usr/local/sbin/systemctl'], standIn);
+    await server.run('sh', ['-c', 'umask 077; : >/etc/app.env']);
+
+    const file = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const template = file('app.env', 'DB_USER={{user}}\nDB_PASSWORD={{password}}\n');
+    await pam([
+      ...['rotation', 'service-add', '-r', 'app', '-n', 'web', '--machine', 'web', '--unit', 'web.service'],
+      ...['--file', '/etc/app.env', '--template', template, '--escape', 'shell'],
+    ]);
+    const add = ['rotation', 'script-add', '-r', 'app'];
+    const passes = file('passes', '#!/bin/sh\nread -r line; echo "$line" | base64 -d; id -un\n');
+    await pam([...add, '-n', 'passes', '--on', 'target', '--file', passes]);
+    await pam([...add, '-n', 'fails', '--on', 'target', '--file', file('fails', '#!/bin/sh\necho no >&2; exit 3\n')]);
+    await pam([...add, '-n', 'later', '--file', file('later', '#!/bin/sh\nexit 0\n')]);
+    expect((await pam(['rotation', 'service-list', '-r', 'app'])).stdout).toMatch(/^web +web +web\.service +systemd/m);
+    expect((await pam(['rotation', 'script-list', '-r', 'app'])).stdout).toMatch(/^passes +target +server /m);
+
+    const rotated = await pam(['action', 'rotate', '-r', 'app', '--wait']);
+    const ended = 'scripts: 1 done, 1 failed, 1 skipped; services: 1 done';
+    expect(rotated.stderr).toContain(`warning: app: not all that follows the rotation was done (${ended})`);
+    const password = String(member(await json(['record', 'get', 'app', '--unmask']), 'secrets', 'password'));
+    expect(await lab.opens('app', { password })).toBe(true);
+    const sourced = '. /etc/app.env; printf "%s %s" "$DB_USER" "$DB_PASSWORD"';
+    expect(await server.run('sh', ['-c', sourced])).toBe(`app ${password}`);
+    expect(await server.run('cat', ['/root/calls'])).toBe('restart web.service\n');
+
+    const counts = {
+      scripts: { done: 1, failed: 1, unknown: 0, skipped: 1 },
+      services: { done: 1, failed: 0, unknown: 0, skipped: 0 },
+    };
+    const info = await pam(['action', 'job-info', 'last']);
+    expect(info.stdout).toMatch(/^service +web +target +done/m);
+    expect(info.stdout).toMatch(/^script +fails +target +failed \(exit 3\)$/m);
+    expect(info.stdout).toContain('[secret]');
+    expect(info.stdout).not.toContain(password);
+    for (const shown of [
+      await json(['action', 'job-info', 'last']),
+      member(await json(['action', 'job-list', '-r', 'app']), 'jobs', '0'),
+      member(await json(['rotation', 'history', '-r', 'app']), 'jobs', '0'),
+      member(await json(['rotation', 'info', '-r', 'app']), 'last_job'),
+    ])
+      expect(shown).toMatchObject({ state: 'done', why: 'rotated', after: counts, after_text: ended });
+
+    await pam(['rotation', 'service-remove', '-r', 'app', '-n', 'web']);
+    expect(await json(['rotation', 'service-list', '-r', 'app'])).toEqual({ services: [] });
+  },
+);
