@@ -77,6 +77,11 @@ test.skipIf(presence.isMissing)(
     ])
       expect(shown).toMatchObject({ state: 'done', why: 'rotated', after: counts, after_text: ended });
 
+    // Where nothing but scripts changes the account, one that fails is a rotation that failed.
+    await pam(['rotation', 'edit', '-r', 'app', '--scripts-only', 'on']);
+    const only = await json(['action', 'rotate', '-r', 'app', '--wait'], { code: 1 });
+    expect(only).toMatchObject({ state: 'failed', why: 'script-failed', after: counts });
+
     await pam(['rotation', 'service-remove', '-r', 'app', '-n', 'web']);
     expect(await json(['rotation', 'service-list', '-r', 'app'])).toEqual({ services: [] });
   },

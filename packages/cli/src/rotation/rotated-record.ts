@@ -5,12 +5,16 @@ import {
   type ResourceFacts,
   resourceTypes,
   type RotationSettings,
+  type Script,
+  type Service,
 } from '@sallyport/protocol';
 import type { VaultSession } from '../vault/open-session.ts';
 import { type FactsOf, type OpenedItem } from '../vault/vault.ts';
 
 export type User = OpenedItem<'pamUser'>;
 export type Resource = OpenedItem<(typeof resourceTypes)[number]>;
+/** Beside the record, its resource, configuration and administrator: an order has room for 64 revisions. */
+const mostNamed = 60;
 type Configuration = OpenedItem<'pamNetworkConfiguration'>;
 
 /** A pamUser with everything its rotation stands on, opened and believed. */
@@ -22,6 +26,8 @@ export interface RotatedRecord {
   readonly gateway: GatewayUid;
   /** The resource's administrative credential; null: the account changes itself. */
   readonly admin: User | null;
+  /** What scripts and services name beside these: machines, who logs in there, records they are given. */
+  readonly named: readonly OpenedItem[];
 }
 
 /** Facts of a resource: what the four types have in common. */
@@ -75,7 +81,38 @@ export async function rotatedRecord(session: VaultSession, found: User): Promise
       `pam record edit ${resource.uid} --credential RECORD:admin`,
     );
   }
-  return { user, settings, resource, configuration: configuration as Configuration, gateway: facts.gateway, admin };
+  const scripts = [
+    ...settings.scripts,
+    ...((resource === null ? undefined : factsOfResource(resource).rotationScripts) ?? []),
+    ...(facts.rotationScripts ?? []),
+  ];
+  const known = [user, resource, configuration, admin].flatMap((item) => (item === null ? [] : [item.uid]));
+  return {
+    ...{ user, settings, resource, admin, gateway: facts.gateway },
+    configuration: configuration as Configuration,
+    named: await namedBy(session, scripts, settings.services, known),
+  };
+}
+
+/** An order names their revisions, so that no older ones of them are shown to the instance. */
+async function namedBy(
+  session: VaultSession,
+  scripts: readonly Script[],
+  services: readonly Service[],
+  known: readonly ItemUid[],
+): Promise<readonly OpenedItem[]> {
+  const places = [...scripts, ...services].flatMap(({ machine, as }) => [machine, as]);
+  const uids = [...places, ...scripts.flatMap(({ records }) => records)].filter((uid) => uid !== undefined);
+  const items = new Map<ItemUid, OpenedItem>();
+  for (const uid of new Set(uids)) if (!known.includes(uid)) items.set(uid, await session.vault.item(uid));
+  for (const { type, facts } of [...items.values()]) {
+    if (type !== 'pamMachine') continue;
+    for (const { record } of (facts as FactsOf<'pamMachine'>).credentials) {
+      if (known.includes(record) || items.has(record)) continue;
+      items.set(record, await session.vault.item(record));
+    }
+  }
+  return [...items.values()].slice(0, mostNamed);
 }
 
 async function adminOf(session: VaultSession, resource: Resource, user: User): Promise<User | null> {

@@ -13,11 +13,11 @@ export async function orderJob(
   record: RotatedRecord,
   act: 'rotate' | 'check' | 'rehearse',
 ): Promise<JobView> {
-  const { user, resource, configuration, admin, gateway } = record;
+  const { user, resource, configuration, admin, gateway, named } = record;
   const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
   const job = jobIdSchema.parse(newUid(random));
   const iat = nowSeconds(cli.clock);
-  const items: readonly OpenedItem[] = [user, resource, configuration, admin].filter((one) => one !== null);
+  const items: readonly OpenedItem[] = [user, resource, configuration, admin, ...named].filter((one) => one !== null);
   const revs = Object.fromEntries(items.map((item) => [item.uid, item.factsRev])) as Record<ItemUid, number>;
   const order = await signOrder(
     {

@@ -103,6 +103,7 @@ const words: Readonly<Record<JobWhy, string>> = {
   opens: 'the vault’s secret opens the account',
   rehearsed: 'everything a rotation needs is there; nothing was changed',
   'scripts-only': 'the scripts ran',
+  'script-failed': 'a script failed, and nothing but scripts changes this account; see job-info',
   cancelled: 'cancelled',
   denied: 'the target refuses the change; nothing was changed',
   'policy-refused': 'the target’s policy refused every candidate; correct the complexity',

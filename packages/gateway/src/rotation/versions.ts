@@ -59,3 +59,9 @@ export function createVersions(
     opens,
   };
 }
+
+/** What the account's record held before `n` was promoted; null: nothing that is known. */
+export function versionBefore(known: readonly Pick<AccountVersion, 'n' | 'state'>[], n: number): number | null {
+  const before = known.filter((one) => one.n < n && (one.state === 'adopted' || one.state === 'promoted'));
+  return before.reduce<number | null>((newest, one) => Math.max(newest ?? 0, one.n), null);
+}

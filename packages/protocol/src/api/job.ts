@@ -40,6 +40,7 @@ export const jobWhySchema = z.enum([
   'opens',
   'rehearsed',
   'scripts-only',
+  'script-failed',
   'cancelled',
   'denied',
   'policy-refused',

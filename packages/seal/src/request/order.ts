@@ -30,10 +30,13 @@ const orderSchema = z.strictObject({
   record: itemUidSchema,
   /** Revision of the record's secrets that it starts from; 0 when there are none. */
   base: z.int().min(0).max(1_000_000_000),
-  /** Least revision of the facts of each item it stands on: record, resource, configuration, administrative credential. */
+  /**
+   * Least revision of the facts of each item it stands on: record, resource, configuration, administrative credential,
+   * and what scripts and services name.
+   */
   revs: z.record(itemUidSchema, revisionSchema).refine((revs) => {
     const count = Object.keys(revs).length;
-    return count >= 1 && count <= 16;
+    return count >= 1 && count <= 64;
   }),
   head: headSchema,
 });

@@ -1,5 +1,6 @@
+import type { AfterCounts } from '@sallyport/protocol';
 import { type Fence, needsRechecks, type RunEffect, type RunEvent } from '@sallyport/rotation';
-import { createVersions, type Versions } from '../versions.ts';
+import { createVersions, versionBefore, type Versions } from '../versions.ts';
 import { createActing, loginWithinMs } from './acting.ts';
 import type { HeldJob, RunJobDeps } from './job-deps.ts';
 import { createJobNotes } from './job-notes.ts';
@@ -49,18 +50,21 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
   /** What the account opens with, as far as this run knows. */
   let lastVersion = claimed.candidate ?? claimed.current;
 
-  async function after(): Promise<RunEvent> {
+  async function after(): Promise<AfterCounts | null> {
     await session.close();
+    // Whoever takes over after the promotion was shown the record as it is now.
+    const before = claimed.step === 'promoted' ? versionBefore(claimed.versions, lastVersion) : null;
+    const oldSecrets = before === null ? opened.secrets : await versions.secrets(before).catch(() => opened.secrets);
     const newSecrets = await versions.secrets(lastVersion).catch(() => opened.secrets);
     const { signal } = held;
     const { epoch } = claimed;
     const { mayAct, ioOf } = acting;
     const { counts, told } = await deps.after(opened, {
-      ...{ oldSecrets: opened.secrets, newSecrets, epoch, signal, mayAct, ioOf, keepFirstSeen },
+      ...{ oldSecrets, newSecrets, epoch, signal, mayAct, ioOf, keepFirstSeen },
     });
     store.counted(counts);
     if (told !== null) notes.keep('after', told);
-    return { type: 'after-done' };
+    return counts;
   }
 
   async function rehearse(): Promise<RunEvent> {
@@ -90,7 +94,10 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
     const ends = decideLapsed(lapsed, { candidateOpens, sends });
     if (ends !== null) return ends;
     if (settings.noop) {
-      await after();
+      const counts = await after();
+      // Here the scripts are the rotation: one that did not end well has not changed the account, as far as anybody knows.
+      const { failed = 0, unknown = 0, skipped = 0 } = counts?.scripts ?? {};
+      if (failed + unknown + skipped > 0) return { outcome: 'failed', why: 'script-failed' };
       return { outcome: 'done', why: 'scripts-only' };
     }
     const isFresh = sends.length === 0 && claimed.step !== 'promoted' && claimed.step !== 'done';
@@ -127,7 +134,8 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
       case 'retire':
         return retireOlder(held, effect.version, { acting, session, notes, versions });
       case 'after':
-        return after();
+        await after();
+        return { type: 'after-done' };
       case 'rehearse':
         return rehearse();
       case 'pause':
