@@ -77,9 +77,9 @@ function run(store: Store, job: string, epoch: number, instance = one) {
       store.rotation.reportStep({ ...at, key, what, note }),
     promote: (version = 1) => store.rotation.promoteVersion({ ...at, version, promoted: told, edited: told }),
     wait: (inMs = 0) => store.rotation.waitJob({ ...at, inMs, why: 'locked', note: null }),
-    finish: (outcome: 'done' | 'failed' | 'attention' = 'done', recheckMs: number[] = []) =>
+    finish: (outcome: 'done' | 'failed' | 'attention' = 'done', recheckMs: number[] = [], more: object = {}) =>
       store.rotation.finishJob({
-        ...{ ...at, outcome, note, recheckMs, told },
+        ...{ ...at, outcome, note, recheckMs, told, ...more },
         why: outcome === 'attention' ? 'nothing-opens' : 'rotated',
       }),
   };
@@ -101,6 +101,19 @@ async function promoted(store: Store): Promise<ReturnType<typeof run>> {
 
 describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (engine) => {
   const on = test.skipIf(engine.missing !== null);
+
+  on('how what followed a rotation went is kept with its end, and told again as it was', async () => {
+    const store = await engine.fresh();
+    const by = await promoted(store);
+    const scripts = { done: 1, failed: 1, unknown: 0, skipped: 2 };
+    const after = { scripts, services: { done: 0, failed: 0, unknown: 1, skipped: 0 } };
+    expect(kept(await by.finish('done', [], { after })).job).toMatchObject({ state: 'done', why: 'rotated', after });
+    const other = { after: { ...after, scripts: { ...scripts, failed: 0 } } };
+    expect(kept(await by.finish('done', [], other)).job.after).toEqual(after);
+    expect((await store.rotation.getJob({ job: jobId('job') }))?.after).toEqual(after);
+    await start(store, 'next');
+    expect((await store.rotation.getJob({ job: jobId('next') }))?.after).toBeNull();
+  });
 
   on('a run ends with the candidate as the newest secrets, and every version kept', async () => {
     const store = await engine.fresh();
