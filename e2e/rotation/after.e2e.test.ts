@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorCatalog } from '@sallyport/protocol';
 import { createCleanup, requireLinuxHost } from '@sallyport/testkit';
 import { afterAll, expect, test, vi } from 'vitest';
 import { member } from '../harness/json.ts';
@@ -48,6 +49,28 @@ test.skipIf(presence.isMissing)(
     await pam([...add, '-n', 'passes', '--on', 'target', '--file', passes]);
     await pam([...add, '-n', 'fails', '--on', 'target', '--file', file('fails', '#!/bin/sh\necho no >&2; exit 3\n')]);
     await pam([...add, '-n', 'later', '--file', file('later', '#!/bin/sh\nexit 0\n')]);
+    const service = ['rotation', 'service-add', '-r', 'app', '-n', 'no'];
+    const into = [...service, '--template', template, '--escape', 'shell', '--file'];
+    const useless = file('useless', 'nothing in it');
+    const refused: readonly (readonly [string, readonly string[]])[] = [
+      ['is no path that can be signed', [...into, '/etc/../shadow']],
+      ['is no path that can be signed', [...into, '/etc/a\nb']],
+      ['is no name of a unit', [...service, '--unit', '--no-block']],
+      ['has no {{password}}', [...service, '--file', '/etc/x', '--template', useless, '--escape', 'raw']],
+      ['a file needs both', [...service, '--file', '/etc/x']],
+      ['there is nothing to do', service],
+      ['go with --on target', [...add, '-n', 'no', '--file', passes, '--machine', 'web']],
+      [
+        'records are given only on a machine that is named',
+        [
+          ...['rotation', 'script-add', '-r', 'dc1-net', '-n', 'no', '--on', 'target', '--file', passes],
+          ...['--with-record', 'webadmin'],
+        ],
+      ],
+    ];
+    const answers = await Promise.all(refused.map(([, args]) => pam(args, { code: errorCatalog.PAM_USAGE.exit })));
+    expect(answers.map(({ stderr }) => stderr)).toEqual(refused.map(([why]) => expect.stringContaining(why)));
+
     expect((await pam(['rotation', 'service-list', '-r', 'app'])).stdout).toMatch(/^web +web +web\.service +systemd/m);
     expect((await pam(['rotation', 'script-list', '-r', 'app'])).stdout).toMatch(/^passes +target +server /m);
 
