@@ -40,7 +40,7 @@ async function measure(): Promise<RotationReport> {
   });
   say(`making ${count} roles and their records`);
   const users = [...(await pool.newAccounts(logins)).values()];
-  const server = listeningProcess(cleanup.later, lab.host, lab.port);
+  const server = listeningProcess(cleanup.later, lab);
   const pools: RotationReport['pools'][number][] = [];
   for (const size of sizes) {
     while (pool.instances().length < size) await pool.add();

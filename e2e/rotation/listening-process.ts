@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { descendantsOf, isRunning, type Later } from '@sallyport/testkit';
 import { until } from '../harness/until.ts';
+import type { AccountLab } from './accounts/account-lab.ts';
 
 /** The server that listens on a port of loopback, whoever started it: frozen, killed, and started again as it was. */
 export interface ListeningProcess {
@@ -44,7 +45,10 @@ function socketsOf(pid: number): readonly string[] {
   }
 }
 
-export function listeningProcess(later: Later, host: string, port: number): ListeningProcess {
+export function listeningProcess(
+  later: Later,
+  { host, port, args: given }: Pick<AccountLab, 'host' | 'port' | 'args'>,
+): ListeningProcess {
   let pid = listenerOf(port);
   const read = (name: string): readonly string[] =>
     readFileSync(`/proc/${pid}/${name}`, 'utf8')
@@ -52,9 +56,11 @@ export function listeningProcess(later: Later, host: string, port: number): List
       .filter((part) => part !== '');
   const command = readlinkSync(`/proc/${pid}/exe`);
   // Some programs are several, by the name that they are called.
-  const [argv0 = command, ...args] = read('cmdline');
+  const [argv0 = command, ...args] = given === undefined ? read('cmdline') : [command, ...given];
   const cwd = readlinkSync(`/proc/${pid}/cwd`);
-  const env = Object.fromEntries(read('environ').map((pair) => pair.split(/=(.*)/s).slice(0, 2)));
+  const environment = Object.fromEntries(read('environ').map((pair) => pair.split(/=(.*)/s).slice(0, 2)));
+  // Where the command line is written over, so is this.
+  const env = given === undefined ? environment : process.env;
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const idOf = (name: 'Uid' | 'Gid'): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
   const who = { uid: idOf('Uid'), gid: idOf('Gid') };

@@ -19,6 +19,8 @@ export interface AccountLab {
   opens(login: string, secrets: Partial<UserSecrets>): Promise<boolean>;
   /** False where the server cannot be killed and started again from outside: it has a machine of its own. */
   readonly restarts: boolean;
+  /** What it was started with, of servers that show another command line. */
+  readonly args?: readonly string[];
   /** Further flags of `pam rotation edit`. */
   readonly rotation?: readonly string[];
   /** Of kinds that put credentials beside each other. */

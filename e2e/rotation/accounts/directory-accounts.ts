@@ -55,6 +55,7 @@ export async function startActiveDirectoryAccounts(later: Later): Promise<Accoun
     },
     opens: (login, { password = '' }) => opens(login, password),
     restarts: true,
+    args: server.args,
   };
 }
 

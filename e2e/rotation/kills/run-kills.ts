@@ -35,7 +35,7 @@ export async function runKills(
   say: (line: string) => void,
 ): Promise<KillReport> {
   const pool = await startRotatingPool(later, lab, 3);
-  const target = listeningProcess(later, lab.host, lab.port);
+  const target = listeningProcess(later, lab);
   const possible = cases.filter(
     ({ blows }) => lab.restarts || !blows.some(([victim, blow]) => victim === 'target' && blow === 'kill'),
   );

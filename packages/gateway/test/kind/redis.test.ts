@@ -116,6 +116,28 @@ describe.skipIf(presence.isMissing)('Redis', () => {
     await world.allClosed();
   });
 
+  test('a replica agrees when somebody gave it the same passwords, and is asked under its own key', async () => {
+    const replica = await startRedisLab(cleanup.later);
+    if (lab.admin === null) throw new Error('no administrator');
+    const login = await lab.makeAccount();
+    const { outcome, next } = await change(lab, login);
+    expect(outcome).toEqual({ kind: 'applied' });
+    const world = kindWorld();
+    const opened = await redis.connect(lab.target, lab.admin, world.io, never());
+    if (opened.kind !== 'connected') throw new Error(opened.message);
+    const place = { host: replica.target.host, port: replica.target.port };
+    const agrees = () => opened.session.agrees?.(place, login.account, never());
+    expect(await agrees()).toBe(false);
+    await replica.redis.run(['ACL', 'SETUSER', lab.admin.account.login, hashRule(lab.admin.credential)]);
+    expect(await agrees()).toBe(false);
+    const both = [hashRule(login.credential), hashRule(next.credential)];
+    await replica.redis.run(['ACL', 'SETUSER', login.account.login, 'on', ...both]);
+    expect(await agrees()).toBe(true);
+    expect(world.identities.at(-1)?.at).toEqual(place);
+    await opened.session.close();
+    await world.allClosed();
+  });
+
   test.each(['aclfile', 'config'] as const)('a change outlives a restart: %s', async (keeps) => {
     const own = await startRedisLab(cleanup.later, { keeps });
     const login = await own.makeAccount();

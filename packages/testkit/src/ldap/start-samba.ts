@@ -23,6 +23,8 @@ export interface SambaTarget {
   readonly resetter: { readonly login: string; readonly password: string };
   readonly keyFile: string;
   readonly certificateFile: string;
+  /** What it was started with: it shows another command line. */
+  readonly args: readonly string[];
   /** Makes a person, anew where there is one, and answers its distinguished name. */
   addPerson(user: string, password: string): Promise<string>;
   /** One Modify as the domain's administrator. */
@@ -135,9 +137,8 @@ export async function startSamba(later: Later): Promise<SambaTarget> {
   if (rotator === undefined || resetter === undefined) throw new Error('no servants');
   await makeServerKey(folder, 'dc1.lab.test', address);
   const config = await provision(folder, address, [rotator, resetter]);
-  const child = startChild(later, '/usr/sbin/samba', [
-    ...['--foreground', '--no-process-group', '--model=single', '--debug-stdout', `--configfile=${config}`],
-  ]);
+  const args = ['--foreground', '--no-process-group', '--model=single', '--debug-stdout', `--configfile=${config}`];
+  const child = startChild(later, '/usr/sbin/samba', args);
   const secret = join(folder, 'administrator');
   writeFileSync(secret, administrator.password, { mode: 0o600 });
   const client = { env: { LDAPTLS_REQCERT: 'never' } };
@@ -148,6 +149,7 @@ export async function startSamba(later: Later): Promise<SambaTarget> {
   await untilUp(async () => (await login(administrator.login)).code === 0, child.stdout);
   let marks = 0;
   return {
+    args,
     host: address,
     port: 636,
     plainPort: 389,
