@@ -22,8 +22,9 @@ describe.skipIf(presence.isMissing)('after a rotation, on a machine', { timeout:
   afterAll(cleanup.run);
   beforeAll(async () => {
     host = await startLinuxLab(cleanup.later);
-    // The host shares the programs of this machine: a place of its own, early in the path, is laid over one.
+    // The host shares programs and temporary files of this machine: places of its own are laid over them.
     await host.run('mount', ['-t', 'tmpfs', 'tmpfs', '/usr/local/sbin']);
+    await host.run('mount', ['-t', 'tmpfs', '-o', 'mode=1777', 'tmpfs', '/tmp']);
     await host.run('sh', ['-c', 'umask 022; cat >"$0"; chmod 755 "$0"', '/usr/local/sbin/systemctl'], systemctl);
     await host.run('sh', ['-c', 'mkdir -m 755 /etc/app && umask 077 && echo old >/etc/app/db.env']);
     await host.run('sh', ['-c', 'chgrp nogroup /etc/app/db.env && chmod 640 /etc/app/db.env']);
@@ -54,6 +55,12 @@ describe.skipIf(presence.isMissing)('after a rotation, on a machine', { timeout:
       expect(output).toContain("it's [secret]\n");
       expect(output).not.toMatch(/seen in|SSH_|LOGNAME/);
       expect(text).not.toMatch(/pass-word|asks-Pass-1/);
+    });
+
+    test('a secret that the end of what is kept cuts in two is not told in pieces', async () => {
+      const body = 'read -r line; head -c 65510 /dev/zero | tr "\\0" x; printf %s "$line" | base64 -w 0';
+      const { scripts } = await lab.run({ scripts: [await lab.script('long', body)] });
+      expect(scripts).toMatchObject([{ result: 'done', output: expect.stringMatching(/^x+\[secret\]$/) }]);
     });
 
     test('words of its command and its text arrive as they are', async () => {

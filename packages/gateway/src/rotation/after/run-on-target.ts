@@ -9,6 +9,8 @@ import { killAfterSeconds, runScript, startedLine } from './target-programs.ts';
 
 /** What the program around a script may take beside it: to unpack, and to clean up. */
 const aroundSeconds = 10;
+/** Room for the lines that the program itself prints before. */
+const ownLinesChars = 128;
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 /**
@@ -23,7 +25,8 @@ export async function runOnTarget(
   signal: AbortSignal,
 ): Promise<ScriptEnd> {
   const forms = [...given.forms, ...formsOfSecrets(secrets)];
-  const keepChars = forms.reduce((longest, form) => Math.max(longest, form.length), 0) + maxOutputChars;
+  const longest = forms.reduce((most, form) => Math.max(most, form.length), 0);
+  const keepChars = longest + maxOutputChars + ownLinesChars;
   const startedMs = runtime.monotonicMs();
   const end = await runProgram(
     host,

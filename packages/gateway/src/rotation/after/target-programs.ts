@@ -102,6 +102,6 @@ sysv) service "$unit" restart;;
 *) exit 20;;
 esac </dev/null >"$store/$key.out" 2>&1 9>&-
 code=$?
-tail -c 2048 "$store/$key.out" >&2
+tail -c 32768 "$store/$key.out" >&2
 [ "$code" = 0 ] || { echo "exit code $code" >&2; exit 44; }
 echo ${restartedLine}`;

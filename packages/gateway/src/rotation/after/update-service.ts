@@ -8,7 +8,9 @@ import { restartedLine, serviceExits, updateService, writtenLine } from './targe
 
 /** systemd gives a unit 90 s to start, and as long to stop. */
 const withinMs = 200_000;
+/** Of what the machine says: what went wrong stands last. Cut only when no secret is in it any more. */
 const maxMessageChars = 2_048;
+const maxReadChars = 65_536;
 
 /** How far it came. `written` is what was asked for and done. */
 export interface ServiceEnd {
@@ -33,7 +35,10 @@ export async function updateOnTarget(
   const encoded = Buffer.from(content).toString('base64');
   const values = [`service-${key}`, String(at.epoch), service.file, encoded, service.unit, service.manager, endLine];
   const end = await runProgram(host, 'root', { program: updateService }, { values, limitMs: withinMs }, signal);
-  return readEnd(end, service, (text) => redact(text, formsOfSecrets([...hidden, content]), maxMessageChars).trim());
+  const forms = formsOfSecrets([...hidden, content]);
+  return readEnd(end, service, (text) =>
+    redact(text, forms, maxReadChars).trim().slice(-maxMessageChars).toWellFormed(),
+  );
 }
 
 function readEnd(end: RunEnd, { file, unit }: Service, shown: (text: string) => string): ServiceEnd {
