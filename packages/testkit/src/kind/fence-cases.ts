@@ -167,6 +167,10 @@ async function cuts(lab: KindLab, by: By): Promise<void> {
     const landed = await cutAt(lab, by, (bytes) => Math.max(1, at(bytes)), whole);
     if (landed) landedUnknown += 1;
   }
+  // On a busy machine an answer comes in other frames than on a quiet one: the place in between is looked for.
+  for (let back = 60; back <= 400 && landedUnknown === 0; back += 36) {
+    if (await cutAt(lab, by, (bytes) => Math.max(1, bytes - back), whole)) landedUnknown += 1;
+  }
   assert.ok(landedUnknown > 0, 'a write that landed and whose answer was lost was among them');
 }
 
