@@ -62,6 +62,8 @@ export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Lets it speak TLS with this key, to those who ask. */
   readonly tls?: { readonly privateKeyPem: string; readonly certificatePem: string };
+  /** Makes it a standby that follows this one. */
+  readonly standbyOf?: Pick<PostgresServer, 'port'>;
 }
 
 /** Another machine for it. */
@@ -93,11 +95,16 @@ export async function startPostgres(place?: PostgresPlace, options: PostgresOpti
   const password = join(folder, 'password');
   await writeFile(password, 'test-only\n', { mode: 0o644 });
   const auth = ['--auth-local=trust', '--auth-host=scram-sha-256', `--pwfile=${password}`];
-  const init = ['-D', data, '-U', 'postgres', ...auth, '-E', 'UTF8', '--no-locale', '--no-sync'];
-  await run(...command('initdb', init));
-
   const host = place?.address ?? '127.0.0.1';
-  await appendFile(join(data, 'pg_hba.conf'), 'host all all all scram-sha-256\n');
+  if (options.standbyOf === undefined) {
+    const init = ['-D', data, '-U', 'postgres', ...auth, '-E', 'UTF8', '--no-locale', '--no-sync'];
+    await run(...command('initdb', init));
+    const hosts = ['host all all all scram-sha-256', 'host replication postgres all scram-sha-256'];
+    await appendFile(join(data, 'pg_hba.conf'), hosts.map((line) => `${line}\n`).join(''));
+  } else {
+    const from = `host=127.0.0.1 port=${options.standbyOf.port} user=postgres password=test-only`;
+    await run(...command('pg_basebackup', ['-d', from, '-D', data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync']));
+  }
   const port = await freePort();
   if (options.tls !== undefined) {
     await writeFile(join(data, 'server.crt'), options.tls.certificatePem, { mode: 0o644 });

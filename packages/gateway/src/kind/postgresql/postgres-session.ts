@@ -138,12 +138,16 @@ export class PostgresSession implements KindSession {
     }
   }
 
-  /** A standby has the change when it has replayed the primary's log to where it was after the change. */
+  /**
+   * A standby has the change when it has replayed the primary's log to where it was after the change. An account that changes
+   * itself asks none: it would have to log in there with a password that may be the old one.
+   */
   async agrees(
     replica: { readonly host: string; readonly port: number },
-    _account: KindAccount,
+    account: KindAccount,
     signal: AbortSignal,
   ): Promise<boolean> {
+    if (this.#isOwn(account)) return false;
     if (this.#position === null) {
       const [now] = await this.#ask<{ lsn: string }>('SELECT pg_catalog.pg_current_wal_lsn()::text AS lsn', [], signal);
       this.#position = now?.lsn ?? null;
