@@ -79,19 +79,25 @@ async function runCase(
   const { owner, pointFile } = pool;
   const before = await owner.state(user);
   layPoint(pointFile, { ...pointOf(pool, target, one), except: earlier });
-  const { job: id } = await owner.order(user).catch(async (error: unknown) => {
+  // The point may freeze the router before it has answered the order: only what is done about it lets the answer come.
+  let ordered: JobId | null = null;
+  const ordering = owner.order(user).then(({ job }) => {
+    ordered = job;
+    return job;
+  });
+  const looking = until(`the point of ${showCase(one)}`, async () => {
+    const taken = takenBy(pointFile);
+    if (taken !== null) return { taken };
+    const now = ordered === null ? null : await owner.job(ordered).catch(() => null);
+    return now !== null && hasEnded(now) && takenBy(pointFile) === null ? { taken: null } : null;
+  });
+  const pid = await Promise.race([looking, ordering.then(() => looking)]).catch((error: unknown) => {
     liftPoint(pointFile);
     throw error;
   });
-  const pid = await until(`the point of ${showCase(one)}`, async () => {
-    const taken = takenBy(pointFile);
-    if (taken !== null) return { taken };
-    const now = await owner.job(id).catch(() => null);
-    return now !== null && hasEnded(now) && takenBy(pointFile) === null ? { taken: null } : null;
-  });
   liftPoint(pointFile);
   if (pid.taken !== null) await heal(pool, target, one, pid.taken);
-  const job = await owner.ended(id);
+  const job = await owner.ended(await ordering);
   const state = await owner.state(user);
   const { login } = user.facts;
   const opening = await openingOf(lab, login, state);
