@@ -15,7 +15,7 @@ let installation: Installation;
 beforeAll(async () => {
   installation = await newInstallation(cleanup.later);
   const config = await withPool(installation);
-  await installation.startInstance('right', config, { args: ['--plugin', plugins.join(',')] }).id();
+  await installation.startInstance('right', config, { args: plugins.flatMap((name) => ['--plugin', name]) }).id();
 });
 afterAll(() => cleanup.run());
 

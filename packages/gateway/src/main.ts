@@ -45,7 +45,11 @@ function buildProgram(finish: (run: () => Promise<number>) => void): Command {
     .option('--drain-deadline <seconds>', 'how long running streams may go on after SIGTERM (default: 300)')
     .option('--max-streams <n>', 'most streams at once (default: 4000)')
     .option('--max-jobs <n>', 'most jobs of rotation at once (default: 16)')
-    .option('--plugin <names>', 'packages with further target kinds, comma between them (or SALLYPORT_PLUGINS)')
+    .option(
+      '--plugin <names>',
+      'packages with further target kinds, comma between them or one by one (or SALLYPORT_PLUGINS)',
+      (names: string, before?: string) => (before === undefined ? names : `${before},${names}`),
+    )
     .option('--detach-timeout <seconds>', 'how long a stream waits for its client after a lost carrier (default: 75)')
     .option('--health-port <port>', 'answer health checks, /livez, /readyz and /metrics over HTTP on 127.0.0.1')
     .option('--metrics-listen <[host:]port>', 'the same on an address of choice (plain HTTP, no sign-in)')
