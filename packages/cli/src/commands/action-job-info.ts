@@ -5,6 +5,7 @@ import { argument, readFlags } from '../flags.ts';
 import { readWhole } from '../gateway/gateway-flags.ts';
 import { afterRows } from '../rotation/after-text.ts';
 import { readJobId } from '../rotation/job-id.ts';
+import { noteLines } from '../rotation/note-text.ts';
 import { openNotes } from '../rotation/open-notes.ts';
 import { jobJson } from '../rotation/show-job.ts';
 import { exitOfJob, jobLine, watchJob } from '../rotation/watch-job.ts';
@@ -50,14 +51,8 @@ export const run: Run = async (cli, args, rawFlags) => {
       cli.terminal.out('\n');
       showTable(cli.terminal, ['after', 'name', 'on', 'ended'], after);
     }
-    if (opened.length > 0) {
-      cli.terminal.out('\n');
-      showTable(
-        cli.terminal,
-        ['note'],
-        opened.map((note) => [JSON.stringify(note)]),
-      );
-    }
+    const told = opened.flatMap(noteLines);
+    if (told.length > 0) cli.terminal.out(`\nTOLD BY THE INSTANCES\n${told.join('\n')}\n`);
     return code;
   } finally {
     session.close();
