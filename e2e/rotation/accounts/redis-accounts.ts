@@ -5,7 +5,9 @@ import type { AccountLab } from './account-lab.ts';
 const hashOf = (password = ''): string => createHash('sha256').update(password).digest('hex');
 
 /** Redis with users that may use every key, and a user `rotator` that may change users. */
-export async function startRedisAccounts(later: Later): Promise<AccountLab> {
+export async function startRedisAccounts(
+  later: Later,
+): Promise<AccountLab & { readonly ruleAdmin: (...rules: readonly string[]) => Promise<void> }> {
   const server = await startRedis(later);
   const makeUser = async (login: string, password: string, ...rules: readonly string[]): Promise<void> => {
     await server.run(['ACL', 'SETUSER', login, 'on', `>${password}`, ...rules], ['ACL', 'SAVE']);
@@ -25,6 +27,7 @@ export async function startRedisAccounts(later: Later): Promise<AccountLab> {
     },
     opens: (login, { password = '' }) => opens(server.plainPort, login, password),
     restarts: true,
+    ruleAdmin: async (...rules) => void (await server.run(['ACL', 'SETUSER', admin.login, ...rules], ['ACL', 'SAVE'])),
     beside: {
       at: async (login) => (await server.run(['ACL', 'GETUSER', login])).match(/^[0-9a-f]{64}$/gm) ?? [],
       formOf: ({ password }) => hashOf(password),

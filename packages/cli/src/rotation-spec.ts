@@ -239,6 +239,19 @@ export const rotationGroups: readonly GroupSpec[] = [
         load: async () => import('./commands/action-check.ts'),
       },
       {
+        name: 'retire',
+        about: 'remove what earlier rotations left beside the vault’s secret (SSH keys, Redis)',
+        more: 'It is tried by itself for some days after a rotation that could not; nothing is removed unless the vault’s secret opens the account.',
+        flags: [
+          { flag: '-r, --record <name|uid>', about: 'the pamUser record' },
+          { flag: '-f, --filter <tag|regex>', about: 'every pamUser with this tag or a title that matches' },
+          wait,
+          timeout,
+        ],
+        shows: true,
+        load: async () => import('./commands/action-retire.ts'),
+      },
+      {
         name: 'job-info',
         args: '<job>',
         alias: 'ji',

@@ -12,6 +12,7 @@ export type {
   NotOpened,
   Precondition,
   ProbeOutcome,
+  RetireOutcome,
   SecretLimits,
   ServerIdentity,
   TargetKind,
@@ -37,6 +38,7 @@ export { decidePermit } from './account/decide-permit.ts';
 export { decideRecover, decideSeen } from './account/decide-recover.ts';
 export { decideReport, type Report } from './account/decide-report.ts';
 export { decideResolve, type ResolveRows } from './account/decide-resolve.ts';
+export { retireWaitMs } from './account/retire-wait.ts';
 export { decideStage } from './account/decide-stage.ts';
 export { jitterMs, latestOccurrence, nextOccurrence, nextOccurrences } from './schedule/occurrences.ts';
 export { type Clocks, elapsedMs } from './lease/clocks.ts';

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
 import { readWhole } from '../gateway/gateway-flags.ts';
+import { leftoverText, retireWith } from '../rotation/leftover-text.ts';
 import { jobJson } from '../rotation/show-job.ts';
 import { nextRunsOf, settingsJson } from '../rotation/show-settings.ts';
 import { jobLine, whyText } from '../rotation/watch-job.ts';
@@ -24,6 +25,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
     const nowMs = cli.clock.nowMs();
     const resolve = `pam rotation resolve -r ${user.uid}`;
     const attention = account?.attention ?? null;
+    const leftover = account?.leftover ?? null;
     if (cli.format === 'json') {
       showJson(cli.terminal, {
         ...settingsJson(user, nowMs, runs),
@@ -45,10 +47,13 @@ export const run: Run = async (cli, _args, rawFlags) => {
                 open_job_id: account.job,
                 refused_logins_left: account.budget,
                 next_login_on: isoTime(account.budgetAtMs),
+                leftover:
+                  leftover === null ? null : { tries: leftover.tries, next_try_on: isoTime(leftover.nextTryMs) },
               },
         attention,
         attention_text: attention === null ? null : whyText(attention),
         resolve_with: attention === null ? null : resolve,
+        retire_with: leftover === null ? null : retireWith(user.uid),
         last_job: lastJob === null ? null : jobJson(lastJob, user.title),
       });
       return undefined;
@@ -78,6 +83,9 @@ export const run: Run = async (cli, _args, rawFlags) => {
     }
     if (lastJob !== null) rows.push(['last run', `${lastJob.job}: ${jobLine(lastJob)}`]);
     showTable(cli.terminal, ['field', 'value'], rows);
+    if (leftover !== null) {
+      cli.terminal.err(`\nWARNING: ${leftoverText(leftover)}.\nTry now: ${retireWith(user.uid)}\n`);
+    }
     if (attention !== null) {
       cli.terminal.err(`\nNEEDS ATTENTION: ${whyText(attention)}.\nSee what is known, then decide: ${resolve}\n`);
     }

@@ -2,6 +2,7 @@ import { readRotation } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
+import { leftoverText } from '../rotation/leftover-text.ts';
 import type { User } from '../rotation/rotated-record.ts';
 import { scheduleText } from '../rotation/schedule-flags.ts';
 import { jobJson } from '../rotation/show-job.ts';
@@ -26,6 +27,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
           ...settingsJson(user, nowMs, 1),
           next_due_on: isoTime(nextDueMs),
           attention: account?.attention ?? null,
+          leftover: account?.leftover !== null && account !== null,
           last_job: lastJob === null ? null : jobJson(lastJob, user.title),
         })),
         unreadable: unreadable.map(({ uid, error }) => ({ record_uid: uid, code: error.code, error: error.message })),
@@ -47,9 +49,11 @@ export const run: Run = async (cli, _args, rawFlags) => {
         timeCell(lastJob?.endedAtMs ?? lastJob?.createdAtMs ?? null),
         account?.attention
           ? `needs attention: ${whyText(account.attention)}`
-          : lastJob === null
-            ? ''
-            : jobLine(lastJob),
+          : account?.leftover
+            ? leftoverText(account.leftover)
+            : lastJob === null
+              ? ''
+              : jobLine(lastJob),
         ...(flags.verbose ? [user.uid, settings.by, settings.kind] : []),
       ]),
     );

@@ -33,11 +33,11 @@ interface Ordered {
 }
 
 /**
- * `pam action rotate` and `check`: orders a job for each chosen record. One record's refusal is the command's error; of
+ * `pam action rotate`, `check` and `retire`: orders a job for each chosen record. One record's refusal is the command's error; of
  * several, each has its row and the exit code is the worst.
  */
 export const runJobs =
-  (act: 'rotate' | 'check'): Run =>
+  (act: 'rotate' | 'check' | 'retire'): Run =>
   async (cli, _args, rawFlags) => {
     const flags = readFlags(flagsSchema, rawFlags);
     const timeoutMs = readWhole('--timeout', flags.timeout, 1, 86_400) * 1_000;
@@ -62,7 +62,7 @@ async function orderOne(
   cli: Cli,
   session: VaultSession,
   user: User,
-  kind: 'rotate' | 'check' | 'rehearse',
+  kind: JobView['kind'],
   isOnly: boolean,
 ): Promise<Ordered> {
   try {

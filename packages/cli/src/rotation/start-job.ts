@@ -11,7 +11,7 @@ export async function orderJob(
   cli: Cli,
   session: VaultSession,
   record: RotatedRecord,
-  act: 'rotate' | 'check' | 'rehearse',
+  act: JobView['kind'],
 ): Promise<JobView> {
   const { user, resource, configuration, admin, gateway, named } = record;
   const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));

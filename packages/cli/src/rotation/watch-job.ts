@@ -1,6 +1,7 @@
 import { getJob, type JobView, type JobWhy } from '@sallyport/protocol';
 import type { Cli } from '../cli.ts';
 import { timeCell } from '../terminal/show.ts';
+import { retireWith } from './leftover-text.ts';
 import type { VaultSession } from '../vault/open-session.ts';
 import { afterText, isAllDone } from './after-text.ts';
 
@@ -33,6 +34,7 @@ export async function watchJob(
     if (line !== told) cli.terminal.err(`${title}: ${line}\n`);
     told = line;
     if (hasEnded(job)) {
+      if (job.why === 'not-retired') cli.terminal.err(`warning: ${title}: ${notRetired(job)}\n`);
       if (!isAllDone(job.after)) cli.terminal.err(`warning: ${title}: ${notAllDone(job)}\n`);
       return job;
     }
@@ -48,6 +50,9 @@ export async function watchJob(
 /** The secret is in force all the same: the exit code speaks of that alone. */
 const notAllDone = (job: JobView): string =>
   `not all that follows the rotation was done (${afterText(job.after)}); see pam action job-info ${job.job}`;
+
+const notRetired = (job: JobView): string =>
+  `an older credential still opens the account; it is tried again by itself, or now: ${retireWith(job.record)}`;
 
 const steps: Readonly<Record<JobView['step'], string>> = {
   new: 'begins',
@@ -100,6 +105,8 @@ const words: Readonly<Record<JobWhy, string>> = {
   'store-away': 'the router’s store is away',
   settling: 'an earlier write may still land; waiting until it cannot',
   rotated: 'the new secret is in force, verified and recorded',
+  'not-retired': 'the new secret is in force, verified and recorded; an older one still opens',
+  retired: 'only the vault’s secret opens the account now; what earlier rotations left is removed',
   opens: 'the vault’s secret opens the account',
   rehearsed: 'everything a rotation needs is there; nothing was changed',
   'scripts-only': 'the scripts ran',

@@ -1,5 +1,5 @@
 import { deviceIdSchema, type ItemUid, jobIdSchema, PamError } from '@sallyport/protocol';
-import { type LogState, orderLifeSeconds, signOrder, signStandingOrder } from '@sallyport/seal';
+import { type CandidateProof, type LogState, orderLifeSeconds, signOrder, signStandingOrder } from '@sallyport/seal';
 import { appendEntry, freshUid, honestInstallation } from '@sallyport/testkit';
 import { expect, test } from 'vitest';
 import { decideLapsed } from './execute/lapsed-order.ts';
@@ -40,7 +40,7 @@ async function outcome(
 ): Promise<string> {
   try {
     const read = await readOrder(offer, at(seconds), known);
-    const allowed = await allowJob(offer, read, { standing: kept }, at(seconds), known);
+    const allowed = await allowJob(offer, read, { standing: kept, secretsProof: async () => null }, at(seconds), known);
     return allowed.lapsed ?? (allowed.proof === null ? 'nothing is written' : 'holds');
   } catch (reason) {
     if (reason instanceof PamError) return `${reason.code} ${String(reason.detail['why'])}`;
@@ -77,8 +77,25 @@ test('an occurrence is begun for a week; what was begun is finished for a week m
 
 test('a secret sealed after the order ended would open for nobody: its end is known', async () => {
   const read = await readOrder(ordered, at(now), log);
-  const allowed = await allowJob(ordered, read, { standing: null }, at(now), log);
+  const allowed = await allowJob(ordered, read, { standing: null, secretsProof: async () => null }, at(now), log);
   expect(allowed).toEqual({ proof: { order }, proofEndsMs: (now + day) * 1_000, lapsed: null });
+});
+
+test('[R10] what a rotation left is removed without an order while the rotation may be finished, by the order in its secret', async () => {
+  const retire = { order: null, job, record, kind: 'retire', dueAtMs: null } as const;
+  const allow = (secretsProof: CandidateProof | null, seconds: number) =>
+    allowJob(retire, null, { standing: null, secretsProof: async () => secretsProof }, at(seconds), log).then(
+      ({ proof }) => proof,
+      (reason: PamError) => reason.detail['why'],
+    );
+  expect(await allow({ order }, now)).toBeNull();
+  expect(await allow({ order }, now + 8 * day)).toBeNull();
+  expect(await allow({ order }, now + 8 * day + 1)).toBe('order-spent');
+  const due = now + 3_600;
+  expect(await allow({ standing, dueAtMs }, due + 14 * day)).toBeNull();
+  expect(await allow({ standing, dueAtMs }, due + 14 * day + 1)).toBe('order-spent');
+  // A person set it: nobody has ordered that anything goes.
+  expect(await allow(null, now)).toBe('order-invalid');
 });
 
 test('a job whose order lapsed goes on with the candidate that was sealed in time, and begins nothing', () => {

@@ -86,14 +86,15 @@ async function readLapsedOrder(
 
 /**
  * What allows this job: its order, or an occurrence of the record's standing order that is due by our own clock. Logging
- * in with what the vault holds changes nothing: re-checks need neither.
+ * in with what the vault holds changes nothing: re-checks need neither. To remove what a rotation left is to finish it: its
+ * order is in the secret that it set.
  *
  * @throws PAM_ORDER_INVALID when nobody ordered it.
  */
 export async function allowJob(
   offer: Pick<Offer, 'order' | 'kind' | 'record' | 'dueAtMs'>,
   read: Awaited<ReturnType<typeof readOrder>>,
-  settings: Pick<RotationSettings, 'standing'>,
+  settings: Pick<RotationSettings, 'standing'> & { readonly secretsProof: () => Promise<CandidateProof | null> },
   deps: OrderDeps,
   log: LogState,
 ): Promise<JobOrder> {
@@ -104,6 +105,7 @@ export async function allowJob(
   }
   const none = { proof: null, proofEndsMs: null };
   if (offer.kind === 'check') return { ...none, lapsed: null };
+  if (offer.kind === 'retire') return allowRetirement(await settings.secretsProof(), deps, log);
   const { dueAtMs } = offer;
   if (dueAtMs === null) throw denied('order-invalid', 'nobody ordered this job');
   const proof = await standingProof(settings.standing, dueAtMs, { ...deps, record: offer.record, log });
@@ -111,6 +113,14 @@ export async function allowJob(
   // Whoever changed the schedule meanwhile, or waited too long: what was begun is finished, and nothing else begins.
   if (dueAtMs >= deps.nowMs() - occurrenceLateMs - finishWithinMs) return { ...none, lapsed: 'order-invalid' };
   throw denied('order-invalid', 'the standing order is not due at this time');
+}
+
+/** @throws PAM_ORDER_INVALID unless the vault's secret was set by a rotation that may still be finished. */
+async function allowRetirement(of: CandidateProof | null, deps: OrderDeps, log: LogState): Promise<JobOrder> {
+  if (of === null) throw denied('order-invalid', 'the vault’s secret was not set by a rotation: order the retirement');
+  const endsMs = 'order' in of ? (await verifyPastOrder(of.order, log)).exp * 1_000 : of.dueAtMs + occurrenceLateMs;
+  if (deps.nowMs() > endsMs + finishWithinMs) throw denied('order-spent', 'the rotation is too old to be finished');
+  return { proof: null, proofEndsMs: null, lapsed: null };
 }
 
 async function standingProof(

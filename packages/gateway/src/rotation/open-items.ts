@@ -9,7 +9,7 @@ import {
   type UserSecrets,
   userSecretsSchema,
 } from '@sallyport/protocol';
-import { type LogState, openPart, type Place } from '@sallyport/seal';
+import { type CandidateProof, type LogState, openPart, type OpenedPart, type Place } from '@sallyport/seal';
 import { z } from 'zod';
 
 export interface OpenItemsDeps {
@@ -28,6 +28,8 @@ export interface ItemOpener {
   user(uid: ItemUid): Promise<UserFacts>;
   resource(uid: ItemUid): Promise<ResourceFacts>;
   secrets(uid: ItemUid): Promise<UserSecrets | null>;
+  /** Why an instance wrote the secrets; null: a person did, or there are none. */
+  secretsProof(uid: ItemUid): Promise<CandidateProof | null>;
   item(uid: ItemUid): Item;
   /** Server identity that was seen first; null when none was. */
   firstSeen(uid: ItemUid): Promise<string | null>;
@@ -61,6 +63,13 @@ export function createItemOpener(
     return parsed.data;
   }
 
+  async function openSecrets(uid: ItemUid): Promise<OpenedPart | null> {
+    const part = item(uid).parts.secrets;
+    if (part === undefined) return null;
+    const place = { app, uid, type: 'pamUser', part: 'secrets', gen: part.gen, rev: part.rev } as const;
+    return openPart(part.envelope, place, await deps.secretsKey(part.gen), log);
+  }
+
   return {
     item,
     facts,
@@ -74,12 +83,10 @@ export function createItemOpener(
       return (await facts(uid)) as ResourceFacts;
     },
     secrets: async (uid) => {
-      const part = item(uid).parts.secrets;
-      if (part === undefined) return null;
-      const place = { app, uid, type: 'pamUser', part: 'secrets', gen: part.gen, rev: part.rev } as const;
-      const { body } = await openPart(part.envelope, place, await deps.secretsKey(part.gen), log);
-      return readSecrets(uid, body);
+      const opened = await openSecrets(uid);
+      return opened === null ? null : readSecrets(uid, opened.body);
     },
+    secretsProof: async (uid) => (await openSecrets(uid))?.proof ?? null,
     firstSeen: async (uid) => {
       const found = item(uid);
       const part = found.parts.state;

@@ -73,7 +73,9 @@ export async function openJob(offer: Offer, deps: OpenJobDeps, context: Workload
   const configurationUid = resource === null ? user.configuration : resource.configuration;
   if (configurationUid === null) throw denied('record-invalid', 'the record has no PAM configuration');
   const configuration = await configurationOf(items, configurationUid, deps.gateway, resource);
-  const allowed = await allowJob(offer, read, settings, deps, log);
+  const { standing } = settings;
+  const secretsProof = () => items.secretsProof(offer.record);
+  const allowed = await allowJob(offer, read, { standing, secretsProof }, deps, log);
   const secrets = await items.secrets(offer.record);
   const rev = items.item(offer.record).parts.secrets?.rev ?? 0;
   const account: KindAccount = {
@@ -92,7 +94,7 @@ export async function openJob(offer: Offer, deps: OpenJobDeps, context: Workload
   const identity = place === null ? offer.record : `${place.target.host.toLowerCase()}:${place.target.port}`;
   const accountName = place === null ? account.login : place.kind.accountName(account);
   // A claim tells whether the record moved meanwhile; an order that was signed over something else is spent here.
-  if (order !== null && offer.kind === 'rotate' && order.base > rev) {
+  if (order !== null && (offer.kind === 'rotate' || offer.kind === 'retire') && order.base > rev) {
     throw denied('order-spent', 'the record is older than the order says');
   }
   return {

@@ -66,7 +66,7 @@ describe.skipIf(presence.isMissing)('Redis', () => {
     const first = await change(lab, login, 1);
     const second = await change(lab, login, 2);
     const removed = await asAdmin(lab, async (session) => session.retire?.(account, second.next.credential, never()));
-    expect(removed).toBe(2);
+    expect(removed).toEqual({ kind: 'retired', removed: 2 });
     const late = { account, send: 1, next: first.next.credential, old: login.credential, limitMs: 5_000 };
     await asAdmin(lab, (session) => session.apply(late, never()));
     expect(await opens(lab, first.next)).toBe('opens');

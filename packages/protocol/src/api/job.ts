@@ -4,7 +4,7 @@ import { envelopeSchema, generationSchema, itemSchema, partEnvelopeSchema, revis
 import { defineRoute } from './route.ts';
 import { empty, jwsSchema, small } from './shapes.ts';
 
-export const jobKindSchema = z.enum(['rotate', 'check', 'rehearse']);
+export const jobKindSchema = z.enum(['rotate', 'check', 'rehearse', 'retire']);
 export const jobStateSchema = z.enum(['queued', 'running', 'waiting', 'done', 'failed', 'cancelled', 'attention']);
 export const jobStepSchema = z.enum([
   'new',
@@ -37,6 +37,8 @@ export const jobWhySchema = z.enum([
   'settling',
   // ends
   'rotated',
+  'not-retired',
+  'retired',
   'opens',
   'rehearsed',
   'scripts-only',
@@ -221,6 +223,8 @@ export const readRotation = defineRoute({
         budget: z.int().min(0),
         budgetAtMs: z.int().nullable(),
         attention: jobWhySchema.nullable(),
+        /** An older credential may still open the account: jobs that tried to remove it, and when the next one does. */
+        leftover: z.strictObject({ tries: z.int().min(0), nextTryMs: z.int().nullable() }).nullable(),
       })
       .nullable(),
     versions: z.array(accountVersionSchema).max(200),

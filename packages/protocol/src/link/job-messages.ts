@@ -105,8 +105,17 @@ const stageParams = z.strictObject({
 });
 const stageResult = z.strictObject({ version: number });
 
-/** `mark`: highest number that the target shows. The send is above it and above every one given before. */
-const permitParams = z.strictObject({ ...at, key, mark: number, address: jobNoteSchema });
+/**
+ * `mark`: highest number that the target shows. The send is above it and above every one given before. `adds`: what opened
+ * the account before goes on to open it until it is removed.
+ */
+const permitParams = z.strictObject({
+  ...at,
+  key,
+  mark: number,
+  adds: z.exactOptional(z.boolean()),
+  address: jobNoteSchema,
+});
 const permitResult = z.strictObject({ send: number });
 
 /** One login with a credential that may be wrong, taken before it is tried; returned when it opened. */
@@ -120,6 +129,8 @@ const reportParams = z.strictObject({
     z.strictObject({ kind: z.literal('wrote'), send: number, outcome: sendOutcomeSchema }),
     z.strictObject({ kind: z.literal('verified'), version: number, send: number.nullable() }),
     z.strictObject({ kind: z.literal('converged'), agreed: z.boolean() }),
+    /** Nothing older than `version` opens any more. */
+    z.strictObject({ kind: z.literal('retired'), version: number }),
     /** It stays here and goes on at `untilMs` (wall): for the people who watch. */
     z.strictObject({ kind: z.literal('waits'), why: jobWhySchema, untilMs: number }),
   ]),

@@ -85,11 +85,17 @@ export function decideFinish(
     ok: true,
     rows: {
       ...rows,
-      account: { ...account, job: null },
+      account: { ...account, job: null, leftover: leftoverAfter(rows) },
       job: { ...ended, state: request.outcome, why: request.why, holder: null },
     },
     answer: { again: false },
   };
+}
+
+/** A run that changed nothing leaves nothing; what others left before it stays to be removed (R10). */
+function leftoverAfter({ account, job }: AccountRows): number | null {
+  const isOurs = job.sends.some(({ send }) => send === account.leftover);
+  return isOurs && !job.sends.some(mayHaveChanged) ? null : account.leftover;
 }
 
 /** Rows of a job that may not have been claimed yet. */

@@ -6,11 +6,12 @@ const permitted = ['intent', 'permitted', 'applied'];
  * The right to write once, under a number above every one before (R3, R5), for the candidate that is stored (R7).
  *
  * @param request.mark - highest number that the target shows.
+ * @param request.adds - the target keeps what opened it before beside what is written: it is left over until it is removed.
  * @param request.address - where the write goes, as the store keeps it; a takeover probes there.
  */
 export function decidePermit(
   rows: AccountRows,
-  request: Holder & { readonly mark: number; readonly address: string },
+  request: Holder & { readonly mark: number; readonly adds: boolean; readonly address: string },
 ): Decision<{ readonly send: number }> {
   const { account, job } = rows;
   const fenced = fencedOff(job, request);
@@ -22,7 +23,7 @@ export function decidePermit(
     ok: true,
     rows: {
       ...rows,
-      account: { ...account, send },
+      account: { ...account, send, leftover: account.leftover ?? (request.adds ? send : null) },
       job: {
         ...moved(job, 'permitted'),
         sends: [...job.sends, { send, version: job.candidate, outcome: null }],

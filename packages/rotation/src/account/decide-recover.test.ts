@@ -5,7 +5,7 @@ import type { AccountRow } from './rows.ts';
 
 const account: AccountRow = {
   ...{ account: 'a'.repeat(43), record: 'record' as ItemUid, epoch: 100, send: 7, current: 0, job: null },
-  nextVersion: 3,
+  ...{ nextVersion: 3, leftover: null },
 };
 const job = 'job' as JobId;
 

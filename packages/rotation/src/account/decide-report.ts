@@ -5,6 +5,8 @@ export type Report =
   | { readonly kind: 'wrote'; readonly send: number; readonly outcome: NonNullable<SendRow['outcome']> }
   | { readonly kind: 'verified'; readonly version: number; readonly send: number | null }
   | { readonly kind: 'converged'; readonly agreed: boolean }
+  /** Nothing that is older than `version` opens any more. */
+  | { readonly kind: 'retired'; readonly version: number }
   /** It is kept and goes on at `untilMs` (wall). */
   | { readonly kind: 'waits'; readonly why: string; readonly untilMs: number };
 
@@ -28,11 +30,24 @@ export function decideReport(
         return refuse(rows, 'PAM_CONFLICT', `nothing converges at ${job.step}`);
       }
       return { ok: true, rows: { ...rows, job: furthest(job, 'converged') }, answer: {} };
+    case 'retired':
+      return retired(rows, what.version);
     case 'waits':
       return { ok: true, rows: { ...rows, job: { ...job, why: what.why, notBeforeMs: what.untilMs } }, answer: {} };
     default:
       return what satisfies never;
   }
+}
+
+/** R10: what was seen to be removed is older than what the vault holds; the run of a promotion, or a job for it, says so. */
+function retired(rows: AccountRows, version: number): Decision<Record<never, never>> {
+  const { account, job } = rows;
+  // An edit of the record since the promotion makes a version of its own, which nothing was written with.
+  const kept = job.kind === 'retire' ? account.current : job.step === 'promoted' ? job.candidate : null;
+  if (version !== kept) {
+    return refuse(rows, 'PAM_CONFLICT', `nothing is retired for version ${version} at ${job.step}`);
+  }
+  return { ok: true, rows: { ...rows, account: { ...account, leftover: null } }, answer: {} };
 }
 
 /** A report never takes a job back. */

@@ -16,7 +16,7 @@ const one = 'one' as InstanceId;
 const two = 'two' as InstanceId;
 
 const fresh: AccountRows = {
-  account: { account, record, epoch: 100, send: 0, current: null, job: null, nextVersion: 0 },
+  account: { account, record, epoch: 100, send: 0, current: null, job: null, nextVersion: 0, leftover: null },
   job: {
     ...{ id: 'job' as JobId, kind: 'rotate', record, account: null, state: 'queued', step: 'new', holder: null },
     ...{ epoch: null, attempts: 0, base: null, candidate: null, rejections: 0, sends: [], address: null },
@@ -39,7 +39,7 @@ const claim = (rows: AccountRows, instance = one, lease = 1, secretsRev = 4) =>
 const claimed = done(claim(fresh)).rows;
 const holder = { instance: one, epoch: 101 };
 const staged = done(decideStage(claimed, { ...holder, rev: 5 }, 2_000)).rows;
-const permitted = done(decidePermit(staged, { ...holder, mark: 7, address: 'note' })).rows;
+const permitted = done(decidePermit(staged, { ...holder, mark: 7, adds: false, address: 'note' })).rows;
 const report = (rows: AccountRows, what: Parameters<typeof decideReport>[1]['what']) =>
   decideReport(rows, { ...holder, what });
 const applied = done(report(permitted, { kind: 'wrote', send: 8, outcome: 'applied' })).rows;
@@ -67,20 +67,22 @@ test('[R5] every claim is a greater epoch, and who had an older one writes nothi
   expect(taken.job).toMatchObject({ epoch: 102, step: 'permitted', candidate: 1 });
   for (const decision of [
     decideStage(taken, { ...holder, rev: 5 }, 0),
-    decidePermit(taken, { ...holder, mark: 0, address: 'note' }),
+    decidePermit(taken, { ...holder, mark: 0, adds: false, address: 'note' }),
     report(taken, { kind: 'wrote', send: 8, outcome: 'applied' }),
     decidePromote(taken, { ...holder, version: 1, secretsRev: 4 }),
     decideWait(taken, { ...holder, inMs: 0, why: 'none' }, 0),
     decideFinish(taken, { ...holder, outcome: 'done', why: 'none' }),
     // The right epoch under another name.
-    decidePermit(taken, { instance: one, epoch: 102, mark: 0, address: 'note' }),
+    decidePermit(taken, { instance: one, epoch: 102, mark: 0, adds: false, address: 'note' }),
   ]) {
     expect(code(decision)).toBe('PAM_JOB_FENCED');
   }
-  expect(code(decidePermit(away(taken), { instance: two, epoch: 102, mark: 0, address: 'note' }))).toBe(
+  expect(code(decidePermit(away(taken), { instance: two, epoch: 102, mark: 0, adds: false, address: 'note' }))).toBe(
     'PAM_JOB_FENCED',
   );
-  expect(done(decidePermit(taken, { instance: two, epoch: 102, mark: 0, address: 'note' })).answer.send).toBe(9);
+  expect(
+    done(decidePermit(taken, { instance: two, epoch: 102, mark: 0, adds: false, address: 'note' })).answer.send,
+  ).toBe(9);
 });
 
 test('a claim whose answer was lost is answered again, and nobody else gets what is held', () => {
@@ -120,10 +122,10 @@ test('[R7] one open job an account, one candidate at a time, and no permit witho
   expect(code(claim({ ...fresh, account: { ...fresh.account, record: 'else' as ItemUid } }))).toBe(
     'PAM_ACCOUNT_SHARED',
   );
-  expect(code(decidePermit(claimed, { ...holder, mark: 0, address: 'note' }))).toBe('PAM_CONFLICT');
+  expect(code(decidePermit(claimed, { ...holder, mark: 0, adds: false, address: 'note' }))).toBe('PAM_CONFLICT');
   expect(code(decideStage(staged, { ...holder, rev: 5 }, 0))).toBe('PAM_CONFLICT');
   expect(code(decideStage(claimed, { ...holder, rev: 6 }, 0))).toBe('PAM_CONFLICT');
-  expect(code(decidePermit(verified, { ...holder, mark: 0, address: 'note' }))).toBe('PAM_CONFLICT');
+  expect(code(decidePermit(verified, { ...holder, mark: 0, adds: false, address: 'note' }))).toBe('PAM_CONFLICT');
 });
 
 test('[R8] a candidate the policy refused is kept, and the next one has a number of its own', () => {
@@ -217,4 +219,37 @@ test('a run that may have changed the account never ends as failed or cancelled'
   }
   expect(end(done(report(permitted, { kind: 'wrote', send: 8, outcome: 'denied' })).rows, 'failed')).toBe('ok');
   expect(end(promoted, 'failed')).toBe('ok');
+});
+
+test('[R10] a write beside others leaves something over until it is seen removed, or nothing was changed by it', () => {
+  const permit = (rows: AccountRows, adds: boolean) =>
+    done(decidePermit(rows, { ...holder, mark: 0, adds, address: 'note' })).rows;
+  expect(permit(staged, false).account.leftover).toBeNull();
+  const added = permit(staged, true);
+  expect(added.account.leftover).toBe(added.account.send);
+  // A second write of the run does not hide the first.
+  expect(permit(added, true).account.leftover).toBe(added.account.leftover);
+
+  const wrote = (rows: AccountRows, outcome: 'applied' | 'denied' | 'unknown') =>
+    done(decideReport(rows, { ...holder, what: { kind: 'wrote', send: rows.account.send, outcome } })).rows;
+  const finish = (rows: AccountRows, outcome: 'failed' | 'attention') =>
+    done(decideFinish(rows, { ...holder, outcome, why: 'x' })).rows.account.leftover;
+  expect(finish(wrote(added, 'denied'), 'failed')).toBeNull();
+  expect(finish(wrote(added, 'unknown'), 'attention')).toBe(added.account.leftover);
+  const before = { ...staged, account: { ...staged.account, leftover: 3 } };
+  expect(finish(wrote(permit(before, true), 'denied'), 'failed')).toBe(3);
+});
+
+test('[R10] only what keeps the promoted version, or the one that the vault holds, says that older ones are removed', () => {
+  const leftover = { ...claimed.account, current: 1, leftover: 3 };
+  const retired = (job: Partial<AccountRows['job']>, version: number) =>
+    decideReport(
+      { ...claimed, account: leftover, job: { ...claimed.job, ...job } },
+      { ...holder, what: { kind: 'retired', version } },
+    );
+  expect(done(retired({ kind: 'retire' }, 1)).rows.account.leftover).toBeNull();
+  expect(code(retired({ kind: 'retire' }, 0))).toBe('PAM_CONFLICT');
+  // The record was edited since: the vault holds another version than the run wrote.
+  expect(done(retired({ step: 'promoted', candidate: 2 }, 2)).rows.account.leftover).toBeNull();
+  expect(code(retired({ step: 'verified', candidate: 2 }, 2))).toBe('PAM_CONFLICT');
 });

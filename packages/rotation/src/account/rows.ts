@@ -1,7 +1,10 @@
 import type { InstanceId, ItemUid, JobId } from '@sallyport/protocol';
 
-/** What a job does: change, look whether the vault's secret opens, or check everything without any change. */
-export type JobKind = 'rotate' | 'check' | 'rehearse';
+/**
+ * What a job does: change, look whether the vault's secret opens, check everything without any change, or remove what
+ * earlier rotations left beside the vault's secret.
+ */
+export type JobKind = 'rotate' | 'check' | 'rehearse' | 'retire';
 export type JobState = 'queued' | 'running' | 'waiting' | 'done' | 'failed' | 'cancelled' | 'attention';
 
 /** How far a rotation got; stored before anything that follows it. `promoted` is the commit point of the vault. */
@@ -33,6 +36,11 @@ export interface AccountRow {
   readonly job: JobId | null;
   /** Number of the next version. */
   readonly nextVersion: number;
+  /**
+   * First write since the last retirement that put a secret beside those there (fence `additive`): what was there before
+   * it may still open. Null: nothing but the current one does, as far as is known.
+   */
+  readonly leftover: number | null;
 }
 
 /** Every secret the account may ever have had, sealed. R8: no row is ever removed by rotation. */

@@ -93,6 +93,12 @@ export type ApplyOutcome =
   /** Nobody knows: connection lost, time over, or an error that does not say. The write may still land. */
   | { readonly kind: 'unknown'; readonly message: string };
 
+export type RetireOutcome =
+  /** Nothing older of ours opens the account any more; `removed`: how much this took away. */
+  | { readonly kind: 'retired'; readonly removed: number }
+  /** What is older may still be there, and asking again is no use before somebody changes something at the target. */
+  | { readonly kind: 'denied'; readonly message: string };
+
 /** One thing that a dry run looked at. */
 export interface Precondition {
   readonly what: string;
@@ -142,10 +148,11 @@ export interface KindSession {
   /** Writes once. Never throws for what the target said. */
   apply(order: WriteOrder, signal: AbortSignal): Promise<ApplyOutcome>;
   /**
-   * Removes what earlier rotations left beside `keep` (fence `additive`); answers how much it removed. Only what was
+   * Removes what earlier rotations left beside `keep` (fence `additive`). Only what was
    * written under a lower number than `keep`: a retirement that comes late must not take what a later run has set.
+   * @throws PAM_TARGET_* when nobody knows what was done: it is tried again (R10).
    */
-  retire?(account: KindAccount, keep: Credential, signal: AbortSignal): Promise<number>;
+  retire?(account: KindAccount, keep: Credential, signal: AbortSignal): Promise<RetireOutcome>;
   /** Does this replica show the change by its metadata? Never logs in with the account. */
   agrees?(
     replica: { readonly host: string; readonly port: number },

@@ -65,6 +65,8 @@ export type RunEffect =
   | { readonly do: 'promote'; readonly version: number }
   /** Remove what earlier rotations left beside the new credential (fence `additive`). */
   | { readonly do: 'retire'; readonly version: number }
+  /** Tell the store that nothing older than `version` opens any more. */
+  | { readonly do: 'retired'; readonly version: number }
   /** Scripts and services; their failure is reported and undoes nothing. */
   | { readonly do: 'after' }
   /** Permission, policy and reachability, without a change (`rehearse`). */

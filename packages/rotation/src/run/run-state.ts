@@ -32,6 +32,8 @@ export interface RunState {
   readonly waits: number;
   readonly storeWaits: number;
   readonly isPromoted: boolean;
+  /** What opened before could not be removed: it is left over, and the store knows (R10). */
+  readonly isLeftOver: boolean;
 }
 
 export interface RunStep {

@@ -91,7 +91,7 @@ const end = ['promote 3', 'after', 'done rotated'];
 test('stages, logs in, asks, writes, looks, and only then moves the pointer', () => {
   expect(run(view, {}, (effect) => kind(effect))).toEqual(['stage', ...write, ...end]);
   expect(run(view, { fence: 'evict', replicas: 1 }, (effect) => kind(effect)).join()).toContain('connect,evict,permit');
-  expect(run(view, { fence: 'additive' }, (effect) => kind(effect)).join()).toContain('promote 3,retire,after');
+  expect(run(view, { fence: 'additive' }, (effect) => kind(effect)).join()).toContain('promote 3,retire,retired,after');
   expect(run(view, { by: 'own' }, (effect) => kind(effect)).slice(0, 2)).toEqual(['stage', 'connect 0']);
 });
 
@@ -105,10 +105,10 @@ test('a target that is away when the older ones go is waited for, and not for ev
     });
   };
   const looked = ['promote 3', 'retire', 'pause unreachable', 'retire', 'pause unreachable', 'retire'];
-  expect(away(2).slice(-8)).toEqual([...looked, 'after', 'done rotated']);
+  expect(away(2).slice(-9)).toEqual([...looked, 'retired', 'after', 'done rotated']);
   const ends = away(Number.POSITIVE_INFINITY);
   expect(ends.filter((each) => each === 'retire')).toHaveLength(settings.waitsAtMost + 1);
-  expect(ends.slice(-2)).toEqual(['after', 'done rotated']);
+  expect(ends.slice(-2)).toEqual(['after', 'done not-retired']);
 });
 
 test('whoever takes over waits and looks before anything is written', () => {
@@ -230,6 +230,38 @@ test('a check never writes: it opens, or drifted, or asks again later', () => {
     effect.do === 'probe' ? { type: 'probed', answer: 'locked' } : kind(effect),
   );
   expect(away.at(-1)).toBe('failed locked');
+});
+
+test('[R10] what could not be removed within the waits of a run is left over, and the run says so', () => {
+  const away = (answer: 'unreachable' | 'refused') =>
+    run(view, { fence: 'additive' }, (effect) =>
+      effect.do === 'retire' ? { type: 'not-connected', answer } : kind(effect, (version) => version === 3),
+    );
+  expect(away('unreachable').filter((word) => word === 'pause unreachable')).toHaveLength(settings.waitsAtMost);
+  expect(away('unreachable').slice(-2)).toEqual(['after', 'done not-retired']);
+  expect(away('refused').slice(-4)).toEqual(['promote 3', 'retire', 'after', 'done not-retired']);
+  const done = run(view, { fence: 'additive' }, (effect) => kind(effect, (version) => version === 3));
+  expect(done.slice(-4)).toEqual(['retire', 'retired', 'after', 'done rotated']);
+});
+
+test('[R10] a job that only retires looks first, and leaves a target that is away to the next one', () => {
+  const retire: ClaimView = { ...takenOver, kind: 'retire', step: 'new', current: 3, candidate: null, sends: [] };
+  const additive = { fence: 'additive' } as const;
+  expect(run(retire, additive, (effect) => kind(effect))).toEqual(['probe 3', 'retire', 'retired', 'done retired']);
+  expect(run(retire, additive, (effect) => kind(effect, () => false))).toEqual(['probe 3', 'attention drift']);
+  const locked = run(retire, additive, (effect) =>
+    effect.do === 'probe' ? { type: 'probed', answer: 'locked' } : kind(effect),
+  );
+  expect(locked).toEqual(['probe 3', 'failed locked']);
+  const refused = run(retire, additive, (effect) =>
+    effect.do === 'retire' ? { type: 'not-connected', answer: 'refused' } : kind(effect),
+  );
+  expect(refused).toEqual(['probe 3', 'retire', 'failed denied']);
+  const broke = run(retire, additive, (effect) =>
+    effect.do === 'probe' ? { type: 'budget-empty', untilMs: 5 } : kind(effect),
+  );
+  expect(broke).toEqual(['probe 3', 'failed budget']);
+  expect(run(retire, { fence: 'number' }, (effect) => kind(effect))).toEqual(['failed no-kind']);
 });
 
 test('a rehearsal logs in and looks, and never asks for a permit', () => {

@@ -20,7 +20,7 @@ import {
  * One job at its holder: pure, one effect at a time, each answer the next event (docs/adr/0014-rotation-machine.md).
  *
  * Stages of a rotation: stage → connect (→ evict) → permit → write → report → probe → verified → converge → promote
- * → retire → after → finish. Whoever takes over begins at the stored step, and never with a write.
+ * → retire → retired → after → finish. A job that only retires looks first: probe → retire → retired → finish. Whoever takes over begins at the stored step, and never with a write.
  *
  * M1 Between two writes somebody looked which version opens (never two sends without a probe between).
  * M2 After a write whose end is not known: evict if that is the fence, wait A + Q, then look.
@@ -33,6 +33,7 @@ export function beginRun(view: ClaimView, settings: RunSettings): RunState {
     ...{ candidate: view.candidate, rejections: view.rejections, sends: view.sends, mayBePermitted: false },
     ...{ inForce: null, refused: [], policyDoubt: null, notSent: false, waits: 0, storeWaits: 0 },
     isPromoted: view.step === 'promoted' || view.step === 'done',
+    isLeftOver: false,
   };
 }
 
@@ -62,6 +63,7 @@ export function stepRun(state: RunState, event: RunEvent): RunStep {
 function begin(state: RunState): RunStep {
   const { view, settings } = state;
   if (view.kind === 'check') return look(state);
+  if (view.kind === 'retire') return beginRetirement(state);
   if (view.kind === 'rehearse') return connect(state, 'write');
   switch (view.step) {
     case 'new':
@@ -151,8 +153,12 @@ function answer(state: RunState, effect: RunEffect, event: RunEvent): RunStep | 
       return event.type === 'promoted' ? promoted({ ...state, isPromoted: true }) : null;
     case 'retire':
       return retired(state, effect, event);
-    case 'after':
-      return event.type === 'after-done' ? go(state, { do: 'finish', outcome: 'done', why: 'rotated' }) : null;
+    case 'retired':
+      return event.type === 'recorded' ? afterRetirement(state) : null;
+    case 'after': {
+      const why = state.isLeftOver ? 'not-retired' : 'rotated';
+      return event.type === 'after-done' ? go(state, { do: 'finish', outcome: 'done', why }) : null;
+    }
     case 'rehearse':
       if (event.type !== 'rehearsed') return null;
       return go(state, {
@@ -267,6 +273,7 @@ function nothingOpens(state: RunState): RunStep {
 function probed(state: RunState, version: number, event: RunEvent): RunStep | null {
   if (event.type === 'budget-empty') return outOfBudget(state, { do: 'probe', version }, version, event.untilMs);
   if (event.type !== 'probed') return null;
+  if (state.view.kind === 'retire') return lookedToRetire(state, version, event.answer);
   if (event.answer === 'refused') {
     return look({ ...state, waits: 0, refused: [...state.refused, version] });
   }
@@ -301,6 +308,7 @@ function checked(state: RunState, version: number): RunStep {
  */
 function outOfBudget(state: RunState, next: RunEffect, version: number | null, untilMs: number): RunStep {
   const why = 'budget';
+  if (state.view.kind === 'retire') return fail(state, why);
   if (state.refused.length === 0) return go(state, { do: 'wait', ms: 0, untilMs, why });
   if (state.view.kind === 'check') return go(state, { do: 'finish', outcome: 'attention', why: 'drift' });
   if (version === null || likely(state).includes(version)) {
@@ -324,10 +332,28 @@ function promoted(state: RunState): RunStep {
   return go({ ...state, waits: 0 }, { do: 'retire', version: candidate });
 }
 
-/** A target that is away is waited for: what was there before still opens. What stays in the end, the next rotation removes. */
+/** Nothing is removed before what is to stay was seen to open; a target that is away is for the next job to try (R10). */
+function beginRetirement(state: RunState): RunStep {
+  if (state.settings.fence !== 'additive') return fail(state, 'no-kind');
+  return go(state, { do: 'probe', version: state.view.current });
+}
+
+function lookedToRetire(state: RunState, version: number, said: LoginAnswer): RunStep {
+  if (said === 'opens') return go({ ...state, inForce: version }, { do: 'retire', version });
+  if (said === 'refused') return go(state, { do: 'finish', outcome: 'attention', why: 'drift' });
+  return fail(state, waitReason(said));
+}
+
+/** A target that is away is waited for; what cannot be removed then is left over, and a job of its own tries again. */
 function retired(state: RunState, effect: RunEffect & { do: 'retire' }, event: RunEvent): RunStep | null {
-  if (event.type === 'retired') return go(state, { do: 'after' });
+  if (event.type === 'retired') return go(state, { do: 'retired', version: effect.version });
   if (event.type !== 'not-connected') return null;
+  const why = event.answer === 'refused' ? 'denied' : waitReason(event.answer);
+  if (state.view.kind === 'retire') return fail(state, why);
   const isOver = event.answer === 'refused' || state.waits >= state.settings.waitsAtMost;
-  return isOver ? go(state, { do: 'after' }) : pause(state, effect, waitReason(event.answer));
+  return isOver ? go({ ...state, isLeftOver: true }, { do: 'after' }) : pause(state, effect, why);
+}
+
+function afterRetirement(state: RunState): RunStep {
+  return go(state, state.view.kind === 'retire' ? { do: 'finish', outcome: 'done', why: 'retired' } : { do: 'after' });
 }

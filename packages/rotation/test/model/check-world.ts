@@ -14,6 +14,10 @@ export function checkWorld(before: World, after: World): void {
   if (isQuiet && current !== null && !after.isLate && !after.isEdited && !target.opens.includes(current)) {
     throw new Broken(`R2 the vault holds ${current}, and ${target.opens.join()} opens`);
   }
+  const isExtra = target.opens.length > 1 && !after.isLate && !isOpen(rows.job);
+  if (isExtra && rows.account.leftover === null && target.opens.some((version) => version !== current)) {
+    throw new Broken(`R10 ${target.opens.join()} opens, and nothing says that more than ${current} does`);
+  }
   if (rows.account.epoch < before.rows.account.epoch || rows.account.send < before.rows.account.send) {
     throw new Broken('R5 a number went back');
   }

@@ -27,6 +27,7 @@ export interface Model {
 export function movesOf(world: World, model: Model): Move[] {
   return [
     ...order(world),
+    ...orderRetirement(world),
     ...world.holders.flatMap((holder, who) => [
       ...(holder.run === null ? claim(world, who, model) : act(world, who, holder, model)),
       ...crash(world, who, holder),
@@ -49,6 +50,16 @@ function order(world: World): Move[] {
   const runs = world.runs + 1;
   const rows = { ...world.rows, job: newJob(runs) };
   return [{ what: 'order', world: { ...world, rows, runs, promotions: 0, left: spend(world.left, 'runs') } }];
+}
+
+/** As the store plans it after every end, and as people order it. */
+function orderRetirement(world: World): Move[] {
+  const { account, job } = world.rows;
+  if (world.left.retirements === 0 || isOpen(job) || account.job !== null || account.leftover === null) return [];
+  const runs = world.runs + 1;
+  const rows = { ...world.rows, job: newJob(runs, 'retire') };
+  const left = spend(world.left, 'retirements');
+  return [{ what: 'order a retirement', world: { ...world, rows, runs, promotions: 0, left } }];
 }
 
 function edit(world: World): Move[] {
@@ -144,7 +155,7 @@ function act(world: World, who: number, holder: Holder, model: Model): Move[] {
       return [...moves, to({ type: 'probed', answer: 'unknown' }, {}, from, ` ${effect.version}: unknown`)];
     }
     case 'retire':
-      return [to({ type: 'retired' }, {}, { ...world, target: model.rules.retire(world.target, effect.version) })];
+      return retire(world, effect.version, model, to);
     case 'converge':
       return [to({ type: 'agreed', all: true })];
     case 'pause':
@@ -157,6 +168,20 @@ function act(world: World, who: number, holder: Holder, model: Model): Move[] {
       return call(world, who, holder, effect, model, to);
   }
 }
+/** Done and answered; not done; or done, and the answer lost. */
+function retire(world: World, version: number, { rules }: Model, to: To): Move[] {
+  const done = { ...world, target: rules.retire(world.target, version) };
+  const moves = [to({ type: 'retired' }, {}, done)];
+  if (world.left.aways === 0) return moves;
+  const left = spend(world.left, 'aways');
+  return [
+    ...moves,
+    to({ type: 'not-connected', answer: 'unreachable' }, {}, { ...world, left }, ': not connected'),
+    to({ type: 'not-connected', answer: 'refused' }, {}, { ...world, left }, ': refused'),
+    to({ type: 'not-connected', answer: 'unreachable' }, {}, { ...done, left }, ': done, not answered'),
+  ];
+}
+
 type To = (event: RunEvent, change?: Partial<Holder>, from?: World, more?: string) => Move;
 
 function connect(world: World, who: number, effect: RunEffect & { do: 'connect' }, to: To): Move {
@@ -214,7 +239,9 @@ function arrive(world: World, write: Flight, nth: number, model: Model): Move[] 
     hears ? tell(from, write.by, { type: 'wrote', outcome }, model, { isWriting: false, isOverdue: false }) : from;
   const what = `write ${write.send}`;
   const target = model.rules.take(world.target, write, model.fence);
-  const isLate = world.isLate || (target !== null && write.isOverdue && model.fence === 'none');
+  const isGivenUp = ![world.rows.job.candidate, world.rows.account.current].includes(write.version);
+  const isLateHere = (write.isOverdue && model.fence === 'none') || (isGivenUp && model.fence === 'additive');
+  const isLate = world.isLate || (target !== null && isLateHere);
   if (target !== null && model.fence !== 'none' && model.fence !== 'additive' && write.send <= world.target.took) {
     throw new Broken(`R3 write ${write.send} took effect after ${world.target.took}`);
   }
@@ -254,7 +281,7 @@ function decide(
   who: number,
   holder: Holder,
   effect: RunEffect,
-  { rules }: Model,
+  { rules, fence }: Model,
 ): { readonly world: World; readonly event: RunEvent } {
   const { rows } = world;
   const instance = instances[who];
@@ -279,7 +306,8 @@ function decide(
       }));
     case 'permit': {
       if (world.left.sends === 0) return { world, event: { type: 'fenced' } };
-      const permit = rules.permit(rows, { ...at, mark: holder.mark, address: '' });
+      const adds = fence === 'additive';
+      const permit = rules.permit(rows, { ...at, mark: holder.mark, adds, address: '' });
       if (permit.ok && !isOurs) throw new Broken('I14 a permit for somebody who does not hold the job');
       const next = answered(permit, ({ send }) => ({ type: 'permitted', send }));
       return { ...next, world: { ...next.world, left: spend(world.left, 'sends') } };
@@ -296,6 +324,10 @@ function decide(
       );
     case 'converged':
       return answered(rules.report(rows, { ...at, what: { kind: 'converged', agreed: effect.agreed } }), () => ({
+        type: 'recorded',
+      }));
+    case 'retired':
+      return answered(rules.report(rows, { ...at, what: { kind: 'retired', version: effect.version } }), () => ({
         type: 'recorded',
       }));
     case 'promote': {

@@ -5,9 +5,11 @@ import { production, type Rules } from './rules.ts';
 import { type Left, settingsOf } from './world.ts';
 
 const crashes = [1, 1];
-const nothing = { timeouts: 0, policies: 0, answers: 0, probes: 0, edits: 0 };
+const nothing = { timeouts: 0, policies: 0, answers: 0, probes: 0, edits: 0, aways: 0, retirements: 0 };
 /** How often each thing may happen in one walk. */
 export const bounds = {
+  /** A target that does not let the old credential be removed, and the jobs that try again. */
+  leftovers: { ...nothing, crashes: [1, 0], runs: 0, claims: 3, sends: 1, edits: 1, aways: 2, retirements: 2 },
   /** Two jobs, and somebody of the first who wakes in the second. */
   sleepers: { ...nothing, crashes: [0, 0], runs: 1, claims: 3, sends: 2, timeouts: 1 },
   /** What late writes of one candidate do to the next. */
@@ -16,6 +18,8 @@ export const bounds = {
   hands: { ...nothing, crashes, runs: 0, claims: 3, sends: 2, timeouts: 1, policies: 1 },
   /** Answers of the store that are lost, an edit, logins that say nothing. */
   doubts: { ...nothing, crashes: [1, 0], runs: 0, claims: 2, sends: 2, timeouts: 1, answers: 1, probes: 1, edits: 1 },
+  /** Answers that are lost, and a rotation before or after a retirement. */
+  retirements: { ...nothing, crashes: [0, 0], runs: 1, claims: 3, sends: 2, answers: 1, aways: 1, retirements: 1 },
   full: { ...nothing, crashes, runs: 1, claims: 3, sends: 3, timeouts: 1, policies: 1 },
 } as const satisfies Record<string, Left>;
 
@@ -129,6 +133,32 @@ const turned: readonly {
     name: 'retires everything else as long as its own key is there',
     fence: 'additive',
     rules: { retire: (target, keep) => (target.opens.includes(keep) ? { ...target, opens: [keep] } : target) },
+  },
+  {
+    name: 'what could not be removed counts as removed',
+    fence: 'additive',
+    rules: {
+      step: (state, event) =>
+        step(state, state.effect?.do === 'retire' && event.type === 'not-connected' ? { type: 'retired' } : event),
+    },
+  },
+  {
+    name: 'an end forgets what is left over',
+    fence: 'additive',
+    rules: {
+      finish: (rows, request) => {
+        const ended = finish(rows, request);
+        return { ...ended, rows: { ...ended.rows, account: { ...ended.rows.account, leftover: null } } };
+      },
+    },
+  },
+  {
+    name: 'retires for a secret that nobody saw open',
+    fence: 'additive',
+    rules: {
+      step: (state, event) =>
+        step(state, state.view.kind === 'retire' && event.type === 'probed' ? { ...event, answer: 'opens' } : event),
+    },
   },
   { name: 'evicts nobody', fence: 'evict', rules: { evicts: false } },
   { name: 'writes on a connection from after the permit', fence: 'evict', rules: { sameConnection: false } },

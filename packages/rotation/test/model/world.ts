@@ -21,7 +21,7 @@ export interface World {
   readonly flight: readonly Flight[];
   readonly holders: readonly Holder[];
   readonly left: Left;
-  /** Fence `none`: an effect came later than its permit's limits. Then only the re-checks find it. */
+  /** An effect came too late for anybody to know: fence `none`, after its limits; `additive`, of a candidate that was given up. */
   readonly isLate: boolean;
 }
 
@@ -69,6 +69,9 @@ export interface Left {
   readonly answers: number;
   readonly probes: number;
   readonly edits: number;
+  /** Retirements that the target does not let happen, and how many jobs for them may follow. */
+  readonly aways: number;
+  readonly retirements: number;
 }
 
 export const instances = ['A', 'B'] as InstanceId[];
@@ -81,9 +84,9 @@ export function settingsOf(fence: Fence, by: RunSettings['by']): RunSettings {
   return { by, fence, settleMs: 1, replicas: 0, waitFirstMs: 1, waitMaxMs: 1, waitsAtMost: 2 };
 }
 
-export function newJob(nth: number): JobRow {
+export function newJob(nth: number, kind: JobRow['kind'] = 'rotate'): JobRow {
   return {
-    ...{ id: `job${nth}` as JobId, kind: 'rotate', record, account: null, state: 'queued', step: 'new', holder: null },
+    ...{ id: `job${nth}` as JobId, kind, record, account: null, state: 'queued', step: 'new', holder: null },
     ...{ epoch: null, attempts: 0, base: null, candidate: null, rejections: 0, sends: [], address: null },
     ...{ notBeforeMs: 0, cancelAsked: false, why: '' },
   };
@@ -93,6 +96,7 @@ export function newJob(nth: number): JobRow {
 export function firstWorld(left: Left): World {
   const account: AccountRow = {
     ...{ account: 'a', record, epoch: 0, send: 0, current: null, job: null, nextVersion: 0 },
+    leftover: null,
   };
   return {
     ...{ rows: { account, job: newJob(1), versions: [], logins: [] }, rev: 1, isEdited: false, runs: 1, promotions: 0 },
@@ -119,8 +123,8 @@ export function hashOf(world: World): number {
 
 function textOf({ rows, rev, isEdited, runs, promotions, target, flight, holders, left, isLate }: World): string {
   const { account, job, versions } = rows;
-  let text = `${account.epoch},${account.send},${account.current},${account.job},${account.nextVersion}|`;
-  text += `${job.state},${job.step},${job.holder?.instance},${job.epoch},${job.attempts},${job.base},${job.candidate},`;
+  let text = `${account.epoch},${account.send},${account.current},${account.job},${account.nextVersion},${account.leftover}|`;
+  text += `${job.kind.charAt(2)}${job.state},${job.step},${job.holder?.instance},${job.epoch},${job.attempts},${job.base},${job.candidate},`;
   text += `${job.rejections},${sendsText(job.sends)}|`;
   for (const { n, state, rev: of } of versions) text += `${n}${state.charAt(0)}${of},`;
   text += `|${rev},${isEdited},${runs},${promotions},${isLate}|${target.opens.join()},${target.mark},${target.took}|`;
@@ -128,8 +132,8 @@ function textOf({ rows, rev, isEdited, runs, promotions, target, flight, holders
     text += `${each.by},${each.send},${each.version},${each.old},${each.isOnCurrent},${each.isOverdue};`;
   }
   for (const holder of holders) text += holderText(holder);
-  const { crashes, claims, sends, timeouts, policies, answers, probes, edits } = left;
-  return `${text}|${crashes.join()},${left.runs},${claims},${sends},${timeouts},${policies},${answers},${probes},${edits}`;
+  const { crashes, claims, sends, timeouts, policies, answers, probes, edits, aways } = left;
+  return `${text}|${crashes.join()},${left.runs},${claims},${sends},${timeouts},${policies},${answers},${probes},${edits},${aways},${left.retirements}`;
 }
 
 function sendsText(sends: readonly SendRow[]): string {
@@ -144,6 +148,6 @@ function holderText({ run, epoch, connection, mark, isWriting, isOverdue, lost }
   const { notSent, waits, isPromoted, view } = run;
   let text = `|${epoch},${connection},${mark},${isWriting},${isOverdue},${lost},${JSON.stringify(effect)},${goal},`;
   text += `${typeof next === 'string' ? next : JSON.stringify(next)},${candidate},${rejections},${sendsText(sends)},`;
-  text += `${mayBePermitted},${inForce},${refused.join('.')},${policyDoubt},${notSent},${waits},${isPromoted},`;
+  text += `${mayBePermitted},${inForce},${refused.join('.')},${policyDoubt},${notSent},${waits},${isPromoted},${run.isLeftOver},`;
   return `${text}${view.current},${view.versions.length}`;
 }

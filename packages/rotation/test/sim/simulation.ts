@@ -21,6 +21,7 @@ import {
   type LoginRow,
   mayAct,
   observeLeases,
+  retireWaitMs,
   type RunEffect,
   type RunEvent,
   type RunSettings,
@@ -125,6 +126,10 @@ class Simulation {
   /** Something that R2 excuses: attention, an edit, or (fence `none`) a write later than its limits. */
   #isExcused = false;
   #isLate = false;
+  /** Fence `additive`: a write of a candidate that was given up came later. */
+  #isGivenUp = false;
+  /** Jobs for what is left over: how many were made since it is, and whether one is planned. */
+  #retirements = { tries: 0, isPlanned: false };
   #lastLease = 0;
   #watch = beginLeaseWatch();
   #routerAwayUntilMs = 0;
@@ -387,9 +392,31 @@ class Simulation {
     if (job.state === 'attention') this.#isExcused = true;
     this.#shared = { account, versions };
     this.#jobs.set(job.id, job);
+    this.#planRetirement(job);
     if ([...this.#jobs.values()].filter((each) => each.state === 'running').length > 1) {
       throw new Broken('R7 two jobs of one account run');
     }
+  }
+
+  /** As the store does it after every end. */
+  #planRetirement(job: JobRow): void {
+    const { account } = this.#shared;
+    if (account.leftover === null || job.kind === 'rotate') this.#retirements.tries = 0;
+    if (account.leftover === null || isOpen(job) || this.#retirements.isPlanned) return;
+    const wait = retireWaitMs(this.#retirements.tries);
+    if (wait === null) return;
+    this.#retirements.isPlanned = true;
+    const begin = (): void => {
+      const isBusy = [...this.#jobs.values()].some((each) => isOpen(each));
+      if (isBusy) return this.#time.after(60_000, begin);
+      this.#retirements.isPlanned = false;
+      if (this.#shared.account.leftover === null) return;
+      this.#retirements.tries += 1;
+      const next = newJob(100 + this.#jobs.size, 'retire');
+      this.#jobs.set(next.id, next);
+      this.#say(`order ${next.id} retire`);
+    };
+    this.#time.after(wait, begin);
   }
 
   #claim(who: Instance): void {
@@ -486,10 +513,7 @@ class Simulation {
         );
         break;
       case 'retire':
-        this.#time.after(this.#delay(), () => {
-          this.#target = this.#rules.retire(this.#target, effect.version);
-        });
-        this.#at(who, this.#delay(), () => answer({ type: 'retired' }));
+        this.#retire(who, effect.version, answer);
         break;
       case 'converge':
         this.#at(who, this.#delay(), () => answer({ type: 'agreed', all: this.#time.nowMs >= this.#agreesAtMs }));
@@ -563,7 +587,8 @@ class Simulation {
           ...{ type: 'staged', version },
         }));
       case 'permit': {
-        const permit = this.#rules.permit(rows, { ...at, mark, address: '' });
+        const adds = this.#settings.fence === 'additive';
+        const permit = this.#rules.permit(rows, { ...at, mark, adds, address: '' });
         if (permit.ok && !isOurs) throw new Broken('I14 a permit for somebody who does not hold the job');
         return decided(permit, ({ send }) => ({ type: 'permitted', send }));
       }
@@ -577,6 +602,10 @@ class Simulation {
       }
       case 'converged': {
         const what = { kind: 'converged', agreed: effect.agreed } as const;
+        return decided(this.#rules.report(rows, { ...at, what }), () => ({ type: 'recorded' }));
+      }
+      case 'retired': {
+        const what = { kind: 'retired', version: effect.version } as const;
         return decided(this.#rules.report(rows, { ...at, what }), () => ({ type: 'recorded' }));
       }
       case 'promote': {
@@ -662,6 +691,20 @@ class Simulation {
     return 'refused';
   }
 
+  /** It may be away, refuse, or do it and not be heard. */
+  #retire(who: Instance, version: number, answer: (event: RunEvent) => void): void {
+    const isAway = this.#time.nowMs < this.#targetAwayUntilMs || this.#fault(0.2);
+    const refuses = this.#fault(0.1);
+    const isDone = !isAway && !refuses;
+    this.#time.after(this.#delay(), () => {
+      if (isDone || (isAway && this.#fault(0.3))) this.#target = this.#rules.retire(this.#target, version);
+      const said = refuses ? 'refused' : 'unreachable';
+      this.#at(who, this.#delay(), () =>
+        answer(isDone ? { type: 'retired' } : { type: 'not-connected', answer: said }),
+      );
+    });
+  }
+
   #evict(who: Instance): void {
     for (const { connection } of this.#connections) if (connection !== who.connection) connection.isOpen = false;
     for (const sent of this.#flight) if (sent.connection !== who.connection) this.#flight.delete(sent);
@@ -705,6 +748,8 @@ class Simulation {
       throw new Broken(`R3 write ${sent.send} took effect after ${this.#target.took}`);
     }
     if (fence === 'none' && this.#time.nowMs > sent.permittedMs + targetMs) this.#isLate = true;
+    const isOfJob = [...this.#jobs.values()].some((job) => isOpen(job) && job.candidate === sent.version);
+    if (!isOfJob && this.#shared.account.current !== sent.version) this.#isGivenUp = true;
     this.#target = target;
     this.#history.push(sent.version);
     this.#agreesAtMs = this.#time.nowMs + this.#random() * 20_000;
@@ -718,12 +763,17 @@ class Simulation {
   }
   #isQuiet(): boolean {
     const isOver = this.#time.nowMs > chaosMs + 120_000;
-    return isOver && ![...this.#jobs.values()].some((job) => isOpen(job));
+    return isOver && !this.#retirements.isPlanned && ![...this.#jobs.values()].some((job) => isOpen(job));
   }
   #checkQuiet(): void {
     const open = [...this.#jobs.values()].find((job) => isOpen(job));
     if (open !== undefined) throw new Broken(`never quiet: ${open.id} ${open.state} ${open.step} ${open.why}`);
-    const { current } = this.#shared.account;
+    const { current, leftover } = this.#shared.account;
+    const isExtra = this.#target.opens.some((version) => version !== current);
+    if (current !== null && isExtra && leftover === null && !this.#isGivenUp && !this.#isExcused) {
+      if (this.#target.opens.length > 1)
+        throw new Broken(`R10 ${this.#target.opens.join()} opens, and nothing says so`);
+    }
     if (current === null || this.#isExcused || this.#isLate || this.#target.opens.includes(current)) return;
     throw new Broken(`R2 the vault holds ${current}, and ${this.#target.opens.join()} opens`);
   }

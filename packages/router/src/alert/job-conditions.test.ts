@@ -18,6 +18,19 @@ test('accounts that need a decision are one condition a gateway, jobs that run a
   expect(found[0]?.summary).toContain('2 accounts need a decision');
 });
 
+test('accounts that an older credential still opens are a condition of their own', () => {
+  const counts = [
+    { gateway, state: 'attention', count: 1 },
+    { gateway, state: 'leftover', count: 2 },
+  ];
+  const found = conditionsOfJobs({ counts, stopped: null });
+  expect(found.map(({ kind, detail }) => [kind, detail])).toEqual([
+    ['needs-attention', { why: 'rotation', count: 1 }],
+    ['needs-attention', { why: 'rotation-leftover', count: 2 }],
+  ]);
+  expect(found[1]?.summary).toContain('still opens 2 accounts');
+});
+
 test('a timer that stands still is told with how far the clock is off', () => {
   const [only] = conditionsOfJobs({ counts: [], stopped: { why: 'jumped', byMs: -400_000 } });
   expect(only?.detail).toEqual({ why: 'scheduler-stopped', seconds: -400 });

@@ -8,13 +8,20 @@ export interface WatchedJobs {
   readonly stopped: { readonly why: string; readonly byMs: number } | null;
 }
 
-/** Accounts that wait for a decision, by gateway, and a timer that stands still. Pure. */
+/** Accounts that wait for a decision or that an older credential still opens, by gateway, and a timer that stands still. Pure. */
 export function conditionsOfJobs({ counts, stopped }: WatchedJobs): readonly Condition[] {
   const needing = counts.flatMap(({ gateway, state, count }): Condition[] => {
-    if (state !== 'attention' || count === 0) return [];
-    const accounts = count === 1 ? '1 account needs' : `${count} accounts need`;
-    const summary = `${accounts} a decision after a rotation through gateway ${gateway}: pam rotation list`;
-    return [{ kind: 'needs-attention', gateway, instance: null, summary, detail: { why: 'rotation', count } }];
+    if (count === 0) return [];
+    const one = { kind: 'needs-attention', gateway, instance: null } as const;
+    if (state === 'attention') {
+      const accounts = count === 1 ? '1 account needs' : `${count} accounts need`;
+      const summary = `${accounts} a decision after a rotation through gateway ${gateway}: pam rotation list`;
+      return [{ ...one, summary, detail: { why: 'rotation', count } }];
+    }
+    if (state !== 'leftover') return [];
+    const accounts = count === 1 ? '1 account' : `${count} accounts`;
+    const summary = `an older credential still opens ${accounts} of gateway ${gateway}: pam rotation list, pam action retire`;
+    return [{ ...one, summary, detail: { why: 'rotation-leftover', count } }];
   });
   if (stopped === null) return needing;
   const seconds = Math.round(stopped.byMs / 1_000);

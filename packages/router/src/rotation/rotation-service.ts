@@ -355,7 +355,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
     const done = answered(await store.finishJob({ ...params, ...asked, told }));
     if (done.head !== null) audit.moved(done.head);
     deps.ended(done.job);
-    if (outcome === 'attention') countedMs = Number.NEGATIVE_INFINITY;
+    if (outcome === 'attention' || why === 'not-retired' || why === 'retired') countedMs = Number.NEGATIVE_INFINITY;
     desk.settled(job);
     desk.roomier(gateway);
     wake();

@@ -94,6 +94,8 @@ interface RotationState {
     readonly current: number | null;
     readonly job: JobId | null;
     readonly attention: JobWhy | null;
+    /** What an earlier rotation could not remove; null: nothing. */
+    readonly leftover: { readonly tries: number; readonly nextTryMs: number | null } | null;
     /** Logins that may still be refused now, and when there is one more. */
     readonly budget: number;
     readonly budgetAtMs: number | null;
@@ -151,10 +153,12 @@ export interface RotationStore {
     readonly before?: { readonly createdAtMs: number; readonly job: string };
     readonly limit: number;
   }): Promise<{ readonly jobs: readonly StoredJob[]; readonly more: boolean }>;
-  /** Jobs by gateway and state; of those that ended only the ones that need attention. */
+  /** Open jobs by gateway and state; accounts that need attention, and those that an older credential still opens. */
   countJobs(
     input: Record<never, never>,
-  ): Promise<readonly { readonly gateway: GatewayUid; readonly state: JobView['state']; readonly count: number }[]>;
+  ): Promise<
+    readonly { readonly gateway: GatewayUid; readonly state: JobView['state'] | 'leftover'; readonly count: number }[]
+  >;
   /** Of each gateway at most `each`, those that may begin longest first. */
   listOffered(input: { readonly nowMs: number; readonly each: number }): Promise<readonly OfferedJob[]>;
   /** When the next job that waits may begin; null: none waits. */
@@ -227,7 +231,7 @@ export interface RotationStore {
     readonly nowMs: number;
   }): Promise<Item>;
 
-  /** Schedules whose time came, and re-checks, longest due first. */
+  /** Schedules whose time came, re-checks and retirements, longest due first. */
   listDue(input: { readonly nowMs: number; readonly limit: number }): Promise<{
     readonly schedules: readonly { readonly record: ItemUid; readonly dueAtMs: number }[];
     readonly rechecks: readonly string[];
@@ -241,7 +245,10 @@ export interface RotationStore {
     readonly spreadMs: number;
     readonly nowMs: number;
   }): Promise<CameDue | null>;
-  /** Makes the job of a re-check, unless the account was rotated since; null when there is nothing to do now. */
+  /**
+   * Makes the job of a re-check, unless the account was rotated since, or of a retirement, unless it was seen to be done; null
+   * when there is nothing to do now.
+   */
   runRecheck(input: { readonly id: string; readonly job: JobId; readonly nowMs: number }): Promise<JobId | null>;
 }
 

@@ -146,7 +146,21 @@ const afterRotation: Migration = {
   statements: ['ALTER TABLE job ADD COLUMN after_counts TEXT'],
 };
 
-const migrations: readonly Migration[] = [initial, killed, detachedStreams, rotation, recovered, afterRotation];
+/** What could not be removed from a target yet, how often it was tried, and what a planned job is for (null: a check). */
+const leftover: Migration = {
+  name: '0007_leftover',
+  statements: [
+    'ALTER TABLE account ADD COLUMN leftover INTEGER',
+    'ALTER TABLE account ADD COLUMN retire_tries INTEGER',
+    'ALTER TABLE recheck ADD COLUMN kind TEXT',
+    'CREATE INDEX account_leftover ON account (record) WHERE leftover IS NOT NULL',
+  ],
+};
+
+const migrations: readonly Migration[] = [
+  ...[initial, killed, detachedStreams, rotation, recovered, afterRotation],
+  leftover,
+];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */
 function dialectOf(engine: EngineName, statement: string): string {

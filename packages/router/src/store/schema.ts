@@ -130,6 +130,8 @@ export interface Database {
     job: string | null;
     next_version: number;
     attention: string | null;
+    leftover: number | null;
+    retire_tries: number | null;
     changed_ms: number;
   };
   account_version: {
@@ -181,5 +183,5 @@ export interface Database {
   job_note: { job: string; n: number; gen: number; envelope: string };
   job_answer: { job: string; epoch: number; key: string; answer: string };
   schedule: { record: string; rule: string; since_ms: number; next_ms: number | null };
-  recheck: { id: string; job: string; account: string; due_ms: number };
+  recheck: { id: string; job: string; account: string; due_ms: number; kind: string | null };
 }

@@ -143,7 +143,11 @@ function carrierFigures(metrics: Maker): (usage: FiguresNow['carriers']) => void
 }
 
 function jobFigures(metrics: Maker): (now: Pick<FiguresNow, 'jobs' | 'schedulesStopped'>) => void {
-  const jobs = metrics.gauge('sallyport_jobs', 'Open jobs, and accounts that need attention', ['gateway', 'state']);
+  const jobs = metrics.gauge(
+    'sallyport_jobs',
+    'Open jobs, accounts that need attention, and accounts that an older credential still opens (leftover)',
+    ['gateway', 'state'],
+  );
   const stopped = metrics.gauge('sallyport_scheduler_stopped', 'Schedules do not run: the clock cannot be trusted');
   return (now) => {
     jobs.clear();

@@ -28,7 +28,7 @@ const open = (jwe: string, want: Parameters<typeof openPart>[1] = place, key = k
   openPart(jwe, want, key, log);
 
 test('what is sealed opens in its place, with its author and time', async () => {
-  expect(await open(sealed)).toEqual({ body, place, author: device.id, at: now });
+  expect(await open(sealed)).toEqual({ body, place, author: device.id, at: now, proof: null });
   expect(await open(sealed, { ...place, rev: { atLeast: 3 } })).toMatchObject({ place });
   expect(peekPlace(sealed)).toEqual(place);
 });

@@ -42,6 +42,8 @@ export interface OpenedPart {
   readonly author: string;
   /** Unix seconds by the author's clock. */
   readonly at: number;
+  /** Order that an instance wrote a secret with, checked; null: a device wrote it. */
+  readonly proof: CandidateProof | null;
 }
 
 /**
@@ -135,7 +137,7 @@ export async function openPart(jwe: string, want: WantedPlace, key: Uint8Array, 
   } else if (proof !== undefined) {
     throw refusal('PAM_SEAL_AUTHOR', 'proof', `A sealed part of ${place.uid} carries an order that is not for it.`);
   }
-  return { body, place, author: kid, at };
+  return { body, place, author: kid, at, proof: proof ?? null };
 }
 
 function authorKey(author: string, place: Place, log: LogState): PublicJwk | undefined {

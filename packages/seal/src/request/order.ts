@@ -25,7 +25,7 @@ const orderSchema = z.strictObject({
   jti: z.string().regex(/^[\w-]{22,64}$/),
   iat: seconds,
   exp: seconds,
-  act: z.enum(['rotate', 'check', 'rehearse']),
+  act: z.enum(['rotate', 'check', 'rehearse', 'retire']),
   job: jobIdSchema,
   record: itemUidSchema,
   /** Revision of the record's secrets that it starts from; 0 when there are none. */

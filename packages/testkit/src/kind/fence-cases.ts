@@ -62,7 +62,7 @@ async function lateWrite(lab: KindLab, by: By): Promise<void> {
     else assert.ok(fence === 'compare' && late.kind === 'fenced', `send 2: ${late.kind}`);
     if (fence === 'additive') {
       assert.ok(session.retire);
-      await session.retire(account, second.credential, never());
+      assert.equal((await session.retire(account, second.credential, never())).kind, 'retired', 'older ones are gone');
       await assertOpens(lab, second, 'and is kept by the retirement');
     }
     if (late.kind === 'applied') await assertRefused(lab, first, 'send 1 does not open');

@@ -38,8 +38,10 @@ async function applies(lab: KindLab, by: By): Promise<void> {
   if (fence === 'additive') {
     assert.ok(session.retire, 'an additive fence has a way to retire');
     await assertOpens(lab, login, 'the old one opens until it is retired');
-    assert.ok((await session.retire(account, next, never())) >= 1, 'it says how much it removed');
-    assert.equal(await session.retire(account, next, never()), 0, 'twice is nothing more');
+    const retired = await session.retire(account, next, never());
+    assert.ok(retired.kind === 'retired' && retired.removed >= 1, 'it says how much it removed');
+    const again = { kind: 'retired', removed: 0 };
+    assert.deepEqual(await session.retire(account, next, never()), again, 'twice is nothing more');
     await assertOpens(lab, renewed, 'the new one is kept');
   }
   await assertRefused(lab, login, 'the old credential is refused');
@@ -86,11 +88,12 @@ async function keepsLater(lab: KindLab, by: By): Promise<void> {
   assertKind(await write(session, { account, send: 9, next: early, old }), ['applied'], 'send 9');
   assertKind(await write(session, { account, send: 10, next: late, old }), ['applied'], 'send 10');
   assert.ok(session.retire, 'an additive fence has a way to retire');
-  assert.equal(await session.retire(account, early, never()), 1, 'the old one is removed, and no other');
+  const one = { kind: 'retired', removed: 1 };
+  assert.deepEqual(await session.retire(account, early, never()), one, 'the old one is removed, and no other');
   await assertRefused(lab, login, 'the old credential is refused');
   await assertOpens(lab, first, 'what is kept opens');
   await assertOpens(lab, second, 'what was added later opens too');
-  assert.equal(await session.retire(account, late, never()), 1, 'the later one removes the earlier one');
+  assert.deepEqual(await session.retire(account, late, never()), one, 'the later one removes the earlier one');
   await assertRefused(lab, first, 'the earlier one is refused');
   await assertOpens(lab, second, 'the later one is kept');
   await session.close();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { hashOf, isMark, markName, marksOf, retirement } from './acl-mark.ts';
+import { hashOf, isMark, isUntold, markName, marksOf, retirement } from './acl-mark.ts';
 
 const [theirs, old, first, second] = ['theirs', 'old', 'first', 'second'].map(hashOf) as [
   string,
@@ -36,4 +36,7 @@ test('a password that was set twice has its highest send', () => {
 
 test('without a mark of what is to be kept nothing is removed', () => {
   expect(retirement(second, [old, first, second], marks([0, old], [9, first]))).toEqual({ hashes: [], marks: [] });
+  expect(isUntold(second, [old, first, second], marks([0, old], [9, first]))).toBe(true);
+  expect(isUntold(second, [theirs, second], marks([9, first]))).toBe(false);
+  expect(isUntold(first, [old, first], marks([0, old], [9, first]))).toBe(false);
 });

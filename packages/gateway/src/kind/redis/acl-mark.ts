@@ -45,14 +45,23 @@ export interface Retirement {
   readonly marks: readonly string[];
 }
 
+const isOf =
+  (hash: string) =>
+  ({ hashStart }: AclMark): boolean =>
+    hash.startsWith(hashStart);
+
+/** Others that a rotation set open the user, and whether they are older than `keep` no mark tells. */
+export function isUntold(keep: string, hashes: readonly string[], marks: readonly AclMark[]): boolean {
+  return !marks.some(isOf(keep)) && hashes.some((hash) => hash !== keep && marks.some(isOf(hash)));
+}
+
 /**
  * Only what was marked with a lower send than `keep`; without a mark of `keep`, nothing. A password has the highest of its sends.
  *
  * @param hashes - of the passwords that open the user now.
  */
 export function retirement(keep: string, hashes: readonly string[], marks: readonly AclMark[]): Retirement {
-  const sendOf = (hash: string): number =>
-    Math.max(-1, ...marks.filter(({ hashStart }) => hash.startsWith(hashStart)).map(({ send }) => send));
+  const sendOf = (hash: string): number => Math.max(-1, ...marks.filter(isOf(hash)).map(({ send }) => send));
   const kept = sendOf(keep);
   const gone = hashes.filter((hash) => hash !== keep && sendOf(hash) >= 0 && sendOf(hash) < kept);
   return { hashes: gone, marks: marks.filter(({ send }) => send < kept).map(({ name }) => name) };

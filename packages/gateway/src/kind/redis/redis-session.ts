@@ -8,9 +8,10 @@ import type {
   KindSession,
   KindTarget,
   Precondition,
+  RetireOutcome,
   WriteOrder,
 } from '@sallyport/rotation';
-import { hashOf, isMark, markName, marksOf, retirement } from './acl-mark.ts';
+import { hashOf, isMark, isUntold, markName, marksOf, retirement } from './acl-mark.ts';
 import {
   breaksConfig,
   breaksRemedy,
@@ -161,17 +162,20 @@ export class RedisSession implements KindSession {
     return { kind: isBack ? 'denied' : 'unknown', message: why };
   }
 
-  /** @throws PAM_TARGET_* when it could not be done; what was marked stays so. */
-  retire({ login }: KindAccount, keep: Credential, signal: AbortSignal): Promise<number> {
+  /** What was marked and could not be removed stays marked. */
+  retire({ login }: KindAccount, keep: Credential, signal: AbortSignal): Promise<RetireOutcome> {
     const kept = passwordHash(keep);
-    if (kept === null) return Promise.resolve(0);
+    if (kept === null) return Promise.resolve({ kind: 'denied', message: 'what is to be kept is no password' });
     return this.#timed(askWithinMs, signal, async () => {
       const { user, persistence } = await this.#prepare(login);
       const names = await readUserNames(this.#connection);
       if (user === null || 'error' in user || names === null)
         throw new PamError('PAM_TARGET_RESET', 'the users of the server could not be read');
-      const { hashes, marks } = retirement(kept, user.hashes, marksOf(login, names));
-      if (hashes.length === 0 && marks.length === 0) return 0;
+      const known = marksOf(login, names);
+      if (isUntold(kept, user.hashes, known))
+        return { kind: 'denied', message: 'the password to keep was not set by a rotation: rotate once more' };
+      const { hashes, marks } = retirement(kept, user.hashes, known);
+      if (hashes.length === 0 && marks.length === 0) return { kind: 'retired', removed: 0 };
       const done = await transact(this.#connection, [
         ...(hashes.length > 0 ? [['ACL', 'SETUSER', login, ...hashes.map((hash) => `!${hash}`)]] : []),
         ...(marks.length > 0 ? [['ACL', 'DELUSER', ...marks]] : []),
@@ -179,10 +183,12 @@ export class RedisSession implements KindSession {
       ]);
       const failed = done.kind === 'done' ? done.results.find((result) => result.kind === 'error') : undefined;
       if (done.kind === 'nothing' || failed !== undefined) {
-        const why = done.kind === 'nothing' ? done.message : errorText(failed);
-        throw new PamError('PAM_TARGET_RESET', `older passwords are not gone for good: ${serverWords(why, [])}`);
+        const why = serverWords(done.kind === 'nothing' ? done.message : errorText(failed), []);
+        const message = `older passwords are not gone for good: ${why}`;
+        if (done.kind === 'nothing' && done.isFinal) return { kind: 'denied', message };
+        throw new PamError('PAM_TARGET_RESET', message);
       }
-      return hashes.length;
+      return { kind: 'retired', removed: hashes.length };
     });
   }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { PamError } from '@sallyport/protocol';
 import type { ApplyOutcome, Credential, KindAccount, KindSession, Precondition, TargetKind } from '@sallyport/rotation';
 import { isNoLogin } from '../ssh/linux-login.ts';
 import { plainMessage } from '../ssh/plain-message.ts';
@@ -82,10 +83,14 @@ function sessionFor(host: SshHost): KindSession {
     },
     async retire(account, keep, signal) {
       const key = publicKeyOf(keep);
-      if (key === '' || isNoLogin(account.login)) return 0;
+      if (key === '' || isNoLogin(account.login))
+        return { kind: 'denied', message: 'the key to keep has no public half' };
       const end = await runAs(account, retireKeys, [labelOf(account), key, endLine], limitMs, signal);
       const removed = end.kind === 'ended' && end.code === 0 ? /^removed (\d{1,6})$/m.exec(end.stdout)?.[1] : undefined;
-      return Number(removed ?? 0);
+      if (removed !== undefined) return { kind: 'retired', removed: Number(removed) };
+      const message = `older keys could not be removed: ${describeEnd(end, secrets)}`;
+      if (end.kind === 'ended' && end.code !== 0) return { kind: 'denied', message };
+      throw new PamError('PAM_TARGET_RESET', message);
     },
     close: () => host.connection.close(),
   };

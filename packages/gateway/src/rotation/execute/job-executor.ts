@@ -46,7 +46,7 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
   const session = createTargetSession(held, { by, fence, acting, store, notes, versions, keepFirstSeen }, deps);
   const keeping = createKeeping(held, deps);
   const staging = createStaging(held, { store, notes, versions, keeping }, deps);
-  const writing = createWriting(held, { acting, session, store, notes, versions, keeping }, deps);
+  const writing = createWriting(held, { fence, acting, session, store, notes, versions, keeping }, deps);
   /** What the account opens with, as far as this run knows. */
   let lastVersion = claimed.candidate ?? claimed.current;
 
@@ -86,7 +86,16 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
       });
   }
 
+  /** What is to stay is what the record holds, and what was allowed: not whatever the store calls the current one. */
+  function earlyOfRetirement(): JobEnd | null {
+    const kept = claimed.versions.find(({ n }) => n === claimed.current)?.envelope;
+    const isRecords = kept !== undefined && kept === opened.items.item(offer.record).parts.secrets?.envelope;
+    const isSpent = opened.orderBase !== null && opened.orderBase !== claimed.base;
+    return isRecords && !isSpent ? null : { outcome: 'failed', why: 'order-spent' };
+  }
+
   async function early(): Promise<JobEnd | null> {
+    if (offer.kind === 'retire') return earlyOfRetirement();
     if (offer.kind !== 'rotate') return null;
     const { candidate, sends } = claimed;
     const { lapsed } = opened.allowed;
@@ -133,6 +142,8 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
         return store.promote(effect.version);
       case 'retire':
         return retireOlder(held, effect.version, { acting, session, notes, versions });
+      case 'retired':
+        return store.report({ kind: 'retired', version: effect.version }, { type: 'recorded' });
       case 'after':
         await after();
         return { type: 'after-done' };

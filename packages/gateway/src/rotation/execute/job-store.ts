@@ -93,7 +93,7 @@ export function createJobStore({ opened, claimed }: HeldJob, notes: JobNotes, de
       }),
     finish: (outcome, why, rechecks) =>
       ask(async () => {
-        const isRotated = outcome === 'done' && why === 'rotated';
+        const isRotated = outcome === 'done' && (why === 'rotated' || why === 'not-retired');
         const content = {
           ...{ ...at, outcome, why, note: await notes.sealAll() },
           recheckMs: isRotated && rechecks ? recheckMs : [],
@@ -115,6 +115,8 @@ function reportKey(what: LinkParams<'job.report'>['what']): string {
       return `verified-${what.version}`;
     case 'converged':
       return `converged-${what.agreed ? 'all' : 'some'}`;
+    case 'retired':
+      return `retired-${what.version}`;
     case 'waits':
       return newKey();
     default:

@@ -1,4 +1,4 @@
-import type { RunEvent } from '@sallyport/rotation';
+import type { RetireOutcome, RunEvent } from '@sallyport/rotation';
 import type { JsonValue } from '@sallyport/seal';
 import type { Versions } from '../versions.ts';
 import { type Acting, loginWithinMs } from './acting.ts';
@@ -21,7 +21,8 @@ export function askReplicas(
 ): Promise<RunEvent> {
   const startedMs = deps.runtime.monotonicMs();
   return acting.act(async () => {
-    const using = await session.reconnected(version);
+    const reconnected = await session.reconnected(version);
+    const using = typeof reconnected === 'string' ? null : reconnected;
     const agreed: JsonValue[] = [];
     let all = true;
     for (const replica of opened.settings.replicas) {
@@ -48,18 +49,23 @@ export function retireOlder(
 ): Promise<RunEvent> {
   return acting.act(async () => {
     const using = await session.reconnected(version);
-    if (using === null) return { type: 'not-connected', answer: 'unreachable' };
-    if (using.retire === undefined) return { type: 'retired' };
+    if (typeof using === 'string') return { type: 'not-connected', answer: using };
     const keep = await versions.credential(version);
-    const removed = await acting
-      .within(loginWithinMs, (limit) => using.retire?.(opened.account, keep, limit) ?? Promise.resolve(0))
+    const outcome = await acting
+      .within(loginWithinMs, async (limit) => using.retire?.(opened.account, keep, limit) ?? noWay)
       .catch(async (reason: unknown) => {
         notes.say('retire', String(reason));
         await session.close();
         return null;
       });
-    if (removed === null) return { type: 'not-connected', answer: 'unreachable' };
-    notes.keep('retired', removed);
+    if (outcome === null) return { type: 'not-connected', answer: 'unreachable' };
+    if (outcome.kind === 'denied') {
+      notes.say('retire', outcome.message);
+      return { type: 'not-connected', answer: 'refused' };
+    }
+    notes.keep('retired', outcome.removed);
     return { type: 'retired' };
   });
 }
+
+const noWay: RetireOutcome = { kind: 'denied', message: 'this kind has no way to remove what is older' };

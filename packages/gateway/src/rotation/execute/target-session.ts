@@ -1,5 +1,5 @@
 import { PamError } from '@sallyport/protocol';
-import type { Fence, KindSession, NotOpened, RunEffect, RunEvent } from '@sallyport/rotation';
+import type { Fence, KindSession, LoginAnswer, NotOpened, RunEffect, RunEvent } from '@sallyport/rotation';
 import type { Versions } from '../versions.ts';
 import { type Acting, loginWithinMs } from './acting.ts';
 import { createLoginBudget, type LoginTry } from './buy-login.ts';
@@ -17,7 +17,7 @@ export interface TargetSession {
   fence(): Fence;
   connect(effect: RunEffect & { do: 'connect' }): Promise<RunEvent>;
   /** For what comes after the secret is in force: with the administrator, or as the account with its new secret. */
-  reconnected(version: number): Promise<KindSession | null>;
+  reconnected(version: number): Promise<KindSession | Exclude<LoginAnswer, 'opens'>>;
   evict(): Promise<RunEvent>;
   /** A fresh login from a new connection, which is closed again. */
   probe(version: number): Promise<RunEvent>;
@@ -127,7 +127,8 @@ export function createTargetSession(
     reconnected: async (version) => {
       if (session !== null) return session;
       const answer = await connect({ do: 'connect', as: by, version: by === 'own' ? version : null });
-      return answer.type === 'connected' ? session : null;
+      if (answer.type === 'connected' && session !== null) return session;
+      return answer.type === 'not-connected' ? answer.answer : 'unknown';
     },
     evict: () =>
       act(async () => ({

@@ -29,6 +29,8 @@ export interface Writing {
 export function createWriting(
   { opened, claimed, lease, signal }: HeldJob,
   parts: {
+    /** What every login of the kind holds at least. */
+    readonly fence: Fence;
     readonly acting: Acting;
     readonly session: TargetSession;
     readonly store: JobStore;
@@ -41,6 +43,7 @@ export function createWriting(
   const { account, names } = opened;
   const { job } = opened.offer;
   const { acting, session, store, notes, versions, keeping } = parts;
+  const adds = parts.fence === 'additive' ? { adds: true } : {};
   const fences: Fence[] = [];
   /** Void once its connection is closed. */
   let permitted: { readonly on: KindSession; readonly askedAt: Clocks } | null = null;
@@ -55,7 +58,7 @@ export function createWriting(
         const askedAt = deps.clocks();
         const { send } = await deps.call(
           'job.permit',
-          { job, epoch: claimed.epoch, key: newKey(), mark: session.mark(), address },
+          { job, epoch: claimed.epoch, key: newKey(), mark: session.mark(), ...adds, address },
           { timeoutMs: callWithinMs },
         );
         permitted = { on, askedAt };

@@ -1,4 +1,5 @@
 import {
+  type GatewayUid,
   gatewayUidSchema,
   instanceIdSchema,
   itemUidSchema,
@@ -10,10 +11,13 @@ import {
   jobKindSchema,
   PamError,
 } from '@sallyport/protocol';
+import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
 import { isOpen, jitterMs, openStates, probeBudget } from '@sallyport/rotation';
 import { entriesKept, notesKept, type RotationStore } from '../../rotation/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
+import type { Database } from '../schema.ts';
 import { addEntry, addNote, fromJob, lockAccount, lockJob, readLogins, toJob, toVersion } from './job-rows.ts';
+import { planRetirement, readLeftover } from './retire-acts.ts';
 import { auditActs } from './audit-acts.ts';
 
 type ListMethods =
@@ -108,6 +112,31 @@ function* openJobOf(q: Queries, record: string): Act<string | null> {
   return row?.id ?? null;
 }
 
+/** Accounts of records that are there, until they are resolved, by the gateway of their last job. */
+function* countAccounts(
+  q: Queries,
+  which: (of: ExpressionBuilder<Database, 'account'>) => Expression<SqlBool>,
+): Act<readonly { readonly gateway: GatewayUid; readonly count: number }[]> {
+  const rows = yield* all(
+    q.db
+      .selectFrom('account')
+      .select((of) => [
+        of
+          .selectFrom('job')
+          .select('job.gateway')
+          .whereRef('job.record', '=', 'account.record')
+          .orderBy('job.created_ms', 'desc')
+          .limit(1)
+          .as('gateway'),
+      ])
+      .where(which)
+      .limit(10_000),
+  );
+  return [...Map.groupBy(rows, (row) => row.gateway)].flatMap(([gateway, of]) =>
+    gateway === null ? [] : [{ gateway: gatewayUidSchema.parse(gateway), count: of.length }],
+  );
+}
+
 export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
   *startJob(q, input) {
     const { job: id, kind, record, app, gateway, order, person, nowMs } = input;
@@ -199,34 +228,16 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
         .groupBy(['gateway', 'state'])
         .orderBy('gateway'),
     );
-    // What needs attention is the account, until it is resolved; its gateway is that of its last job.
-    const accounts = yield* all(
-      q.db
-        .selectFrom('account')
-        .select((of) => [
-          of
-            .selectFrom('job')
-            .select('job.gateway')
-            .whereRef('job.record', '=', 'account.record')
-            .orderBy('job.created_ms', 'desc')
-            .limit(1)
-            .as('gateway'),
-        ])
-        .where('attention', 'is not', null)
-        .limit(10_000),
-    );
-    const needing = Map.groupBy(accounts, (row) => row.gateway);
+    const needing = yield* countAccounts(q, (of) => of('attention', 'is not', null));
+    const leaving = yield* countAccounts(q, (of) => of.and([of('leftover', 'is not', null), of('job', 'is', null)]));
     return [
       ...open.map((row) => ({
         gateway: gatewayUidSchema.parse(row.gateway),
         state: jobStateSchema.parse(row.state),
         count: row.count,
       })),
-      ...[...needing].flatMap(([gateway, rows]) =>
-        gateway === null
-          ? []
-          : [{ gateway: gatewayUidSchema.parse(gateway), state: 'attention' as const, count: rows.length }],
-      ),
+      ...needing.map((each) => ({ ...each, state: 'attention' as const })),
+      ...leaving.map((each) => ({ ...each, state: 'leftover' as const })),
     ];
   },
 
@@ -314,6 +325,7 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
       yield* run(q.db.updateTable('account').set({ attention: input.why }).where('account', '=', job.account));
     }
     yield* run(q.db.updateTable('job').set(fromJob(ended)).where('id', '=', job.id));
+    yield* planRetirement(q, job, input.nowMs);
     yield* addEntry(q, job, { what: 'denied', instance: input.instance, nowMs: input.nowMs });
     yield* addNote(q, job.id, input.note);
     return { denied: true, head: yield* auditActs.appendEvents(q, input.told) };
@@ -359,6 +371,7 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
         current: account.current,
         job: account.job === null ? null : jobIdSchema.parse(account.job),
         attention: account.attention === null ? null : jobWhySchema.parse(account.attention),
+        leftover: yield* readLeftover(q, account),
         budget: Math.max(0, probeBudget.refusals - spent.length),
         budgetAtMs: spent[0] === undefined ? null : spent[0].atMs + probeBudget.windowMs,
       },

@@ -113,6 +113,7 @@ export function toAccount(tuple: AccountTuple): AccountRow {
     current: tuple.current,
     job: tuple.job === null ? null : jobIdSchema.parse(tuple.job),
     nextVersion: tuple.next_version,
+    leftover: tuple.leftover,
   };
 }
 

@@ -35,6 +35,7 @@ import {
   toVersion,
   toVersionRow,
 } from './job-rows.ts';
+import { planRetirement } from './retire-acts.ts';
 import { allParts, liveItems, putPart, readItems } from './vault-acts.ts';
 
 type RunMethods =
@@ -91,12 +92,13 @@ function* saveRows(
   const { rows, job } = held;
   const { nowMs } = with_;
   if (to.account !== rows.account || with_.attention !== undefined) {
-    const { account, epoch, send, current, nextVersion } = to.account;
+    const { account, epoch, send, current, nextVersion, leftover } = to.account;
     const attention = with_.attention === undefined ? {} : { attention: with_.attention };
     yield* run(
       q.db
         .updateTable('account')
-        .set({ epoch, send, current, job: to.account.job, next_version: nextVersion, changed_ms: nowMs, ...attention })
+        .set({ epoch, send, current, job: to.account.job, next_version: nextVersion, leftover })
+        .set({ changed_ms: nowMs, ...attention })
         .where('account', '=', account),
     );
   }
@@ -358,6 +360,7 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
       const poison = decision.code === 'PAM_JOB_POISON' ? { attention: 'poison' } : {};
       const saved = yield* saveRows(q, held, decision.rows, { nowMs, ...poison });
       if (saved !== job) yield* addEntry(q, saved, { what: saved.why, instance, nowMs });
+      if (!isOpen(saved)) yield* planRetirement(q, saved, nowMs);
       return refused(decision.code, decision.why);
     }
     const { answer } = decision;
@@ -406,7 +409,7 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
     const held = yield* lockRows(q, input.job);
     if ('refused' in held) return held;
     // Asked again it is another write under a number of its own: an old permit is never given a new time.
-    const decision = decidePermit(held.rows, { ...input, address });
+    const decision = decidePermit(held.rows, { ...input, adds: input.adds ?? false, address });
     return yield* decided(q, held, input, decision, { what: 'permitted' });
   },
 
@@ -507,6 +510,7 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
       if (attention === undefined && outcome === 'done') yield* settleAttention(q, held);
       yield* addEntry(q, job, { what: outcome, instance, nowMs });
       yield* addNote(q, job.id, note);
+      yield* planRetirement(q, job, nowMs);
       if (outcome === 'done') yield* planRechecks(q, job, input.recheckMs, nowMs);
     }
     const head = input.told === null ? null : yield* auditActs.appendEvents(q, input.told);
@@ -545,7 +549,10 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
     if (account !== undefined && decision.rows.account !== rows.account) {
       yield* run(q.db.updateTable('account').set({ job: null }).where('account', '=', account.account));
     }
-    if (ended) yield* afterHold(q, saved, true, input.nowMs);
+    if (ended) {
+      yield* afterHold(q, saved, true, input.nowMs);
+      yield* planRetirement(q, saved, input.nowMs);
+    }
     yield* addEntry(q, job, { what: ended ? 'cancelled' : 'cancel asked', instance: null, nowMs: input.nowMs });
     return saved;
   },
@@ -628,6 +635,8 @@ function wordOf(what: Parameters<typeof decideReport>[1]['what']): string {
       return 'verified';
     case 'converged':
       return what.agreed ? 'converged' : 'replicas differ';
+    case 'retired':
+      return 'retired';
     case 'waits':
       return what.why;
     default:
@@ -653,7 +662,7 @@ function* planRechecks(q: Queries, job: StoredJob, recheckMs: readonly number[],
     yield* run(
       q.db
         .insertInto('recheck')
-        .values({ id: `${job.id}.${i}`, job: job.id, account: job.account, due_ms: nowMs + ms })
+        .values({ id: `${job.id}.${i}`, job: job.id, account: job.account, due_ms: nowMs + ms, kind: null })
         .onConflict((on) => on.doNothing()),
     );
   }

@@ -156,6 +156,9 @@ export const scheduleActs: Pick<ActsOf<RotationStore>, ScheduleMethods> = {
     const account = yield* first(q.db.selectFrom('account').selectAll().where('account', '=', row.account));
     const made = yield* first(q.db.selectFrom('job').select(['record', 'app', 'gateway']).where('id', '=', row.job));
     if (account === undefined || made === undefined) return null;
+    const isRetirement = row.kind === 'retire';
+    // Removed meanwhile, by hand or by a later rotation.
+    if (isRetirement && account.leftover === null) return null;
     // A later rotation has re-checks of its own.
     const current = yield* first(
       q.db
@@ -164,11 +167,23 @@ export const scheduleActs: Pick<ActsOf<RotationStore>, ScheduleMethods> = {
         .where('account', '=', row.account)
         .where('n', '=', account.current ?? -1),
     );
-    if (current?.job !== row.job) return null;
-    const job = { id: input.job, kind: 'check', ...made, order: null, person: null, dueAtMs: null };
+    if (!isRetirement && current?.job !== row.job) return null;
+    const job = {
+      id: input.job,
+      kind: isRetirement ? 'retire' : 'check',
+      ...made,
+      order: null,
+      person: null,
+      dueAtMs: null,
+    };
     if (yield* insertJob(q, { ...job, notBeforeMs: input.nowMs, nowMs: input.nowMs })) {
       const stored = yield* lockJob(q, input.job);
-      if (stored !== null) yield* addEntry(q, stored, { what: 're-check', instance: null, nowMs: input.nowMs });
+      if (stored !== null)
+        yield* addEntry(q, stored, {
+          what: isRetirement ? 'tried again' : 're-check',
+          instance: null,
+          nowMs: input.nowMs,
+        });
       return input.job;
     }
     yield* run(q.db.insertInto('recheck').values({ ...row, due_ms: input.nowMs + recheckAgainMs }));
