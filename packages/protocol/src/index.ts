@@ -220,4 +220,5 @@ export {
   scriptSchema,
   serviceSchema,
 } from './record/rotation.ts';
+export { serverName } from './record/server-name.ts';
 export { isUsableOn } from './record/usable-on.ts';

@@ -2,6 +2,7 @@ import { PamError } from '@sallyport/protocol';
 import type { Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
 import { editFlagsSchema, editRotation, readEdit } from '../rotation/edit-settings.ts';
+import { sameServerWarnings } from '../rotation/same-server.ts';
 import { chosenUsers, type User } from '../rotation/rotated-record.ts';
 import { settingsJson } from '../rotation/show-settings.ts';
 import { showJson } from '../terminal/show.ts';
@@ -15,6 +16,8 @@ export const run: Run = async (cli, _args, rawFlags) => {
   try {
     const users = await chosenUsers(session, flags, (text) => findItem(session.vault, 'record', text, ['pamUser']));
     const edit = await readEdit(session, flags);
+    const warnings = edit.resource === null ? [] : await sameServerWarnings(session, edit.resource);
+    for (const warning of warnings) cli.terminal.err(`warning: ${warning}\n`);
     const changed: User[] = [];
     for (const user of users) {
       try {

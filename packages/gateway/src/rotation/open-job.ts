@@ -7,6 +7,7 @@ import {
   type NetworkConfigurationFacts,
   type ResourceFacts,
   type RotationSettings,
+  serverName,
   type UserFacts,
   type UserSecrets,
 } from '@sallyport/protocol';
@@ -91,7 +92,7 @@ export async function openJob(offer: Offer, deps: OpenJobDeps, context: Workload
   if (place === null && !settings.noop) throw denied('record-invalid', 'the record names no resource');
   const names = accountNames(await context.factsKey(1));
   // Not the server's key: the first run, which has not seen it, must name the account as all later ones do.
-  const identity = place === null ? offer.record : `${place.target.host.toLowerCase()}:${place.target.port}`;
+  const identity = place === null ? offer.record : serverName(place.target.host, place.target.port);
   const accountName = place === null ? account.login : place.kind.accountName(account);
   // A claim tells whether the record moved meanwhile; an order that was signed over something else is spent here.
   if (order !== null && (offer.kind === 'rotate' || offer.kind === 'retire') && order.base > rev) {
