@@ -44,7 +44,7 @@ test('nothing that a note holds reaches the terminal as a control character', ()
   fc.assert(
     fc.property(
       fc.jsonValue({ maxDepth: 2 }),
-      fc.string({ unit: fc.constantFrom(...'a\n\t\r\0\u001b\u007f\u009b') }),
+      fc.string({ unit: fc.constantFrom('a', '\n', '\t', '\r', '\0', '\u001b', '\u007f', '\u009b') }),
       (value, text) => {
         const notes = [
           value,

@@ -349,6 +349,9 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     expect(await store.rotation.getJob({ job: jobId('job') })).toMatchObject({ state: 'attention', why: 'poison' });
     expect(await codeOf(start(store, 'again'))).toBe('PAM_ROTATION_ATTENTION');
     expect(await store.rotation.countJobs({})).toEqual([{ gateway: gatewayUid(), state: 'attention', count: 1 }]);
+    // Nobody can decide about a record that is gone: the alert ends with it.
+    await store.vault.removeItem({ uid: itemUid('user'), nowMs });
+    expect(await store.rotation.countJobs({})).toEqual([]);
   });
 
   on('of a server, one scheduled run at once, and so many that were ordered', async () => {

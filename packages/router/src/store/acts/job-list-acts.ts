@@ -115,11 +115,12 @@ function* openJobOf(q: Queries, record: string): Act<string | null> {
 /** Accounts of records that are there, until they are resolved, by the gateway of their last job. */
 function* countAccounts(
   q: Queries,
-  which: (of: ExpressionBuilder<Database, 'account'>) => Expression<SqlBool>,
+  which: (of: ExpressionBuilder<Database, 'account' | 'item'>) => Expression<SqlBool>,
 ): Act<readonly { readonly gateway: GatewayUid; readonly count: number }[]> {
   const rows = yield* all(
     q.db
       .selectFrom('account')
+      .innerJoin('item', (join) => join.onRef('item.uid', '=', 'account.record').on('item.removed_ms', 'is', null))
       .select((of) => [
         of
           .selectFrom('job')
@@ -229,7 +230,9 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
         .orderBy('gateway'),
     );
     const needing = yield* countAccounts(q, (of) => of('attention', 'is not', null));
-    const leaving = yield* countAccounts(q, (of) => of.and([of('leftover', 'is not', null), of('job', 'is', null)]));
+    const leaving = yield* countAccounts(q, (of) =>
+      of.and([of('leftover', 'is not', null), of('account.job', 'is', null)]),
+    );
     return [
       ...open.map((row) => ({
         gateway: gatewayUidSchema.parse(row.gateway),
