@@ -318,7 +318,8 @@ export const errorCatalog = {
     exit: 5,
     retry: 'never',
     meaning: 'The router served an older revision than one already seen.',
-    remedy: 'The router was rolled back or lies: ask its operator.',
+    remedy:
+      'The router was rolled back or lies: ask its operator. After a restore on purpose, sign in under a new profile with the paper kit.',
   },
   PAM_WRAP_INVALID: {
     http: 422,
