@@ -1,21 +1,17 @@
 import { readFileSync } from 'node:fs';
 import type { JobView } from '@sallyport/protocol';
-import { mapAtOnce } from '../../packages/cli/src/rotation/at-once.ts';
 import type { User } from '../../packages/cli/src/rotation/rotated-record.ts';
 import { until } from '../../e2e/harness/until.ts';
 import type { RotatingPool } from '../../e2e/rotation/rotating-pool.ts';
 import { cpuSeconds } from '../measure/process-cpu.ts';
 import { quantile } from '../measure/numbers.ts';
 
-/** As `pam action rotate -f` does. */
-const ordersAtOnce = 4;
-
 export interface RotationRow {
   readonly instances: number;
   readonly roles: number;
   /** From the first order to the end of the last job. */
   readonly seconds: number;
-  /** Until the last order was taken: this process signed them one after another meanwhile. */
+  /** Until the last order was taken: this process signed them meanwhile. */
   readonly orderedSeconds: number;
   readonly perMinute: number;
   readonly notDone: number;
@@ -39,7 +35,7 @@ export async function rotateAll(
   const before = used();
   const startedMs = performance.now();
   const since = users.length === 0 ? 0 : Date.now();
-  await mapAtOnce(users, ordersAtOnce, owner.order);
+  await owner.orderAll(users);
   const orderedMs = performance.now();
   await until('every job ended', async () => !(await owner.anyOpen()), 300_000);
   const seconds = (performance.now() - startedMs) / 1_000;

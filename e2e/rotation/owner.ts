@@ -11,8 +11,8 @@ import { userSecretsSchema } from '@sallyport/protocol';
 import { openPart } from '@sallyport/seal';
 import type { Later } from '@sallyport/testkit';
 import type { Cli } from '../../packages/cli/src/cli.ts';
-import { rotatedRecord, type User } from '../../packages/cli/src/rotation/rotated-record.ts';
-import { orderJob } from '../../packages/cli/src/rotation/start-job.ts';
+import type { User } from '../../packages/cli/src/rotation/rotated-record.ts';
+import { orderJobs } from '../../packages/cli/src/rotation/start-job.ts';
 import { hasEnded } from '../../packages/cli/src/rotation/watch-job.ts';
 import { systemClock } from '../../packages/cli/src/time/system-clock.ts';
 import { openVaultSession, type VaultSession } from '../../packages/cli/src/vault/open-session.ts';
@@ -45,6 +45,8 @@ export interface Owner {
   usersWith(tag: string): Promise<ReadonlyMap<string, User>>;
   /** Signs an order to rotate and hands it to the router. */
   order(user: User): Promise<JobView>;
+  /** Of many, as `pam action rotate -f` does; throws what one was refused with. */
+  orderAll(users: readonly User[]): Promise<readonly JobView[]>;
   job(id: JobId): Promise<JobView>;
   /** Until it ended; a router that is away is asked again. */
   ended(id: JobId): Promise<JobView>;
@@ -74,12 +76,22 @@ export async function newOwner(later: Later, home: string): Promise<Owner> {
   const session = await openVaultSession(cli);
   later(() => session.close());
   const job = async (id: JobId): Promise<JobView> => (await session.client.call(getJob, { params: { id } })).job;
+  const orderAll = async (users: readonly User[]): Promise<readonly JobView[]> =>
+    (await orderJobs(cli, session, users, 'rotate')).map(({ job: ordered, error }) => {
+      if (ordered === null) throw error;
+      return ordered;
+    });
   return {
     usersWith: async (tag) => {
       const users = await session.vault.allItems(['pamUser']);
       return new Map(users.filter(({ facts }) => facts.tags.includes(tag)).map((user) => [user.title, user]));
     },
-    order: async (user) => orderJob(cli, session, await rotatedRecord(session, user), 'rotate'),
+    orderAll,
+    order: async (user) => {
+      const [ordered] = await orderAll([user]);
+      if (ordered === undefined) throw new Error('an order was given no answer');
+      return ordered;
+    },
     job,
     ended: (id) =>
       until(`the job ${id} ends`, async () => {

@@ -44,7 +44,7 @@ function buildProgram(finish: (run: () => Promise<number>) => void): Command {
     .option('--no-standby', 'exit instead of waiting when the pool is full')
     .option('--drain-deadline <seconds>', 'how long running streams may go on after SIGTERM (default: 300)')
     .option('--max-streams <n>', 'most streams at once (default: 4000)')
-    .option('--max-jobs <n>', 'most jobs of rotation at once (default: 16)')
+    .option('--max-jobs <n>', 'most jobs of rotation at once (default: 8)')
     .option(
       '--plugin <names>',
       'packages with further target kinds, comma between them or one by one (or SALLYPORT_PLUGINS)',

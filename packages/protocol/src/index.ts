@@ -40,7 +40,8 @@ export {
   readRotation,
   resolveRotation,
   sendOutcomeSchema,
-  startJob,
+  ordersInCall,
+  startJobs,
 } from './api/job.ts';
 export { killSession, setInstanceIntent } from './api/leaving.ts';
 export type { Right, Route } from './api/route.ts';
@@ -77,6 +78,7 @@ export {
   getItem,
   instanceViewSchema,
   itemHistory,
+  itemsInCall,
   keyWrapSchema,
   listApplications,
   listGateways,
@@ -144,8 +146,8 @@ export {
   protocolRange,
   refusalClassSchema,
   streamEventSchema,
-  wireErrorSchema,
 } from './link/messages.ts';
+export { wireErrorSchema } from './errors/wire-error.ts';
 export type { JobHandlers, LinkHandlers, LinkParams, LinkResult, LinkSide, Peer, PeerDeps } from './link/peer.ts';
 export { createPeer } from './link/peer.ts';
 export type { Counter, Gauge, Histogram, Metrics } from './metrics/metrics.ts';

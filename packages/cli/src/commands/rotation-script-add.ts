@@ -89,7 +89,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
 /** A script of a user runs on its resource, one of a machine on that machine, if nothing else is said. */
 async function placeOf(session: VaultSession, holder: Holder, flags: Flags): Promise<SignedPlace> {
   const { rotation } = holder.type === 'pamUser' ? (holder.facts as UserFacts) : {};
-  const own = rotation?.resource ? await resourceOf(session, rotation.resource) : holder;
+  const own = rotation?.resource ? await resourceOf(session.vault, rotation.resource) : holder;
   const machine = machineOf(own);
   if (machine === null && holder.type === 'pamUser' && flags.machine === undefined) {
     throw new PamError('PAM_USAGE', `the account of “${holder.title}” is on no machine that could be logged in to`, {

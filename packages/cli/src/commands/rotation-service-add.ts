@@ -38,7 +38,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
       });
     }
     const { rotation } = user.facts;
-    const resource = rotation?.resource ? await resourceOf(session, rotation.resource) : null;
+    const resource = rotation?.resource ? await resourceOf(session.vault, rotation.resource) : null;
     const { machine, as } = await findPlace(session, user.app, flags, machineOf(resource));
     if (machine === undefined) throw usage('--machine', 'the account’s resource is no machine', 'Name one.');
     const draft = {

@@ -69,7 +69,8 @@ export async function readEdit(session: VaultSession, flags: EditFlags): Promise
 export async function editRotation(cli: Cli, session: VaultSession, user: User, edit: Edit): Promise<User> {
   const { flags } = edit;
   const before = user.facts.rotation ?? blank;
-  const resource = edit.resource ?? (before.resource === null ? null : await resourceOf(session, before.resource));
+  const resource =
+    edit.resource ?? (before.resource === null ? null : await resourceOf(session.vault, before.resource));
   const noop = flags.scriptsOnly === undefined ? before.noop : flags.scriptsOnly === 'on';
   if (resource === null && !noop) {
     throw new PamError('PAM_USAGE', `“${user.title}” names no resource to be changed on`, {

@@ -9,7 +9,7 @@ import {
   type Service,
 } from '@sallyport/protocol';
 import type { VaultSession } from '../vault/open-session.ts';
-import { type FactsOf, type OpenedItem } from '../vault/vault.ts';
+import type { FactsOf, OpenedItem, Vault } from '../vault/vault.ts';
 
 export type User = OpenedItem<'pamUser'>;
 export type Resource = OpenedItem<(typeof resourceTypes)[number]>;
@@ -37,9 +37,12 @@ function isResource(item: OpenedItem): item is Resource {
   return resourceTypes.some((type) => type === item.type);
 }
 
+/** Reads items one by one: the vault, or one look at it that many orders stand on. */
+export type ItemReader = Pick<Vault, 'item'>;
+
 /** @throws PAM_NOT_FOUND when the item is no resource. */
-export async function resourceOf(session: VaultSession, uid: ItemUid): Promise<Resource> {
-  const item = await session.vault.item(uid);
+export async function resourceOf(vault: ItemReader, uid: ItemUid): Promise<Resource> {
+  const item = await vault.item(uid);
   if (isResource(item)) return item;
   throw new PamError('PAM_NOT_FOUND', `“${item.title}” is a ${item.type}, not a resource an account lives on`);
 }
@@ -49,21 +52,21 @@ export async function resourceOf(session: VaultSession, uid: ItemUid): Promise<R
  *
  * @throws PAM_PERMISSION_OFF with the command that changes it, when nothing is set up, switched off, or not linked.
  */
-export async function rotatedRecord(session: VaultSession, found: User): Promise<RotatedRecord> {
+export async function rotatedRecord(vault: ItemReader, found: User): Promise<RotatedRecord> {
   // A list shows facts alone; the order names the revision of the secrets, too.
-  const user = (await session.vault.item(found.uid)) as User;
+  const user = (await vault.item(found.uid)) as User;
   const settings = user.facts.rotation;
   if (settings === undefined || !settings.enabled) {
     const what = settings === undefined ? 'has no rotation' : 'has its rotation switched off';
     throw off(`“${user.title}” ${what}`, `pam rotation edit -r ${user.uid} --enabled on --resource RESOURCE`);
   }
-  const resource = settings.resource === null ? null : await resourceOf(session, settings.resource);
+  const resource = settings.resource === null ? null : await resourceOf(vault, settings.resource);
   const configurationUid = resource === null ? user.facts.configuration : factsOfResource(resource).configuration;
   if (configurationUid === null) {
     const holder = resource ?? user;
     throw off(`“${holder.title}” has no PAM configuration`, `pam record edit ${holder.uid} --config CONFIG`);
   }
-  const configuration = await session.vault.item(configurationUid);
+  const configuration = await vault.item(configurationUid);
   if (configuration.type !== 'pamNetworkConfiguration') {
     throw new PamError('PAM_SEAL_MISPLACED', `${configuration.uid} is no PAM configuration`);
   }
@@ -74,7 +77,7 @@ export async function rotatedRecord(session: VaultSession, found: User): Promise
   if (resource !== null && factsOfResource(resource).permissions.rotation === 'off') {
     throw off(`rotation is off in “${resource.title}”`, `pam record edit ${resource.uid} --rotation default`);
   }
-  const admin = resource === null || settings.by === 'own' ? null : await adminOf(session, resource, user);
+  const admin = resource === null || settings.by === 'own' ? null : await adminOf(vault, resource, user);
   if (settings.by === 'admin' && admin === null && resource !== null) {
     throw off(
       `“${resource.title}” has no administrative credential`,
@@ -90,13 +93,13 @@ export async function rotatedRecord(session: VaultSession, found: User): Promise
   return {
     ...{ user, settings, resource, admin, gateway: facts.gateway },
     configuration: configuration as Configuration,
-    named: await namedBy(session, scripts, settings.services, known),
+    named: await namedBy(vault, scripts, settings.services, known),
   };
 }
 
 /** An order names their revisions, so that no older ones of them are shown to the instance. */
 async function namedBy(
-  session: VaultSession,
+  vault: ItemReader,
   scripts: readonly Script[],
   services: readonly Service[],
   known: readonly ItemUid[],
@@ -104,21 +107,21 @@ async function namedBy(
   const places = [...scripts, ...services].flatMap(({ machine, as }) => [machine, as]);
   const uids = [...places, ...scripts.flatMap(({ records }) => records)].filter((uid) => uid !== undefined);
   const items = new Map<ItemUid, OpenedItem>();
-  for (const uid of new Set(uids)) if (!known.includes(uid)) items.set(uid, await session.vault.item(uid));
+  for (const uid of new Set(uids)) if (!known.includes(uid)) items.set(uid, await vault.item(uid));
   for (const { type, facts } of [...items.values()]) {
     if (type !== 'pamMachine') continue;
     for (const { record } of (facts as FactsOf<'pamMachine'>).credentials) {
       if (known.includes(record) || items.has(record)) continue;
-      items.set(record, await session.vault.item(record));
+      items.set(record, await vault.item(record));
     }
   }
   return [...items.values()].slice(0, mostNamed);
 }
 
-async function adminOf(session: VaultSession, resource: Resource, user: User): Promise<User | null> {
+async function adminOf(vault: ItemReader, resource: Resource, user: User): Promise<User | null> {
   const link = factsOfResource(resource).credentials.find((one) => one.role === 'admin');
   if (link === undefined || link.record === user.uid) return null;
-  const admin = await session.vault.item(link.record);
+  const admin = await vault.item(link.record);
   if (admin.type === 'pamUser') return admin as User;
   throw new PamError('PAM_SEAL_MISPLACED', `${admin.uid} is no pamUser`);
 }

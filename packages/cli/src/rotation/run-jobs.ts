@@ -1,4 +1,3 @@
-import { type JobView, PamError } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Cli, Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
@@ -8,9 +7,9 @@ import { showJson, showTable } from '../terminal/show.ts';
 import { findItem } from '../vault/find-item.ts';
 import { openVaultSession, type VaultSession } from '../vault/open-session.ts';
 import { mapAtOnce } from './at-once.ts';
-import { chosenUsers, rotatedRecord, type User } from './rotated-record.ts';
+import { chosenUsers } from './rotated-record.ts';
 import { jobJson } from './show-job.ts';
-import { orderJob } from './start-job.ts';
+import { type Ordered, orderJobs } from './start-job.ts';
 import { exitOfJob, jobLine, watchJob } from './watch-job.ts';
 
 const flagsSchema = z.object({
@@ -23,14 +22,6 @@ const flagsSchema = z.object({
 
 /** Jobs that are waited for at the same time. */
 const watchedAtOnce = 8;
-/** Records that are read at the same time; orders themselves are signed one after another. */
-const orderedAtOnce = 4;
-
-interface Ordered {
-  readonly user: User;
-  readonly job: JobView | null;
-  readonly error: PamError | null;
-}
 
 /**
  * `pam action rotate`, `check` and `retire`: orders a job for each chosen record. One record's refusal is the command's error; of
@@ -45,10 +36,11 @@ export const runJobs =
     try {
       const users = await chosenUsers(session, flags, (text) => findItem(session.vault, 'record', text, ['pamUser']));
       const kind = flags.dryRun ? 'rehearse' : act;
-      const order = async (user: User): Promise<Ordered> => orderOne(cli, session, user, kind, users.length === 1);
       const ordered = await withProgress(cli, `ordering ${users.length} jobs`, async () =>
-        mapAtOnce(users, orderedAtOnce, order),
+        orderJobs(cli, session, users, kind),
       );
+      const [only] = ordered;
+      if (ordered.length === 1 && only?.error) throw only.error;
       const ended = flags.wait ? await watchAll(cli, session, ordered, timeoutMs) : ordered;
       show(cli, ended, flags.filter !== undefined);
       if (!flags.wait) hint(cli, ended);
@@ -57,21 +49,6 @@ export const runJobs =
       session.close();
     }
   };
-
-async function orderOne(
-  cli: Cli,
-  session: VaultSession,
-  user: User,
-  kind: JobView['kind'],
-  isOnly: boolean,
-): Promise<Ordered> {
-  try {
-    return { user, job: await orderJob(cli, session, await rotatedRecord(session, user), kind), error: null };
-  } catch (reason) {
-    if (!(reason instanceof PamError) || isOnly) throw reason;
-    return { user, job: null, error: reason };
-  }
-}
 
 async function watchAll(
   cli: Cli,

@@ -1,25 +1,117 @@
-import { deviceIdSchema, type ItemUid, type JobView, jobIdSchema, newUid, startJob } from '@sallyport/protocol';
+import {
+  deviceIdSchema,
+  isErrorCode,
+  type ItemUid,
+  itemsInCall,
+  type JobView,
+  jobIdSchema,
+  newUid,
+  ordersInCall,
+  PamError,
+  startJobs,
+  type wireErrorSchema,
+} from '@sallyport/protocol';
 import { orderLifeSeconds, signOrder } from '@sallyport/seal';
+import type { z } from 'zod';
 import type { Cli } from '../cli.ts';
 import { nowSeconds } from '../time/clock.ts';
 import type { VaultSession } from '../vault/open-session.ts';
 import type { OpenedItem } from '../vault/vault.ts';
-import type { RotatedRecord } from './rotated-record.ts';
+import { type ItemReader, rotatedRecord, type RotatedRecord, type User } from './rotated-record.ts';
 
-/** Signs an order over the record as it is now and hands it to the router. */
-export async function orderJob(
+/** What became of the order of one record. */
+export type Ordered =
+  | { readonly user: User; readonly job: JobView; readonly error: null }
+  | { readonly user: User; readonly job: null; readonly error: PamError };
+
+type Act = JobView['kind'];
+type NewOrder = z.input<typeof startJobs.body>['orders'][number];
+
+/** Reading and sending take as many at once: neither limit is met in the middle of the other's. */
+const atOnce = Math.min(ordersInCall, itemsInCall);
+
+/**
+ * Orders a job of each user, so many with one look at the vault and one signed event. Each order is a statement of its own
+ * over the record as that look showed it; one that is refused keeps no other back.
+ *
+ * @returns in the order of `users`; what kept many back is the error of each.
+ */
+export async function orderJobs(
   cli: Cli,
   session: VaultSession,
-  record: RotatedRecord,
-  act: JobView['kind'],
-): Promise<JobView> {
-  const { user, resource, configuration, admin, gateway, named } = record;
-  const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+  users: readonly User[],
+  act: Act,
+): Promise<readonly Ordered[]> {
+  const all: Ordered[] = [];
+  for (let from = 0; from < users.length; from += atOnce) {
+    all.push(...(await orderTogether(cli, session, users.slice(from, from + atOnce), act)));
+  }
+  return all;
+}
+
+async function orderTogether(
+  cli: Cli,
+  session: VaultSession,
+  users: readonly User[],
+  act: Act,
+): Promise<readonly Ordered[]> {
+  const reader = await orError(lookAt(session, users));
+  if (reader instanceof PamError) return users.map((user) => ({ user, job: null, error: reader }));
+  const made: (NewOrder | PamError)[] = [];
+  for (const user of users) made.push(await orError(orderOf(cli, session, reader, user, act)));
+  const orders = made.filter((one): one is NewOrder => !(one instanceof PamError));
+  const sent = await orError(send(session, orders));
+  const answers = sent instanceof PamError ? null : sent.values();
+  return users.map((user, at): Ordered => {
+    const order = made[at];
+    if (order === undefined || order instanceof PamError) return { user, job: null, error: order ?? noAnswer() };
+    const answer = sent instanceof PamError ? sent : (answers?.next().value ?? noAnswer());
+    return answer instanceof PamError ? { user, job: null, error: answer } : { user, job: answer, error: null };
+  });
+}
+
+/** Answers in the order of `orders`. */
+async function send(session: VaultSession, orders: readonly NewOrder[]): Promise<readonly (JobView | PamError)[]> {
+  if (orders.length === 0) return [];
+  const on = orders.flatMap(({ record, job }) => [record, job]);
+  const { results } = await session.chain.call(startJobs, { body: { orders: [...orders] } }, on);
+  return results.map((result) => ('job' in result ? result.job : refusal(result.error)));
+}
+
+/** The users at one look; what several of them share is read once. */
+async function lookAt(session: VaultSession, users: readonly User[]): Promise<ItemReader> {
+  const found = await session.vault.itemsAtOnce(users.map(({ uid }) => uid));
+  const known = new Map<ItemUid, Promise<OpenedItem>>();
+  return {
+    item: async (uid) => {
+      const seen = found.get(uid);
+      if (seen instanceof PamError) throw seen;
+      if (seen !== undefined) return seen;
+      const reading = known.get(uid) ?? session.vault.item(uid);
+      known.set(uid, reading);
+      return reading;
+    },
+  };
+}
+
+async function orderOf(cli: Cli, session: VaultSession, reader: ItemReader, user: User, act: Act): Promise<NewOrder> {
+  const record = await rotatedRecord(reader, user);
   const job = jobIdSchema.parse(newUid(random));
+  const order = await signOrderOf(cli, session, record, act, job);
+  return { job, kind: act, gateway: record.gateway, record: user.uid, order };
+}
+
+async function signOrderOf(
+  cli: Cli,
+  session: VaultSession,
+  { user, resource, configuration, admin, gateway, named }: RotatedRecord,
+  act: Act,
+  job: JobView['job'],
+): Promise<string> {
   const iat = nowSeconds(cli.clock);
   const items: readonly OpenedItem[] = [user, resource, configuration, admin, ...named].filter((one) => one !== null);
   const revs = Object.fromEntries(items.map((item) => [item.uid, item.factsRev])) as Record<ItemUid, number>;
-  const order = await signOrder(
+  return signOrder(
     {
       iss: deviceIdSchema.parse(session.device.key.id),
       aud: `gateway:${gateway}`,
@@ -35,7 +127,22 @@ export async function orderJob(
     },
     session.device.key,
   );
-  const body = { job, kind: act, gateway, record: user.uid, order };
-  const reply = await session.chain.call(startJob, { body }, [user.uid, job]);
-  return reply.job;
+}
+
+const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+
+const noAnswer = (): PamError => new PamError('PAM_BAD_REQUEST', 'the router did not answer every order');
+
+function refusal({ code, message, remedy, detail }: z.output<typeof wireErrorSchema>): PamError {
+  if (isErrorCode(code)) return new PamError(code, message, { remedy, detail });
+  return new PamError('PAM_INTERNAL', `${message} (${code}, unknown to this version of pam)`, { remedy, detail });
+}
+
+async function orError<T>(work: Promise<T>): Promise<T | PamError> {
+  try {
+    return await work;
+  } catch (reason) {
+    if (reason instanceof PamError) return reason;
+    throw reason;
+  }
 }

@@ -66,6 +66,11 @@ export interface Vault {
   /** Like `items`, but anything that cannot be believed is an error: for deciding by name. */
   allItems<Type extends ItemType>(types: readonly Type[]): Promise<readonly OpenedItem<Type>[]>;
   item(uid: ItemUid): Promise<OpenedItem>;
+  /**
+   * The same of many at one look, each at most once: what cannot be believed, or is not there, is the error of its own
+   * place. At most 32 a call.
+   */
+  itemsAtOnce(uids: readonly ItemUid[]): Promise<ReadonlyMap<ItemUid, OpenedItem | PamError>>;
   open(item: Item): Promise<OpenedItem>;
   secrets(item: OpenedItem): Promise<UserSecrets | null>;
   /** Every stored revision, newest first, with its body opened. */
@@ -308,6 +313,18 @@ export function openVault(deps: VaultDeps): Vault {
         throw new PamError('PAM_SEAL_MISPLACED', `the router answered ${item.uid} when asked for ${uid}`);
       return open(item);
     },
+    itemsAtOnce: async (uids) => {
+      const { items: served } = await client.call(listItems, { query: { uids: uids.join(',') } });
+      const found = new Map<ItemUid, OpenedItem | PamError>();
+      for (const uid of uids) {
+        const item = served.find((one) => one.uid === uid);
+        found.set(uid, item === undefined ? notThere(uid) : await believed(openChecked(item)));
+      }
+      const good = [...found.values()].filter((one): one is OpenedItem => !(one instanceof PamError));
+      // Before anybody relies on one of them, and as one change of the profile.
+      await remember(good.flatMap((one) => partsOf(one.item)));
+      return found;
+    },
     open,
     secrets: async (opened) => {
       const served = opened.item.parts.secrets;
@@ -389,6 +406,18 @@ export function openVault(deps: VaultDeps): Vault {
       return found;
     },
   };
+}
+
+const notThere = (uid: ItemUid): PamError =>
+  new PamError('PAM_NOT_FOUND', `there is no item ${uid}`, { detail: { uid } });
+
+async function believed(opening: Promise<OpenedItem>): Promise<OpenedItem | PamError> {
+  try {
+    return await opening;
+  } catch (reason) {
+    if (reason instanceof PamError) return reason;
+    throw reason;
+  }
 }
 
 function mustHold(keys: ReadonlyMap<KeyPart, Uint8Array>, part: KeyPart): Uint8Array {

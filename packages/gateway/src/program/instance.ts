@@ -71,7 +71,8 @@ export interface RunningInstance {
 /** Jobs that run when everything else has ended may take so long; a job that waits is given back. */
 const jobsDrainMs = 30_000;
 /** Jobs of one instance when nothing else is said. */
-const defaultMaxJobs = 16;
+/** As many as the router lets one instance have at one server: what is more would be opened, and given back. */
+const defaultMaxJobs = 8;
 /** Streams of one instance when nothing else is said; two descriptors each. */
 export const defaultMaxStreams = 4_000;
 

@@ -1,3 +1,4 @@
+import { wireErrorSchema } from '../errors/wire-error.ts';
 import { z } from 'zod';
 import { gatewayUidSchema, instanceIdSchema, itemUidSchema, jobIdSchema, personUidSchema } from '../ids.ts';
 import { envelopeSchema, generationSchema, itemSchema, partEnvelopeSchema, revisionSchema } from '../record/item.ts';
@@ -123,8 +124,14 @@ export const jobViewSchema = z.strictObject({
 });
 export type JobView = z.infer<typeof jobViewSchema>;
 
-/** Starts a job. The id is the caller's, so that asking again is harmless; `order` is what the instance obeys. */
-export const startJob = defineRoute({
+/** Orders that one call carries: its event names record and job of each. */
+export const ordersInCall = 32;
+
+/**
+ * Starts jobs. Each id is the caller's, so that asking again is harmless; each `order` is what the instance obeys. One that is
+ * refused keeps no other from beginning: `results` answers them in their order.
+ */
+export const startJobs = defineRoute({
   method: 'POST',
   path: '/v1/jobs',
   access: 'device',
@@ -132,15 +139,26 @@ export const startJob = defineRoute({
   audited: true,
   query: empty,
   body: z.strictObject({
-    job: jobIdSchema,
-    kind: jobKindSchema,
-    gateway: gatewayUidSchema,
-    record: itemUidSchema,
-    order: jwsSchema,
+    orders: z
+      .array(
+        z.strictObject({
+          job: jobIdSchema,
+          kind: jobKindSchema,
+          gateway: gatewayUidSchema,
+          record: itemUidSchema,
+          order: jwsSchema,
+        }),
+      )
+      .min(1)
+      .max(ordersInCall),
     event: jwsSchema,
   }),
-  reply: z.strictObject({ job: jobViewSchema }),
-  bodyLimitBytes: 65_536,
+  reply: z.strictObject({
+    results: z
+      .array(z.union([z.strictObject({ job: jobViewSchema }), z.strictObject({ error: wireErrorSchema })]))
+      .max(ordersInCall),
+  }),
+  bodyLimitBytes: 262_144,
 });
 
 /** Newest first; `before` is the `createdAtMs` and id of the last one seen. */

@@ -108,7 +108,13 @@ export const removeApplication = defineRoute({
   bodyLimitBytes: 32_768,
 });
 
-/** Items of the caller, by UID order; `after` is the last UID seen; at most 200 a page. */
+/** Items that `uids` of `listItems` may name. */
+export const itemsInCall = 32;
+
+/**
+ * Items of the caller, by UID order; `after` is the last UID seen; at most 200 a page. With `uids`, separated by commas, those
+ * of them that exist, with all parts.
+ */
 export const listItems = defineRoute({
   method: 'GET',
   path: '/v1/items',
@@ -119,6 +125,12 @@ export const listItems = defineRoute({
     type: itemTypeSchema.optional(),
     after: itemUidSchema.optional(),
     parts: z.enum(['facts', 'all']).default('facts'),
+    uids: z
+      .string()
+      .max(itemsInCall * 23)
+      .transform((text) => text.split(','))
+      .pipe(z.array(itemUidSchema).min(1).max(itemsInCall))
+      .optional(),
   }),
   body: empty,
   reply: z.strictObject({ items: z.array(itemSchema).max(200), more: z.boolean() }),

@@ -1,3 +1,4 @@
+import { wireErrorSchema } from '../errors/wire-error.ts';
 import { z } from 'zod';
 import { drainBySchema, drainInMs, hashSchema, headSchema, jwsSchema } from '../api/shapes.ts';
 import { keyWrapSchema } from '../api/vault.ts';
@@ -118,12 +119,6 @@ const dispatchParams = z.strictObject({
   head: headSchema,
 });
 export const refusalClassSchema = z.enum(['draining', 'full', 'old-epoch', 'denied']);
-export const wireErrorSchema = z.strictObject({
-  code: z.string().max(64),
-  message: z.string().max(1_024),
-  remedy: z.string().max(1_024),
-  detail: z.record(z.string().max(64), z.union([z.string().max(1_024), z.number()])),
-});
 export const dispatchResult = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('accepted') }),
   z.strictObject({ kind: z.literal('refused'), class: refusalClassSchema, error: wireErrorSchema }),

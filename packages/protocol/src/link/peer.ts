@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { isErrorCode } from '../errors/catalog.ts';
 import { PamError, toWireError } from '../errors/pam-error.ts';
 import type { jobMethods } from './job-messages.ts';
-import { type LinkMethod, linkLimits, linkMethods, wireErrorSchema } from './messages.ts';
+import { type LinkMethod, linkLimits, linkMethods } from './messages.ts';
+import { wireErrorSchema } from '../errors/wire-error.ts';
 
 /**
  * JSON-RPC 2.0 over one text channel, both ways, for the control link. No I/O and no clock: the owner passes texts in

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { hashSchema, headSchema } from '../api/shapes.ts';
 import { instanceIdSchema, streamIdSchema } from '../ids.ts';
-import { wireErrorSchema } from '../link/messages.ts';
+import { wireErrorSchema } from '../errors/wire-error.ts';
 
 /**
  * JSON bodies of the frames that open a stream, inside end-to-end TLS. At most 16 KiB each, checked before parsing.

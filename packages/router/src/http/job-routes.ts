@@ -12,19 +12,25 @@ import {
   PamError,
   readRotation,
   resolveRotation,
-  startJob,
+  startJobs,
+  type WireError,
+  type wireErrorSchema,
 } from '@sallyport/protocol';
 import { verifyOrder } from '@sallyport/seal';
-import { viewJob } from '../rotation/index.ts';
+import type { z } from 'zod';
+import { type NewJob, viewJob } from '../rotation/index.ts';
 import { checkItem } from '../vault/index.ts';
-import { type Binding, bindCaller } from './call.ts';
+import { type Binding, bindCaller, type Caller } from './call.ts';
 import type { LinkNews, RouterParts } from './router-parts.ts';
 
 const pageJobs = 200;
 
-/** A record that can be rotated: a live pamUser of an application that the log knows. */
 async function recordOf(parts: RouterParts, uid: ItemUid): Promise<Item> {
-  const item = await parts.store.vault.getItem({ uid });
+  return checkRecord(parts, uid, await parts.store.vault.getItem({ uid }));
+}
+
+/** A record that can be rotated: a live pamUser of an application that the log knows. */
+function checkRecord(parts: RouterParts, uid: ItemUid, item: Item | null): Item {
   const app = item === null ? undefined : parts.trust.state().apps.get(item.app);
   if (item === null || app === undefined || app.removed) {
     throw new PamError('PAM_NOT_FOUND', `there is no record ${uid}`, { detail: { uid } });
@@ -43,34 +49,65 @@ function checkGateway(parts: RouterParts, gateway: GatewayUid, app: string): voi
   }
 }
 
+type Order = z.output<typeof startJobs.body>['orders'][number];
+
+/** An order as it may be stored, or why not. For the message: the instance checks it again, and decides. */
+async function checkOrder(
+  parts: RouterParts,
+  items: readonly Item[],
+  { job, kind, gateway, record, order }: Order,
+  caller: Caller,
+): Promise<NewJob | { readonly error: PamError }> {
+  try {
+    const { app } = checkRecord(parts, record, items.find(({ uid }) => uid === record) ?? null);
+    checkGateway(parts, gateway, app);
+    const nowMs = parts.clock.nowMs();
+    const log = parts.trust.state();
+    const signed = await verifyOrder(order, { gateway, log, nowSeconds: Math.floor(nowMs / 1_000) });
+    const fits = signed.job === job && signed.record === record && signed.act === kind;
+    if (!fits || signed.iss !== caller.device) {
+      throw new PamError('PAM_ORDER_INVALID', 'the order is for another job, record or kind, or of another device');
+    }
+    return { job, kind, record, app, gateway, order, person: caller.person, nowMs };
+  } catch (reason) {
+    if (reason instanceof PamError && reason.code !== 'PAM_INTERNAL') return { error: reason };
+    throw reason;
+  }
+}
+
+const wireError = (error: PamError | WireError): z.input<typeof wireErrorSchema> => {
+  const { code, message, remedy, detail } = error;
+  return { code, message, remedy, detail: { ...detail } };
+};
+
 function orderRoutes(parts: RouterParts): Binding[] {
   const { store, audit, rotation, clock } = parts;
   return [
-    bindCaller(startJob, async (call) => {
-      const { job, kind, gateway, record, order } = call.body;
+    bindCaller(startJobs, async (call) => {
+      const { orders } = call.body;
       parts.sessions.mayBegin();
-      const item = await recordOf(parts, record);
-      checkGateway(parts, gateway, item.app);
-      // For the message: the instance checks it again, and decides.
-      const nowSeconds = Math.floor(clock.nowMs() / 1_000);
-      const signed = await verifyOrder(order, { gateway, log: parts.trust.state(), nowSeconds });
-      const fits = signed.job === job && signed.record === record && signed.act === kind;
-      if (!fits || signed.iss !== call.caller.device) {
-        throw new PamError('PAM_ORDER_INVALID', 'the order is for another job, record or kind, or of another device');
-      }
-      const event = await call.signed('job.ordered', { job, kind, gateway, record });
-      const { person } = call.caller;
-      const nowMs = clock.nowMs();
-      const [stored, moved] = await store.together(
-        (t) =>
-          [
-            t.rotation.startJob({ job, kind, record, app: item.app, gateway, order, person, nowMs }),
-            t.audit.appendEvents(audit.note(event)),
-          ] as const,
-      );
-      audit.moved(moved);
+      const items = await store.vault.getItems({ uids: [...new Set(orders.map(({ record }) => record))] });
+      const checked = await Promise.all(orders.map((order) => checkOrder(parts, items, order, call.caller)));
+      const good = checked.filter((order): order is NewJob => !('error' in order));
+      const [first] = checked;
+      if (good.length === 0 && first !== undefined && 'error' in first) throw first.error;
+      const event = await call.signed('job.ordered', {
+        jobs: good.map(({ job }) => job),
+        records: good.map(({ record }) => record),
+      });
+      const { results, head } = await store.rotation.startJobs({ orders: good, told: audit.note(event) });
+      audit.moved(head);
       rotation.wake();
-      return { job: viewJob(stored, clock.nowMs()) };
+      const nowMs = clock.nowMs();
+      const stored = results.values();
+      return {
+        results: checked.map((order) => {
+          if ('error' in order) return { error: wireError(order.error) };
+          const result = stored.next().value;
+          if (result === undefined) throw new PamError('PAM_INTERNAL', 'an order was given no answer');
+          return 'error' in result ? { error: wireError(result.error) } : { job: viewJob(result.job, nowMs) };
+        }),
+      };
     }),
     bindCaller(cancelJob, async (call) => {
       const job = call.param('id', jobIdSchema);

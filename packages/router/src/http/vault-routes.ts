@@ -96,7 +96,8 @@ function itemRoutes(parts: RouterParts, news: LinkNews): Binding[] {
   const { store, trust, audit, clock } = parts;
   return [
     bindCaller(listItems, async ({ query }) => {
-      const { app, type, after, parts: which } = query;
+      const { app, type, after, parts: which, uids } = query;
+      if (uids !== undefined) return { items: [...(await store.vault.getItems({ uids }))], more: false };
       const { items, more } = await store.vault.listItems({
         ...(app === undefined ? {} : { app }),
         ...(type === undefined ? {} : { types: [type] }),

@@ -1,4 +1,4 @@
 export { viewJob } from './job-view.ts';
 export { createRotationService, type JobCounts, type JobLinks, type RotationService } from './rotation-service.ts';
-export type { Refused, RotationStore } from './rotation-store.ts';
+export type { NewJob, Refused, RotationStore, StartedJob } from './rotation-store.ts';
 export { entriesKept, instancesKept, notesKept, type StoredJob } from './stored-job.ts';

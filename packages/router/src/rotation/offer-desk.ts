@@ -5,6 +5,10 @@ import type { GatewayUid, JobId } from '@sallyport/protocol';
  *
  * Stages of a job here: taken → accepted (its claim is awaited) → settled. One that is accepted and not claimed within
  * `claimWithinMs` is offered again.
+ *
+ * A gateway whose instances all refused is counted from then on: one offer for each job that made room, so that of a long
+ * queue each is read, sent and refused about once. Room that nobody told of (an instance that joined) is found by a try every
+ * `tryEveryMs`; one that is taken allows two more.
  */
 export interface OfferDesk {
   /** May it be offered now? Takes it if so. */
@@ -12,14 +16,23 @@ export interface OfferDesk {
   accepted(job: JobId, nowMs: number): void;
   /** Claimed, refused, or ended. */
   settled(job: JobId): void;
-  /** Everybody is busy: nothing is offered before `untilMs`, or until something of the gateway ends. */
-  full(gateway: GatewayUid, untilMs: number): void;
+  /** Everybody is busy, or nobody is there. */
+  full(gateway: GatewayUid, nowMs: number): void;
+  /** A job of it ended, or was not begun. */
   roomier(gateway: GatewayUid): void;
 }
 
 interface InHand {
   readonly gateway: GatewayUid;
   readonly untilMs: number;
+  readonly isTry: boolean;
+}
+
+/** What is known of the room of a gateway that was full once. */
+interface Room {
+  readonly told: number;
+  readonly tries: number;
+  readonly nextTryMs: number;
 }
 
 export function createOfferDesk(limits: {
@@ -27,10 +40,11 @@ export function createOfferDesk(limits: {
   readonly atOnce: number;
   readonly offerWithinMs: number;
   readonly claimWithinMs: number;
+  readonly tryEveryMs: number;
 }): OfferDesk {
   const inHand = new Map<JobId, InHand>();
   const counts = new Map<GatewayUid, number>();
-  const fullUntilMs = new Map<GatewayUid, number>();
+  const rooms = new Map<GatewayUid, Room>();
 
   function drop(job: JobId): void {
     const known = inHand.get(job);
@@ -41,24 +55,48 @@ export function createOfferDesk(limits: {
     else counts.delete(known.gateway);
   }
 
+  /** Uses up some room; null when there is none. */
+  function enter(gateway: GatewayUid, nowMs: number): { readonly isTry: boolean } | null {
+    const room = rooms.get(gateway);
+    if (room === undefined) return { isTry: false };
+    if (room.told > 0) {
+      rooms.set(gateway, { ...room, told: room.told - 1 });
+      return { isTry: false };
+    }
+    if (room.tries === 0 && nowMs < room.nextTryMs) return null;
+    rooms.set(gateway, { ...room, tries: Math.max(0, room.tries - 1), nextTryMs: nowMs + limits.tryEveryMs });
+    return { isTry: true };
+  }
+
   return {
     take: (job, gateway, nowMs) => {
       const known = inHand.get(job);
       if (known !== undefined && known.untilMs > nowMs) return false;
       if (known !== undefined) drop(job);
-      if ((fullUntilMs.get(gateway) ?? 0) > nowMs) return false;
       const now = counts.get(gateway) ?? 0;
       if (now >= limits.atOnce) return false;
+      const entered = enter(gateway, nowMs);
+      if (entered === null) return false;
       counts.set(gateway, now + 1);
-      inHand.set(job, { gateway, untilMs: nowMs + limits.offerWithinMs });
+      inHand.set(job, { gateway, untilMs: nowMs + limits.offerWithinMs, ...entered });
       return true;
     },
     accepted: (job, nowMs) => {
       const known = inHand.get(job);
-      if (known !== undefined) inHand.set(job, { ...known, untilMs: nowMs + limits.claimWithinMs });
+      if (known === undefined) return;
+      inHand.set(job, { ...known, untilMs: nowMs + limits.claimWithinMs, isTry: false });
+      const room = rooms.get(known.gateway);
+      if (!known.isTry || room === undefined) return;
+      rooms.set(known.gateway, { ...room, tries: Math.min(limits.atOnce, room.tries + 2) });
     },
     settled: drop,
-    full: (gateway, untilMs) => fullUntilMs.set(gateway, untilMs),
-    roomier: (gateway) => fullUntilMs.delete(gateway),
+    full: (gateway, nowMs) => {
+      const told = rooms.get(gateway)?.told ?? 0;
+      rooms.set(gateway, { told, tries: 0, nextTryMs: nowMs + limits.tryEveryMs });
+    },
+    roomier: (gateway) => {
+      const room = rooms.get(gateway);
+      if (room !== undefined) rooms.set(gateway, { ...room, told: Math.min(limits.atOnce, room.told + 1) });
+    },
   };
 }

@@ -100,9 +100,9 @@ export interface RotationService {
 
 const tickMs = 1_000;
 const countEveryMs = 5_000;
-const offersOfGateway = 64;
-const fullMs = 1_000;
-const offerLimits = { atOnce: 16, offerWithinMs: 30_000, claimWithinMs: 15_000 } as const;
+const offerLimits = { atOnce: 16, offerWithinMs: 30_000, claimWithinMs: 15_000, tryEveryMs: 1_000 } as const;
+/** Those in hand are the first of it: among so many there is one for each offer that may go out. */
+const offersOfGateway = offerLimits.atOnce;
 /** At one server: runs of schedules in all, and what people ordered on one instance. */
 const atServer = { scheduledAtOnce: 1, orderedAtOnce: 8 } as const;
 
@@ -187,7 +187,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
 
   async function nobody(job: OfferedJob, wasRefused: boolean): Promise<void> {
     desk.settled(job.job);
-    desk.full(job.gateway, clock.monotonicMs() + fullMs);
+    desk.full(job.gateway, clock.monotonicMs());
     if (wasRefused || job.why === 'no-instance') return;
     await store.noteNoInstance({ jobs: [job.job] });
   }
@@ -202,6 +202,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
     const told = audit.note(event);
     const { denied, head } = await store.denyJob({ job: job.job, instance, why, note, told, nowMs: clock.nowMs() });
     desk.settled(job.job);
+    desk.roomier(job.gateway);
     if (denied && head !== null) audit.moved(head);
   }
 
@@ -237,8 +238,10 @@ export function createRotationService(deps: RotationDeps): RotationService {
   }
 
   function free(gateway: GatewayUid, jobs: readonly JobId[]): void {
-    for (const job of jobs) desk.settled(job);
-    desk.roomier(gateway);
+    for (const job of jobs) {
+      desk.settled(job);
+      desk.roomier(gateway);
+    }
     wake();
   }
 
@@ -271,7 +274,10 @@ export function createRotationService(deps: RotationDeps): RotationService {
         const { gateway, instance } = member();
         const answer = await store.claimJob({ ...params, ...asked(), ...atServer });
         desk.settled(params.job);
-        if ('refused' in answer) wake();
+        if ('refused' in answer) {
+          desk.roomier(gateway);
+          wake();
+        }
         const { claimed, record } = answered(answer);
         audit.later('job.claimed', { job: params.job, record, gateway, instance, epoch: claimed.epoch });
         return claimed;

@@ -12,6 +12,7 @@ import type {
   LinkResult,
   PartEnvelope,
   PersonUid,
+  WireError,
 } from '@sallyport/protocol';
 import type { JobKind } from '@sallyport/rotation';
 import type { ChainHead, NewEvent } from '../audit/index.ts';
@@ -65,7 +66,7 @@ interface SeenLease {
   readonly renewals: number;
 }
 
-interface NewJob {
+export interface NewJob {
   readonly job: JobId;
   readonly kind: JobKind;
   readonly record: ItemUid;
@@ -75,6 +76,9 @@ interface NewJob {
   readonly person: PersonUid;
   readonly nowMs: number;
 }
+
+/** In the order of what was asked. */
+export type StartedJob = { readonly job: StoredJob } | { readonly error: WireError };
 
 /** What a router's timer did with a schedule whose time came. */
 export interface CameDue {
@@ -133,12 +137,14 @@ export interface RotationStore {
   giveLeaseAway(input: SeenLease & { readonly nowMs: number }): Promise<readonly JobId[]>;
 
   /**
-   * Stores an order. The same id again answers the same job.
-   *
-   * @throws PAM_CONFLICT (the id is another job's), PAM_JOB_BUSY (the record has an open job, `detail.job`),
-   *   PAM_ROTATION_ATTENTION.
+   * Stores orders, and the event `told` with the ids of those that were refused. The same id again answers the same job.
+   * Refused: PAM_CONFLICT (the id is another job's), PAM_JOB_BUSY (the record has an open job, `detail.job`),
+   * PAM_ROTATION_ATTENTION.
    */
-  startJob(input: NewJob): Promise<StoredJob>;
+  startJobs(input: {
+    readonly orders: readonly NewJob[];
+    readonly told: Told;
+  }): Promise<{ readonly results: readonly StartedJob[]; readonly head: ChainHead }>;
   getJob(input: { readonly job: JobId }): Promise<StoredJob | null>;
   /** With what happened, oldest first, and its notes. */
   readJob(input: { readonly job: JobId }): Promise<{

@@ -1,7 +1,7 @@
-import type { Item, JobId, JobView, PamError } from '@sallyport/protocol';
+import type { AuditEvent, Item, ItemUid, JobId, JobView, PamError, WireError } from '@sallyport/protocol';
 import { beforeAll, expect, test, vi } from 'vitest';
 import { claim, type Operator, uid } from '../support/operator.ts';
-import { newUser, order, promoteFrom, rotationGround, signedOrder, worker } from '../support/rotations.ts';
+import { newUser, order, promoteFrom, rotationGround, sendOrder, signedOrder, worker } from '../support/rotations.ts';
 import { freshRouter } from '../support/router.ts';
 import { member, type ScriptedInstance, scriptedInstance } from '../support/scripted-instance.ts';
 
@@ -65,7 +65,7 @@ test('an order must be for what it is sent with, by the device that sends it', a
   const of = { job, pool: ground.pool, record: record.uid };
   const send = async (signed: string, change: object = {}): Promise<string> => {
     const body = { job, kind: 'rotate', gateway: ground.pool.gateway, record: record.uid, order: signed, ...change };
-    return codeOf(operator.must('POST', '/v1/jobs', body, true));
+    return codeOf(sendOrder(operator, body));
   };
   const good = await signedOrder(operator, of);
   expect(await send(good, { kind: 'check' })).toBe('PAM_ORDER_INVALID');
@@ -78,6 +78,30 @@ test('an order must be for what it is sent with, by the device that sends it', a
   expect(await send(good)).toBe('nothing was thrown');
   expect(await codeOf(order(operator, ground.pool, record.uid))).toBe('PAM_JOB_BUSY');
   await operator.must('POST', `/v1/jobs/${job}/cancel`, {}, true);
+});
+
+test('many orders in one call: one that is refused keeps no other back, and one signed event names them', async () => {
+  const [good, busy] = [await user(), await user()];
+  const { job: before } = await order(operator, ground.pool, busy.uid);
+  const one = async (record: ItemUid): Promise<Record<string, string>> => {
+    const job = uid<JobId>();
+    const signed = await signedOrder(operator, { job, pool: ground.pool, record });
+    return { job, kind: 'rotate', gateway: ground.pool.gateway, record, order: signed };
+  };
+  const orders = [await one(uid()), await one(busy.uid), await one(good.uid)];
+  type Results = { results: { job?: JobView; error?: WireError }[] };
+  const { results } = await operator.must<Results>('POST', '/v1/jobs', { orders }, true);
+  expect(results.map(({ job, error }) => error?.code ?? job?.record)).toEqual([
+    ...['PAM_NOT_FOUND', 'PAM_JOB_BUSY', good.uid],
+  ]);
+  const { events } = await operator.must<{ events: AuditEvent[] }>('GET', '/v1/audit?order=newest');
+  const told = events.find(({ kind }) => kind === 'job.ordered');
+  const ids = orders.slice(1).map(({ job }) => job);
+  expect(JSON.parse(told?.body ?? '')).toMatchObject({ jobs: ids, refused: [ids[0]] });
+  expect(told?.actorEvent).not.toBeNull();
+  for (const job of [before, results[2]?.job?.job]) await operator.must('POST', `/v1/jobs/${job}/cancel`, {}, true);
+  const many = Array.from({ length: 33 }, () => orders[0]);
+  expect(await codeOf(operator.must('POST', '/v1/jobs', { orders: many }, true))).toBe('PAM_BAD_REQUEST');
 });
 
 test('who refuses is passed over, and what nobody may run fails with why', async () => {

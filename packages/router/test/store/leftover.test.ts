@@ -16,6 +16,7 @@ import {
   record,
   sealedPart,
 } from './samples.ts';
+import { startOne } from './start-one.ts';
 
 const jobId = (text: string): JobId => text.padEnd(22, '_') as JobId;
 const instance = instanceId('one');
@@ -53,7 +54,7 @@ async function promoted(store: Store, nowMs: number, outcome: 'applied' | 'denie
   await store.vault.putItems({ items: [record('user', { type: 'pamUser', parts })], author: 'anna', nowMs });
   const renewed = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, after: 0, nowMs });
   const lease = 'lease' in renewed ? renewed.lease : -1;
-  await store.rotation.startJob({
+  await startOne(store, {
     ...{ job: jobId('job'), kind: 'rotate', record: uid, app: appUid(), gateway: gatewayUid() },
     ...{ order: 'order'.padEnd(32, '_'), person: personUid(), nowMs },
   });
@@ -126,7 +127,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('what is left over, on $
       expect(await leftoverOf(store, thirdMs)).toMatchObject({ tries: 2 });
 
       const byHand = { job: jobId('hand'), kind: 'retire', record: uid, app: appUid(), gateway: gatewayUid() } as const;
-      await store.rotation.startJob({ ...byHand, order: 'order'.padEnd(32, '_'), person: personUid(), nowMs: thirdMs });
+      await startOne(store, { ...byHand, order: 'order'.padEnd(32, '_'), person: personUid(), nowMs: thirdMs });
       const last = await hold(store, 'hand', lease, thirdMs);
       await last.report({ kind: 'retired', version: 1 }, 'retired-1');
       await last.finish('done', 'retired');

@@ -17,6 +17,7 @@ import {
   record,
   sealedPart,
 } from './samples.ts';
+import { startOne } from './start-one.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-restored-'));
 let folders = 0;
@@ -38,7 +39,7 @@ const instance = instanceId('one');
 const order = 'order'.padEnd(32, '_');
 const of = { app: appUid(), gateway: gatewayUid(), order, person: personUid(), nowMs };
 const start = (store: Store, kind: 'rotate' | 'check', job: JobId) =>
-  store.rotation.startJob({ ...of, kind, job, record: itemUid('user') });
+  startOne(store, { ...of, kind, job, record: itemUid('user') });
 
 test('[R5] a restored store trusts no lease, no job and no account it knew, until a check has opened it', async () => {
   const dataDir = newDataDir();

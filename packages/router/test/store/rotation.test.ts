@@ -1,9 +1,10 @@
 import type { Item, JobId, PamError, PartEnvelope } from '@sallyport/protocol';
 import { describe, expect, test } from 'vitest';
-import type { Refused } from '../../src/rotation/index.ts';
+import type { NewJob, Refused } from '../../src/rotation/index.ts';
 import type { Store } from '../../src/store/index.ts';
 import { postgresUnderTest, sqliteUnderTest } from './engines.ts';
 import { testNowMs } from './engines-time.ts';
+import { startOne } from './start-one.ts';
 import {
   appUid,
   application,
@@ -52,12 +53,12 @@ async function lease(store: Store, instance: typeof one, after = 0): Promise<num
   const answer = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, after, nowMs });
   return 'lease' in answer ? answer.lease : -1;
 }
-const start = (store: Store, job: string, change: object = {}) =>
-  store.rotation.startJob({
-    ...{ job: jobId(job), kind: 'rotate', record: itemUid('user'), app: appUid(), gateway: gatewayUid() },
-    ...{ order, person: personUid(), nowMs },
-    ...change,
-  });
+const newOrder = (job: string, change: Partial<NewJob> = {}): NewJob => ({
+  ...{ job: jobId(job), kind: 'rotate', record: itemUid('user'), app: appUid(), gateway: gatewayUid() },
+  ...{ order, person: personUid(), nowMs },
+  ...change,
+});
+const start = (store: Store, job: string, change: Partial<NewJob> = {}) => startOne(store, newOrder(job, change));
 const claim = (store: Store, job: string, under: number, change: object = {}) =>
   store.rotation.claimJob({
     ...{ job: jobId(job), lease: under, account, server, instance: one, nowMs, ...atOnce },
@@ -147,6 +148,43 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     expect(races.filter((race) => race.status === 'fulfilled')).toHaveLength(1);
     const { jobs } = await store.rotation.listJobs({ state: 'open', limit: 10 });
     expect(jobs).toHaveLength(2);
+  });
+
+  on('of many orders in one call each has its own answer, and the event says which were refused', async () => {
+    const store = await engine.fresh();
+    await ready(store, ['user', 'other', 'third']);
+    await start(store, 'before', { record: itemUid('other') });
+    const orders = [
+      newOrder('zero', { record: itemUid('third') }),
+      newOrder('one', { record: itemUid('other') }),
+      newOrder('two'),
+      newOrder('three'),
+    ];
+    const events = [{ atMs: nowMs, kind: 'job.ordered', body: '{"jobs":4}', actorEvent: null, actor: null }];
+    const { results, head } = await store.rotation.startJobs({
+      orders,
+      told: { ...told, router: hash('router'), events },
+    });
+    expect(results.map((each) => ('job' in each ? each.job.id : each.error.code))).toEqual([
+      ...[jobId('zero'), 'PAM_JOB_BUSY', jobId('two'), 'PAM_JOB_BUSY'],
+    ]);
+    const { events: kept } = await store.audit.listEvents({ start: 0, after: 0, limit: 9, order: 'newest' });
+    expect(kept[0]).toMatchObject({ seq: head.seq, hash: head.hash, kind: 'job.ordered' });
+    expect(JSON.parse(kept[0]?.body ?? '')).toEqual({ jobs: 4, refused: [jobId('one'), jobId('three')] });
+    expect(await store.rotation.getJob({ job: jobId('three') })).toBeNull();
+  });
+
+  on('two callers that order the same records in opposite order: each record is given one job', async () => {
+    const store = await engine.fresh();
+    const names = Array.from({ length: 12 }, (_, n) => `user${n}`);
+    await ready(store, names);
+    const ordersOf = (by: string): NewJob[] =>
+      names.map((name) => newOrder(`${by}-${name}`, { record: itemUid(name) }));
+    const all = await Promise.all(
+      [ordersOf('a'), ordersOf('b').toReversed()].map((orders) => store.rotation.startJobs({ orders, told })),
+    );
+    const stored = all.flatMap(({ results }) => results.flatMap((each) => ('job' in each ? [each.job.record] : [])));
+    expect(stored.toSorted()).toEqual(names.map((name) => itemUid(name)).toSorted());
   });
 
   on('twenty claimers of one job: one has it', async () => {
@@ -356,7 +394,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
 
   on('of a server, one scheduled run at once, and so many that were ordered', async () => {
     const store = await engine.fresh();
-    const names = ['a', 'b', 'c'];
+    const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
     const under = await ready(store, names);
     for (const name of names) await start(store, `job-${name}`, { record: itemUid(name) });
     const take = (name: string) => claim(store, `job-${name}`, under, { account: hash(name), orderedAtOnce: 2 });
@@ -366,9 +404,13 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     expect(await store.rotation.getJob({ job: jobId('job-c') })).toMatchObject({
       ...{ state: 'waiting', why: 'target-busy', attempts: 0 },
     });
+    for (const name of ['d', 'e', 'f', 'g']) expect(refusal(await take(name))).toBe('PAM_JOB_BUSY');
     expect(await store.rotation.listOffered({ nowMs, each: 10 })).toEqual([]);
     kept(await run(store, 'job-a', first.epoch).finish('failed'));
-    expect((await store.rotation.listOffered({ nowMs, each: 10 })).map((each) => each.job)).toEqual([jobId('job-c')]);
+    // Four of the five that wait, the oldest: all of a long queue would be opened for the one place.
+    expect((await store.rotation.listOffered({ nowMs, each: 10 })).map((each) => each.job)).toEqual(
+      ['c', 'd', 'e', 'f'].map((name) => jobId(`job-${name}`)),
+    );
     kept(await take('c'));
   });
 

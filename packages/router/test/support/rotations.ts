@@ -1,4 +1,13 @@
-import type { Item, ItemUid, JobId, JobView, LinkParams, LinkResult } from '@sallyport/protocol';
+import {
+  type Item,
+  type ItemUid,
+  type JobId,
+  type JobView,
+  type LinkParams,
+  type LinkResult,
+  PamError,
+  type WireError,
+} from '@sallyport/protocol';
 import { type JsonValue, signOrder } from '@sallyport/seal';
 import { type AppKeys, inherit, nowSeconds, type Operator, off, type PoolKeys, uid } from './operator.ts';
 import type { ScriptedInstance } from './scripted-instance.ts';
@@ -53,6 +62,15 @@ export async function signedOrder(
   );
 }
 
+/** One order in a call of its own; throws what it was refused with. */
+export async function sendOrder(operator: Operator, order: object): Promise<JobView> {
+  type Result = { readonly job: JobView } | { readonly error: WireError };
+  const { results } = await operator.must<{ results: Result[] }>('POST', '/v1/jobs', { orders: [order] }, true);
+  const [only] = results;
+  if (only !== undefined && 'job' in only) return only.job;
+  throw new PamError(only?.error.code ?? 'PAM_INTERNAL', only?.error.message ?? 'no answer');
+}
+
 /** Orders a rotation. */
 export async function order(
   operator: Operator,
@@ -63,8 +81,7 @@ export async function order(
   const job = uid<JobId>();
   const body = { job, kind: 'rotate', gateway: pool.gateway, record };
   const signed = await signedOrder(operator, { job, pool, record, base });
-  const { job: view } = await operator.must<{ job: JobView }>('POST', '/v1/jobs', { ...body, order: signed }, true);
-  return { job, view };
+  return { job, view: await sendOrder(operator, { ...body, order: signed }) };
 }
 
 const timeout = { timeoutMs: 20_000 };

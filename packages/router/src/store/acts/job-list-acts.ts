@@ -10,10 +10,11 @@ import {
   applicationUidSchema,
   jobKindSchema,
   PamError,
+  toWireError,
 } from '@sallyport/protocol';
 import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
 import { isOpen, jitterMs, openStates, probeBudget } from '@sallyport/rotation';
-import { entriesKept, notesKept, type RotationStore } from '../../rotation/index.ts';
+import { entriesKept, type NewJob, notesKept, type RotationStore, type StartedJob } from '../../rotation/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
 import { addEntry, addNote, fromJob, lockAccount, lockJob, readLogins, toJob, toVersion } from './job-rows.ts';
@@ -21,7 +22,7 @@ import { planRetirement, readLeftover } from './retire-acts.ts';
 import { auditActs } from './audit-acts.ts';
 
 type ListMethods =
-  | 'startJob'
+  | 'startJobs'
   | 'getJob'
   | 'readJob'
   | 'listJobs'
@@ -138,31 +139,47 @@ function* countAccounts(
   );
 }
 
+const withRefused = (body: string, refused: readonly string[]): string =>
+  refused.length === 0 ? body : JSON.stringify({ ...(JSON.parse(body) as object), refused });
+
+/** Nothing is written for one that is refused. */
+function* startJob(q: Queries, order: NewJob): Act<StartedJob> {
+  const { job: id, kind, record, nowMs } = order;
+  const refuse = (...of: ConstructorParameters<typeof PamError>): StartedJob => ({
+    error: toWireError(new PamError(...of)),
+  });
+  const known = yield* lockJob(q, id);
+  if (known !== null) {
+    if (known.record === record && known.kind === kind && known.order === order.order) return { job: known };
+    return refuse('PAM_CONFLICT', `the id ${id} is another job's`, { detail: { job: id } });
+  }
+  const why = kind === 'rotate' ? yield* attentionOf(q, record) : null;
+  if (why !== null) {
+    const problem = `the account of ${record} needs a decision first: ${why}`;
+    return refuse('PAM_ROTATION_ATTENTION', problem, { detail: { record, why } });
+  }
+  if (!(yield* insertJob(q, { ...order, id, dueAtMs: null, notBeforeMs: nowMs }))) {
+    const open = (yield* openJobOf(q, record)) ?? '';
+    const problem = `the record ${record} has a job that is not ended`;
+    return refuse('PAM_JOB_BUSY', problem, { detail: { record, job: open } });
+  }
+  const stored = yield* lockJob(q, id);
+  if (stored === null) throw new PamError('PAM_INTERNAL', 'a job was stored and is not there');
+  yield* addEntry(q, stored, { what: 'ordered', instance: null, nowMs });
+  return { job: stored };
+}
+
 export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
-  *startJob(q, input) {
-    const { job: id, kind, record, app, gateway, order, person, nowMs } = input;
-    const known = yield* lockJob(q, id);
-    if (known !== null) {
-      if (known.record === record && known.kind === kind && known.order === order) return known;
-      throw new PamError('PAM_CONFLICT', `the id ${id} is another job's`, { detail: { job: id } });
+  *startJobs(q, input) {
+    const results = new Map<NewJob, StartedJob>();
+    // By record: two callers that order the same ones wait for each other in one direction only.
+    for (const order of input.orders.toSorted((a, b) => (a.record < b.record ? -1 : 1))) {
+      results.set(order, yield* startJob(q, order));
     }
-    const attention = kind === 'rotate' ? yield* attentionOf(q, record) : null;
-    if (attention !== null) {
-      throw new PamError('PAM_ROTATION_ATTENTION', `the account of ${record} needs a decision first: ${attention}`, {
-        detail: { record, why: attention },
-      });
-    }
-    const made = { id, kind, record, app, gateway, order, person, dueAtMs: null, notBeforeMs: nowMs, nowMs };
-    if (!(yield* insertJob(q, made))) {
-      const open = (yield* openJobOf(q, record)) ?? '';
-      throw new PamError('PAM_JOB_BUSY', `the record ${record} has a job that is not ended`, {
-        detail: { record, job: open },
-      });
-    }
-    const stored = yield* lockJob(q, id);
-    if (stored === null) throw new PamError('PAM_INTERNAL', 'a job was stored and is not there');
-    yield* addEntry(q, stored, { what: 'ordered', instance: null, nowMs });
-    return stored;
+    const refused = input.orders.filter((order) => 'error' in (results.get(order) ?? {})).map(({ job }) => job);
+    const events = input.told.events.map((event) => ({ ...event, body: withRefused(event.body, refused) }));
+    const head = yield* auditActs.appendEvents(q, { ...input.told, events });
+    return { results: input.orders.flatMap((order) => results.get(order) ?? []), head };
   },
 
   *getJob(q, input) {

@@ -116,19 +116,26 @@ function* saveRows(
   return saved;
 }
 
+/** Of those that wait for a place at a server, so many are woken by one: it may be another instance that has the place. */
+const wokenByOne = 4;
+
 /** A place at the server is free, perhaps the account: who waits for one of them may begin. */
 function* afterHold(q: Queries, job: StoredJob, ended: boolean, nowMs: number): Act<void> {
   if (ended) yield* run(q.db.deleteFrom('job_answer').where('job', '=', job.id));
   if (job.server === null) return;
-  yield* run(
-    q.db
-      .updateTable('job')
-      .set({ not_before_ms: nowMs })
-      .where('server', '=', job.server)
-      .where('state', '=', 'waiting')
-      .where('why', 'in', ['target-busy', 'account-busy'])
-      .where('not_before_ms', '>', nowMs),
+  const waiting = q.db
+    .selectFrom('job')
+    .select('id')
+    .where('server', '=', job.server)
+    .where('state', '=', 'waiting')
+    .where('not_before_ms', '>', nowMs);
+  const forPlace = yield* all(
+    waiting.where('why', '=', 'target-busy').orderBy('created_ms').orderBy('id').limit(wokenByOne),
   );
+  const forAccount = yield* all(waiting.where('why', '=', 'account-busy'));
+  const woken = [...forPlace, ...forAccount].map(({ id }) => id);
+  if (woken.length === 0) return;
+  yield* run(q.db.updateTable('job').set({ not_before_ms: nowMs }).where('id', 'in', woken));
 }
 
 function* saveVersions(
