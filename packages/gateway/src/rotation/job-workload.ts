@@ -23,6 +23,7 @@ import { type CandidateJournal, createJournalOffers } from './journal/index.ts';
 import { createLeaseRunner } from './lease-runner.ts';
 import { openJob } from './open-job.ts';
 import type { RunJobDeps } from './execute/job-deps.ts';
+import { createKeptSessions, keepLimits } from './execute/kept-sessions.ts';
 import { type RunningJob, runJob } from './run-job.ts';
 import { createTargetIo } from './target-io.ts';
 
@@ -83,9 +84,13 @@ export function createJobWorkload(deps: JobWorkloadDeps): RunningJobs {
     if (call !== null) return call(method, params, options);
     throw new PamError('PAM_LEG_FAILED', 'there is no link to the router now');
   };
+  const kept = createKeptSessions(runtime, keepLimits, (error) =>
+    log.debug('a kept session did not close', { error: String(error) }),
+  );
   const runDeps: RunJobDeps = {
     ...deps,
     lease,
+    kept,
     call: router,
     isDraining: () => isHeld,
     ioOf: (place) =>
@@ -166,6 +171,7 @@ export function createJobWorkload(deps: JobWorkloadDeps): RunningJobs {
     stop: async () => {
       isHeld = true;
       for (const job of running.values()) job.abort();
+      kept.stop();
       // The lease is given back only by who does nothing under it any more; else others wait until it is over.
       if (await overWithin(abortWithinMs)) await lease.release();
       lease.stop();

@@ -9,6 +9,8 @@ export interface TargetIo extends KindIo {
   firstSeen(): string | null;
   /** Address of the target's server that was dialled last. */
   dialled(): string | null;
+  /** Nothing was dialled: a connection was taken over that leads to this address. */
+  tookOver(address: string): void;
   /** From now on this address is dialled for the target: what was written there is looked for there. */
   note(address: string): void;
 }
@@ -46,6 +48,9 @@ export function createTargetIo(
     },
     firstSeen: () => seenFirst,
     dialled: () => lastDialled,
+    tookOver: (taken) => {
+      lastDialled = taken;
+    },
     note: (dialled) => {
       address = dialled;
     },

@@ -159,6 +159,11 @@ export interface KindSession {
     account: KindAccount,
     signal: AbortSignal,
   ): Promise<boolean>;
+  /**
+   * The same login on the same connection for another account, which this one then must not be used for any more; null: the
+   * connection is lost. Asked of an administrator's session only, after its write was applied. Absent: each job logs in anew.
+   */
+  again?(io: KindIo): KindSession | null;
   close(): Promise<void>;
 }
 

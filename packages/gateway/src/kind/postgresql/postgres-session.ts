@@ -171,6 +171,10 @@ export class PostgresSession implements KindSession {
     }
   }
 
+  again(io: KindIo): KindSession | null {
+    return this.#open.stream.destroyed ? null : new PostgresSession(this.#target, this.#login, this.#open, io);
+  }
+
   async close(): Promise<void> {
     const { client, stream } = this.#open;
     if (stream.destroyed) return;

@@ -8,6 +8,7 @@ import type { Endpoint } from '../endpoint.ts';
 import type { OpenedJob } from '../open-job.ts';
 import type { TargetIo } from '../target-io.ts';
 import type { createVersions } from '../versions.ts';
+import type { KeptSessions } from './kept-sessions.ts';
 
 export interface RunJobDeps {
   readonly app: Parameters<typeof createVersions>[1]['app'];
@@ -19,6 +20,7 @@ export interface RunJobDeps {
   readonly events: EventChain;
   readonly trust: () => LogState;
   readonly keys: Pick<WorkloadContext, 'factsKey' | 'secretsKey'>;
+  readonly kept: KeptSessions;
   readonly journal: Pick<CandidateJournal, 'keep' | 'sent'>;
   /** The router, whatever link there is now. @throws PAM_LEG_FAILED without one. */
   readonly call: Peer<'instance'>['call'];

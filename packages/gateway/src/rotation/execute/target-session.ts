@@ -1,3 +1,4 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import { PamError } from '@sallyport/protocol';
 import type { Fence, KindSession, LoginAnswer, NotOpened, RunEffect, RunEvent } from '@sallyport/rotation';
 import type { Versions } from '../versions.ts';
@@ -6,7 +7,10 @@ import { createLoginBudget, type LoginTry } from './buy-login.ts';
 import type { HeldJob, RunJobDeps } from './job-deps.ts';
 import type { JobNotes } from './job-notes.ts';
 import type { JobStore } from './job-store.ts';
+import type { Place } from '../open-job.ts';
+import type { TargetIo } from '../target-io.ts';
 import type { createFirstSeenKeeper } from './keep-first-seen.ts';
+import type { KeptSession } from './kept-sessions.ts';
 
 /** The job's connection to its target: one at a time, logged in. */
 export interface TargetSession {
@@ -16,12 +20,24 @@ export interface TargetSession {
   /** What the last login holds for the account. */
   fence(): Fence;
   connect(effect: RunEffect & { do: 'connect' }): Promise<RunEvent>;
+  /** A write on this session was applied: nothing of it is under way any more. */
+  answered(on: KindSession): void;
   /** For what comes after the secret is in force: with the administrator, or as the account with its new secret. */
   reconnected(version: number): Promise<KindSession | Exclude<LoginAnswer, 'opens'>>;
   evict(): Promise<RunEvent>;
   /** A fresh login from a new connection, which is closed again. */
   probe(version: number): Promise<RunEvent>;
   close(): Promise<void>;
+}
+
+const placeKey = randomBytes(32);
+
+/** One text for the same server, policy and credential, whatever the job; null: such a login is never kept. */
+function placeOfSession(where: Place, { account, credential }: NonNullable<Place['admin']>): string | null {
+  if (credential.kind !== 'password') return null;
+  const { kind, target, resource, networks, identity } = where;
+  const of = [kind.description.name, target, resource, networks, identity, account, credential.password.reveal()];
+  return createHmac('sha256', placeKey).update(JSON.stringify(of)).digest('base64url');
 }
 
 export function createTargetSession(
@@ -47,10 +63,18 @@ export function createTargetSession(
   let session: KindSession | null = null;
   let mark = 0;
   let { fence } = parts;
+  /** Of an administrator's session: what it may be kept as when this job is through with it. */
+  let keeping: { readonly place: string; readonly kept: Omit<KeptSession, 'session'> } | null = null;
+  let isAnswered = false;
 
   async function close(): Promise<void> {
     const closing = session;
+    const keep = isAnswered ? keeping : null;
     session = null;
+    keeping = null;
+    isAnswered = false;
+    if (closing !== null && keep !== null && !held.signal.aborted)
+      return deps.kept.give(keep.place, { ...keep.kept, session: closing });
     await closing
       ?.close()
       .catch((reason: unknown) => deps.log.debug('a session did not close', { job, error: String(reason) }));
@@ -69,19 +93,51 @@ export function createTargetSession(
           effect.as === 'admin' && where.admin !== null
             ? where.admin
             : { account, credential: await versions.credential(effect.version ?? claimed.current) };
+        const place = as === where.admin && parts.fence === 'number' ? placeOfSession(where, as) : null;
+        if (place !== null && (await takeOver(place, wire))) return { opens: true, event: { type: 'connected', mark } };
         const outcome = await within(loginWithinMs, (limit) => where.kind.connect(where.target, as, wire, limit));
         if (outcome.kind !== 'connected') {
           return { opens: false, event: { type: 'not-connected', answer: notOpened('connect', outcome) } };
         }
         session = outcome.session;
         await keepFirstSeen(where, wire);
-        mark = await within(loginWithinMs, () => outcome.session.mark(account));
-        fence = (await within(loginWithinMs, async () => outcome.session.fence?.(account))) ?? parts.fence;
+        await begin(outcome.session);
+        const address = wire.dialled();
+        const kept = { address: address ?? '', bornMs: deps.runtime.monotonicMs(), uses: 1 };
+        keeping = place === null || address === null ? null : { place, kept };
         return { opens: true, event: { type: 'connected', mark } };
       };
       if (effect.as === 'own') return login(() => guarded(open));
       return (await guarded(open)).event;
     });
+  }
+
+  async function begin(with_: KindSession): Promise<void> {
+    session = with_;
+    mark = await within(loginWithinMs, () => with_.mark(account));
+    fence = (await within(loginWithinMs, async () => with_.fence?.(account))) ?? parts.fence;
+  }
+
+  /** The session of an earlier job, if one is kept and still answers. */
+  async function takeOver(place: string, wire: TargetIo): Promise<boolean> {
+    for (let kept = deps.kept.take(place); kept !== null; kept = deps.kept.take(place)) {
+      const again = kept.session.again?.(wire) ?? null;
+      if (again === null) {
+        await kept.session.close().catch(() => undefined);
+        continue;
+      }
+      try {
+        await begin(again);
+        const { address, bornMs, uses } = kept;
+        wire.tookOver(address);
+        keeping = { place, kept: { address, bornMs, uses: uses + 1 } };
+        return true;
+      } catch (reason) {
+        deps.log.debug('a kept session does not answer', { job, error: String(reason) });
+        await close();
+      }
+    }
+    return false;
   }
 
   /** What a kind throws is no answer: wait and try again, unless the server is somebody else. */
@@ -121,6 +177,9 @@ export function createTargetSession(
     current: () => session,
     mark: () => mark,
     fence: () => fence,
+    answered: (on) => {
+      isAnswered = on === session && on.again !== undefined;
+    },
     connect,
     probe,
     close,

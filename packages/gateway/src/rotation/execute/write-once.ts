@@ -89,7 +89,8 @@ export function createWriting(
     );
     try {
       const outcome = await writing;
-      if (outcome.kind !== 'applied') notes.say(`write ${effect.send}`, `${outcome.kind}: ${outcome.message}`);
+      if (outcome.kind === 'applied') session.answered(using);
+      else notes.say(`write ${effect.send}`, `${outcome.kind}: ${outcome.message}`);
       return { type: 'wrote', outcome: outcome.kind };
     } catch (reason) {
       notes.say(`write ${effect.send}`, String(reason));
