@@ -35,7 +35,8 @@ test('every command of this issue is there', () => {
     ...['rotation edit', 'rotation list', 'rotation info', 'rotation history', 'rotation resolve', 'rotation targets'],
     ...['rotation script-list', 'rotation script-add', 'rotation script-edit', 'rotation script-remove'],
     ...['rotation service-list', 'rotation service-add', 'rotation service-remove'],
-    ...['action rotate', 'action check', 'action retire', 'action job-info', 'action job-cancel', 'action job-list'],
+    ...['action rotate', 'action check', 'action after', 'action retire', 'action job-info', 'action job-cancel'],
+    ...['action job-list'],
     ...['audit list', 'audit verify'],
     ...['trust log', 'trust head', 'trust verify', 'device list', 'profile list', 'profile use'],
   ]);

@@ -239,6 +239,20 @@ export const rotationGroups: readonly GroupSpec[] = [
         load: async () => import('./commands/action-check.ts'),
       },
       {
+        name: 'after',
+        about: 'run scripts and services again that did not end well after a rotation; the secret stays',
+        more: 'What ended well for the secret that the record holds now is left out, unless --all; what was edited since counts as new. It is ordered and signed as a rotation is.',
+        flags: [
+          { flag: '-r, --record <name|uid>', about: 'the pamUser record' },
+          { flag: '-f, --filter <tag|regex>', about: 'every pamUser with this tag or a title that matches' },
+          { flag: '--all', about: 'also what ended well before' },
+          wait,
+          timeout,
+        ],
+        shows: true,
+        load: async () => import('./commands/action-after.ts'),
+      },
+      {
         name: 'retire',
         about: 'remove what earlier rotations left beside the vault’s secret (SSH keys, Redis)',
         more: 'It is tried by itself for some days after a rotation that could not; nothing is removed unless the vault’s secret opens the account.',

@@ -21,11 +21,13 @@ export {
   signOut,
   whoAmI,
 } from './api/identity.ts';
-export type { AccountVersion, AfterCounts, JobView, JobWhy } from './api/job.ts';
+export type { AccountVersion, AfterCounts, FollowUp, JobView, JobWhy } from './api/job.ts';
 export {
   accountVersionSchema,
   afterCountsSchema,
   cancelJob,
+  followUpSchema,
+  followUpsKept,
   getJob,
   jobEntrySchema,
   jobKindSchema,

@@ -3,12 +3,12 @@ import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { argument, readFlags } from '../flags.ts';
 import { readWhole } from '../gateway/gateway-flags.ts';
-import { afterRows } from '../rotation/after-text.ts';
+import { afterRows, isAllDone } from '../rotation/after-text.ts';
 import { readJobId } from '../rotation/job-id.ts';
 import { noteLines } from '../rotation/note-text.ts';
 import { openNotes } from '../rotation/open-notes.ts';
 import { jobJson } from '../rotation/show-job.ts';
-import { exitOfJob, jobLine, watchJob } from '../rotation/watch-job.ts';
+import { exitOfJob, hasEnded, jobLine, watchJob } from '../rotation/watch-job.ts';
 import { isoTime, showJson, showTable, timeCell } from '../terminal/show.ts';
 import { openVaultSession } from '../vault/open-session.ts';
 
@@ -50,6 +50,9 @@ export const run: Run = async (cli, args, rawFlags) => {
     if (after.length > 0) {
       cli.terminal.out('\n');
       showTable(cli.terminal, ['after', 'name', 'on', 'ended'], after);
+    }
+    if (hasEnded(job) && !isAllDone(job.after)) {
+      cli.terminal.out(`\nWhat did not end well is run again with: pam action after -r ${job.record}\n`);
     }
     const told = opened.flatMap(noteLines);
     if (told.length > 0) cli.terminal.out(`\nTOLD BY THE INSTANCES\n${told.join('\n')}\n`);

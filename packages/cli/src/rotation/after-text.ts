@@ -59,6 +59,7 @@ export function afterRows(notes: readonly unknown[]): readonly (readonly [string
 /** `failed (exit 3)`. */
 function endOf(script: z.infer<typeof toldSchema>['after']['scripts'][number]): string {
   const { result, exitCode, signal, timedOut } = script;
+  if (result === 'unknown') return 'unknown (begun; its end was not seen)';
   if (result !== 'failed') return result;
   if (timedOut) return 'failed (at its limit)';
   if (exitCode !== null) return `failed (exit ${exitCode})`;

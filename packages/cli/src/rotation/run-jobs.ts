@@ -16,6 +16,7 @@ const flagsSchema = z.object({
   record: z.string().optional(),
   filter: z.string().max(256).optional(),
   dryRun: z.boolean().default(false),
+  all: z.boolean().default(false),
   wait: z.boolean().default(false),
   timeout: z.string().default('900'),
 });
@@ -24,11 +25,11 @@ const flagsSchema = z.object({
 const watchedAtOnce = 8;
 
 /**
- * `pam action rotate`, `check` and `retire`: orders a job for each chosen record. One record's refusal is the command's error; of
+ * `pam action rotate`, `check`, `after` and `retire`: orders a job for each chosen record. One record's refusal is the command's error; of
  * several, each has its row and the exit code is the worst.
  */
 export const runJobs =
-  (act: 'rotate' | 'check' | 'retire'): Run =>
+  (act: 'rotate' | 'check' | 'after' | 'retire'): Run =>
   async (cli, _args, rawFlags) => {
     const flags = readFlags(flagsSchema, rawFlags);
     const timeoutMs = readWhole('--timeout', flags.timeout, 1, 86_400) * 1_000;
@@ -37,7 +38,7 @@ export const runJobs =
       const users = await chosenUsers(session, flags, (text) => findItem(session.vault, 'record', text, ['pamUser']));
       const kind = flags.dryRun ? 'rehearse' : act;
       const ordered = await withProgress(cli, `ordering ${users.length} jobs`, async () =>
-        orderJobs(cli, session, users, kind),
+        orderJobs(cli, session, users, kind, flags.all ? 'all' : undefined),
       );
       const [only] = ordered;
       if (ordered.length === 1 && only?.error) throw only.error;

@@ -25,6 +25,8 @@ export type Ordered =
   | { readonly user: User; readonly job: null; readonly error: PamError };
 
 type Act = JobView['kind'];
+/** `again`: of jobs `after`, also what ended well already. */
+type What = { readonly act: Act; readonly again?: 'all' };
 type NewOrder = z.input<typeof startJobs.body>['orders'][number];
 
 /** Reading and sending take as many at once: neither limit is met in the middle of the other's. */
@@ -41,10 +43,12 @@ export async function orderJobs(
   session: VaultSession,
   users: readonly User[],
   act: Act,
+  again?: 'all',
 ): Promise<readonly Ordered[]> {
+  const what: What = { act, ...(again === undefined ? {} : { again }) };
   const all: Ordered[] = [];
   for (let from = 0; from < users.length; from += atOnce) {
-    all.push(...(await orderTogether(cli, session, users.slice(from, from + atOnce), act)));
+    all.push(...(await orderTogether(cli, session, users.slice(from, from + atOnce), what)));
   }
   return all;
 }
@@ -53,12 +57,12 @@ async function orderTogether(
   cli: Cli,
   session: VaultSession,
   users: readonly User[],
-  act: Act,
+  what: What,
 ): Promise<readonly Ordered[]> {
   const reader = await orError(lookAt(session, users));
   if (reader instanceof PamError) return users.map((user) => ({ user, job: null, error: reader }));
   const made: (NewOrder | PamError)[] = [];
-  for (const user of users) made.push(await orError(orderOf(cli, session, reader, user, act)));
+  for (const user of users) made.push(await orError(orderOf(cli, session, reader, user, what)));
   const orders = made.filter((one): one is NewOrder => !(one instanceof PamError));
   const sent = await orError(send(session, orders));
   const answers = sent instanceof PamError ? null : sent.values();
@@ -94,18 +98,18 @@ async function lookAt(session: VaultSession, users: readonly User[]): Promise<It
   };
 }
 
-async function orderOf(cli: Cli, session: VaultSession, reader: ItemReader, user: User, act: Act): Promise<NewOrder> {
+async function orderOf(cli: Cli, session: VaultSession, reader: ItemReader, user: User, what: What): Promise<NewOrder> {
   const record = await rotatedRecord(reader, user);
   const job = jobIdSchema.parse(newUid(random));
-  const order = await signOrderOf(cli, session, record, act, job);
-  return { job, kind: act, gateway: record.gateway, record: user.uid, order };
+  const order = await signOrderOf(cli, session, record, what, job);
+  return { job, kind: what.act, gateway: record.gateway, record: user.uid, order };
 }
 
 async function signOrderOf(
   cli: Cli,
   session: VaultSession,
   { user, resource, configuration, admin, gateway, named }: RotatedRecord,
-  act: Act,
+  what: What,
   job: JobView['job'],
 ): Promise<string> {
   const iat = nowSeconds(cli.clock);
@@ -118,7 +122,7 @@ async function signOrderOf(
       jti: newUid(random),
       iat,
       exp: iat + orderLifeSeconds,
-      act,
+      ...what,
       job,
       record: user.uid,
       base: user.item.parts.secrets?.rev ?? 0,

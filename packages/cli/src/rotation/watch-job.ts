@@ -49,7 +49,7 @@ export async function watchJob(
 
 /** The secret is in force all the same: the exit code speaks of that alone. */
 const notAllDone = (job: JobView): string =>
-  `not all that follows the rotation was done (${afterText(job.after)}); see pam action job-info ${job.job}`;
+  `not all that follows the rotation was done (${afterText(job.after)}); see pam action job-info ${job.job}, and run it again with pam action after -r ${job.record}`;
 
 const notRetired = (job: JobView): string =>
   `an older credential still opens the account; it is tried again by itself, or now: ${retireWith(job.record)}`;
@@ -111,6 +111,8 @@ const words: Readonly<Record<JobWhy, string>> = {
   rehearsed: 'everything a rotation needs is there; nothing was changed',
   'scripts-only': 'the scripts ran',
   'script-failed': 'a script failed, and nothing but scripts changes this account; see job-info',
+  followed: 'everything that follows a rotation is done',
+  'not-followed': 'not all that follows a rotation was done; see job-info',
   cancelled: 'cancelled',
   denied: 'the target refuses the change; nothing was changed',
   'policy-refused': 'the target’s policy refused every candidate; correct the complexity',

@@ -41,7 +41,11 @@ export interface OpenedJob {
   readonly configuration: { readonly uid: ItemUid; readonly facts: NetworkConfigurationFacts };
   readonly complexity: NonNullable<RotationSettings['complexity']>;
   readonly allowed: JobOrder;
-  readonly names: { readonly account: string; readonly server: string };
+  readonly names: {
+    readonly account: string;
+    readonly server: string;
+    readonly followUp: ReturnType<typeof accountNames>['followUp'];
+  };
   /** Revision of the secrets that the order was signed over; null without an order. */
   readonly orderBase: number | null;
   readonly items: ItemOpener;
@@ -95,7 +99,8 @@ export async function openJob(offer: Offer, deps: OpenJobDeps, context: Workload
   const identity = place === null ? offer.record : serverName(place.target.host, place.target.port);
   const accountName = place === null ? account.login : place.kind.accountName(account);
   // A claim tells whether the record moved meanwhile; an order that was signed over something else is spent here.
-  if (order !== null && (offer.kind === 'rotate' || offer.kind === 'retire') && order.base > rev) {
+  const needsBase = offer.kind === 'rotate' || offer.kind === 'retire' || offer.kind === 'after';
+  if (order !== null && needsBase && order.base > rev) {
     throw denied('order-spent', 'the record is older than the order says');
   }
   return {
@@ -103,7 +108,7 @@ export async function openJob(offer: Offer, deps: OpenJobDeps, context: Workload
     orderBase: order?.base ?? null,
     configuration: { uid: configurationUid, facts: configuration },
     complexity: settings.complexity ?? defaultComplexity,
-    names: { account: names.account(identity, accountName), server: names.server(identity) },
+    names: { account: names.account(identity, accountName), server: names.server(identity), followUp: names.followUp },
   };
 }
 

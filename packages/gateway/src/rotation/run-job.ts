@@ -80,6 +80,7 @@ export function runJob(opened: OpenedJob, lease: number, deps: RunJobDeps): Runn
 
   async function drive(executor: Executor, claimed: Claimed): Promise<void> {
     const { sends, rejections, candidate, current, base, step, epoch } = claimed;
+    if (kind === 'after') throw new PamError('PAM_INTERNAL', 'what only follows a rotation has no run');
     const versions = await executor.believed();
     const view = { kind, epoch, step, base, current, candidate, rejections, sends, address: null, versions };
     const times = deps.lease.times();

@@ -75,6 +75,7 @@ export async function afterLab(host: LinuxHost, admin: { readonly login: string;
     );
     const job = {
       ...{ offer: { record, job: freshUid() }, settings, user },
+      names: { followUp: (what: string, holder: string, text: string) => `${what} ${holder} ${text}` },
       configuration: { uid: configuration, facts: { networks: ['127.0.0.0/8'] } },
       items: {
         item: (uid: ItemUid) => ({ uid, type: uid === machine ? (given.resourceType ?? 'pamMachine') : 'pamUser' }),
@@ -89,6 +90,7 @@ export async function afterLab(host: LinuxHost, admin: { readonly login: string;
       ...{ oldSecrets: oldSecrets ?? null, newSecrets: newSecrets ?? null, epoch: given.epoch ?? 1 },
       signal: new AbortController().signal,
       mayAct: async () => true,
+      followUps: { before: new Map(), begin: async () => true, end: async () => undefined },
       keepFirstSeen: async () => undefined,
       ioOf: (endpoint) =>
         createTargetIo(endpoint, {

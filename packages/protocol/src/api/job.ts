@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { gatewayUidSchema, instanceIdSchema, itemUidSchema, jobIdSchema, personUidSchema } from '../ids.ts';
 import { envelopeSchema, generationSchema, itemSchema, partEnvelopeSchema, revisionSchema } from '../record/item.ts';
 import { defineRoute } from './route.ts';
-import { empty, jwsSchema, small } from './shapes.ts';
+import { empty, hashSchema, jwsSchema, small } from './shapes.ts';
 
-export const jobKindSchema = z.enum(['rotate', 'check', 'rehearse', 'retire']);
+export const jobKindSchema = z.enum(['rotate', 'check', 'rehearse', 'retire', 'after']);
 export const jobStateSchema = z.enum(['queued', 'running', 'waiting', 'done', 'failed', 'cancelled', 'attention']);
 export const jobStepSchema = z.enum([
   'new',
@@ -44,6 +44,8 @@ export const jobWhySchema = z.enum([
   'rehearsed',
   'scripts-only',
   'script-failed',
+  'followed',
+  'not-followed',
   'cancelled',
   'denied',
   'policy-refused',
@@ -90,6 +92,18 @@ const outcomeCountsSchema = z.strictObject({
 /** How what follows a rotation went, in numbers; names and outputs are in the sealed notes. */
 export const afterCountsSchema = z.strictObject({ scripts: outcomeCountsSchema, services: outcomeCountsSchema });
 export type AfterCounts = z.infer<typeof afterCountsSchema>;
+
+/** Of one job: 8 scripts of a record, its resource and its configuration each, 8 services, and what was edited meanwhile. */
+export const followUpsKept = 96;
+/**
+ * A script or service of one job: `name` is a keyed hash of its signed text, of which the router learns nothing. `begun`
+ * without an end: whoever began it was lost, and nobody knows how far it came.
+ */
+export const followUpSchema = z.strictObject({
+  name: hashSchema,
+  state: z.enum(['begun', 'done', 'failed', 'unknown']),
+});
+export type FollowUp = z.infer<typeof followUpSchema>;
 
 export const jobViewSchema = z.strictObject({
   job: jobIdSchema,

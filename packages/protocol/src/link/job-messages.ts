@@ -2,6 +2,8 @@ import { z } from 'zod';
 import {
   accountVersionSchema,
   afterCountsSchema,
+  followUpSchema,
+  followUpsKept,
   jobKindSchema,
   jobNoteSchema,
   jobStepSchema,
@@ -91,6 +93,8 @@ const claimResult = z.strictObject({
   /** Sealed note that the permit was given with: where the last write went. */
   address: jobNoteSchema.nullable(),
   cancelAsked: z.boolean(),
+  /** Scripts and services that were begun before, by an earlier holder or, ended well, by an earlier job. */
+  followUps: z.array(followUpSchema).max(followUpsKept),
   /** Newest first; the twelve newest, the current one and the candidate at least. */
   versions: z.array(accountVersionSchema).max(24),
 });
@@ -131,6 +135,8 @@ const reportParams = z.strictObject({
     z.strictObject({ kind: z.literal('converged'), agreed: z.boolean() }),
     /** Nothing older than `version` opens any more. */
     z.strictObject({ kind: z.literal('retired'), version: number }),
+    /** Before a script or service begins, and when it ended. A script that was begun is begun by nobody else: PAM_CONFLICT. */
+    z.strictObject({ kind: z.literal('follow-up'), isOnce: z.boolean(), ...followUpSchema.shape }),
     /** It stays here and goes on at `untilMs` (wall): for the people who watch. */
     z.strictObject({ kind: z.literal('waits'), why: jobWhySchema, untilMs: number }),
   ]),

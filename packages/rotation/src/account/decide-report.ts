@@ -1,5 +1,6 @@
+import { followUpsKept } from '@sallyport/protocol';
 import { type AccountRows, type Decision, fencedOff, type Holder, moved, refuse } from './account-rows.ts';
-import type { JobRow, SendRow } from './rows.ts';
+import type { FollowUpRow, JobRow, SendRow } from './rows.ts';
 
 export type Report =
   | { readonly kind: 'wrote'; readonly send: number; readonly outcome: NonNullable<SendRow['outcome']> }
@@ -7,6 +8,8 @@ export type Report =
   | { readonly kind: 'converged'; readonly agreed: boolean }
   /** Nothing that is older than `version` opens any more. */
   | { readonly kind: 'retired'; readonly version: number }
+  /** Something that follows the rotation begins, or ended. `isOnce`: it may do harm when it is begun twice. */
+  | ({ readonly kind: 'follow-up'; readonly isOnce: boolean } & FollowUpRow)
   /** It is kept and goes on at `untilMs` (wall). */
   | { readonly kind: 'waits'; readonly why: string; readonly untilMs: number };
 
@@ -32,6 +35,8 @@ export function decideReport(
       return { ok: true, rows: { ...rows, job: furthest(job, 'converged') }, answer: {} };
     case 'retired':
       return retired(rows, what.version);
+    case 'follow-up':
+      return followedUp(rows, what);
     case 'waits':
       return { ok: true, rows: { ...rows, job: { ...job, why: what.why, notBeforeMs: what.untilMs } }, answer: {} };
     default:
@@ -48,6 +53,22 @@ function retired(rows: AccountRows, version: number): Decision<Record<never, nev
     return refuse(rows, 'PAM_CONFLICT', `nothing is retired for version ${version} at ${job.step}`);
   }
   return { ok: true, rows: { ...rows, account: { ...account, leftover: null } }, answer: {} };
+}
+
+/** Each that is begun or ends for the first time is progress (I15): whoever takes over has less to do. */
+function followedUp(rows: AccountRows, what: Report & { kind: 'follow-up' }): Decision<Record<never, never>> {
+  const { job } = rows;
+  const { name, state, isOnce } = what;
+  const known = job.followUps.find((one) => one.name === name);
+  if (state === 'begun' && known !== undefined && (isOnce || known.state !== 'begun')) {
+    return refuse(rows, 'PAM_CONFLICT', `it was begun before, and is ${known.state}`);
+  }
+  if (known?.state === state) return { ok: true, rows, answer: {} };
+  if (known === undefined && job.followUps.length >= followUpsKept) {
+    return refuse(rows, 'PAM_CONFLICT', `more than ${followUpsKept} scripts and services`);
+  }
+  const followUps = [...job.followUps.filter((one) => one !== known), { name, state }];
+  return { ok: true, rows: { ...rows, job: { ...job, followUps, attempts: 0 } }, answer: {} };
 }
 
 /** A report never takes a job back. */

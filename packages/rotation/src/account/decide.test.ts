@@ -20,7 +20,7 @@ const fresh: AccountRows = {
   job: {
     ...{ id: 'job' as JobId, kind: 'rotate', record, account: null, state: 'queued', step: 'new', holder: null },
     ...{ epoch: null, attempts: 0, base: null, candidate: null, rejections: 0, sends: [], address: null },
-    ...{ notBeforeMs: 0, cancelAsked: false, why: '' },
+    ...{ notBeforeMs: 0, cancelAsked: false, followUps: [], why: '' },
   },
   versions: [],
   logins: [],
@@ -252,4 +252,35 @@ test('[R10] only what keeps the promoted version, or the one that the vault hold
   // The record was edited since: the vault holds another version than the run wrote.
   expect(done(retired({ step: 'promoted', candidate: 2 }, 2)).rows.account.leftover).toBeNull();
   expect(code(retired({ step: 'verified', candidate: 2 }, 2))).toBe('PAM_CONFLICT');
+});
+
+test('I15 what follows a rotation is progress when it begins or ends for the first time, so no script makes a job poison', () => {
+  const one_ = { kind: 'follow-up', name: 'f'.repeat(43), isOnce: true } as const;
+  const tired = { ...promoted, job: { ...promoted.job, attempts: 3 } };
+  const begun = done(report(tired, { ...one_, state: 'begun' })).rows;
+  expect(begun.job).toMatchObject({ attempts: 0, followUps: [{ name: one_.name, state: 'begun' }] });
+  expect(code(report(begun, { ...one_, state: 'begun' }))).toBe('PAM_CONFLICT');
+  const ended = done(report(begun, { ...one_, state: 'failed' })).rows;
+  expect(ended.job.followUps).toEqual([{ name: one_.name, state: 'failed' }]);
+  for (const isOnce of [true, false])
+    expect(code(report(ended, { ...one_, isOnce, state: 'begun' }))).toBe('PAM_CONFLICT');
+
+  const service = { ...one_, isOnce: false };
+  const twice = done(
+    report(done(report(tired, { ...service, state: 'begun' })).rows, { ...service, state: 'begun' }),
+  ).rows;
+  expect(twice.job.followUps).toHaveLength(1);
+  const stuck = { ...twice, job: { ...twice.job, attempts: 3 } };
+  expect(done(report(stuck, { ...service, state: 'begun' })).rows.job.attempts).toBe(3);
+});
+
+test('no more scripts and services are kept than a record, its resource and its configuration can carry', () => {
+  const names = Array.from({ length: 97 }, (_, i) => String(i).padStart(43, '0'));
+  let rows = promoted;
+  for (const name of names.slice(0, 96)) {
+    rows = done(report(rows, { kind: 'follow-up', name, isOnce: true, state: 'begun' })).rows;
+  }
+  expect(code(report(rows, { kind: 'follow-up', name: names[96] ?? '', isOnce: true, state: 'begun' }))).toBe(
+    'PAM_CONFLICT',
+  );
 });

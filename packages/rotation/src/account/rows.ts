@@ -1,15 +1,21 @@
 import type { InstanceId, ItemUid, JobId } from '@sallyport/protocol';
 
 /**
- * What a job does: change, look whether the vault's secret opens, check everything without any change, or remove what
- * earlier rotations left beside the vault's secret.
+ * What a job does: change, look whether the vault's secret opens, check everything without any change, remove what earlier
+ * rotations left beside the vault's secret, or run again what follows a change.
  */
-export type JobKind = 'rotate' | 'check' | 'rehearse' | 'retire';
+export type JobKind = 'rotate' | 'check' | 'rehearse' | 'retire' | 'after';
 export type JobState = 'queued' | 'running' | 'waiting' | 'done' | 'failed' | 'cancelled' | 'attention';
 
 /** How far a rotation got; stored before anything that follows it. `promoted` is the commit point of the vault. */
 export const jobSteps = ['new', 'intent', 'permitted', 'applied', 'verified', 'converged', 'promoted', 'done'] as const;
 export type JobStep = (typeof jobSteps)[number];
+
+/** A script or service that was begun, by a name that tells the store nothing. */
+export interface FollowUpRow {
+  readonly name: string;
+  readonly state: 'begun' | 'done' | 'failed' | 'unknown';
+}
 
 /** One write to the target: permitted under this number, for this version. `null` until its holder told how it ended. */
 export interface SendRow {
@@ -83,6 +89,8 @@ export interface JobRow {
   readonly address: string | null;
   readonly notBeforeMs: number;
   readonly cancelAsked: boolean;
+  /** Scripts and services that were begun, in that order. */
+  readonly followUps: readonly FollowUpRow[];
   /** Why it waits, failed, or needs attention; '' otherwise. For people. */
   readonly why: string;
 }

@@ -4,7 +4,8 @@ import type { JobKind, JobStep, SendRow } from '../account/rows.ts';
 
 /** What a claim answers: all that a holder needs to go on from any step. */
 export interface ClaimView {
-  readonly kind: JobKind;
+  /** What only follows a rotation needs no run. */
+  readonly kind: Exclude<JobKind, 'after'>;
   readonly epoch: number;
   readonly step: JobStep;
   readonly base: number;

@@ -91,6 +91,7 @@ function claim(world: World, who: number, { rules, settings }: Model): Move[] {
   if (!decision.ok) return [{ what: `${what}: ${decision.code}`, world: claimed }];
   const { account, versions } = decision.rows;
   const { kind, step, base, candidate, rejections, sends } = decision.rows.job;
+  if (kind === 'after') throw new Error('what only follows a rotation has no run');
   const view: ClaimView = {
     ...{ kind, epoch: decision.answer.epoch, step, base: base ?? 0, current: account.current ?? 0 },
     ...{ candidate, rejections, sends, address: null },

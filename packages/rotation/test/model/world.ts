@@ -88,7 +88,7 @@ export function newJob(nth: number, kind: JobRow['kind'] = 'rotate'): JobRow {
   return {
     ...{ id: `job${nth}` as JobId, kind, record, account: null, state: 'queued', step: 'new', holder: null },
     ...{ epoch: null, attempts: 0, base: null, candidate: null, rejections: 0, sends: [], address: null },
-    ...{ notBeforeMs: 0, cancelAsked: false, why: '' },
+    ...{ notBeforeMs: 0, cancelAsked: false, followUps: [], why: '' },
   };
 }
 

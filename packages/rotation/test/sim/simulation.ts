@@ -454,6 +454,7 @@ class Simulation {
   }
   #viewOf({ account, versions, job }: AccountRows, epoch: number): ClaimView {
     const { kind, step, base, candidate, rejections, sends } = job;
+    if (kind === 'after') throw new Error('what only follows a rotation has no run');
     return {
       ...{ kind, epoch, step, base: base ?? 0, current: account.current ?? 0, candidate, rejections, sends },
       ...{ address: null, versions: versions.map(({ n, state }) => ({ n, state })) },

@@ -68,7 +68,8 @@ async function checkOrder(
     if (!fits || signed.iss !== caller.device) {
       throw new PamError('PAM_ORDER_INVALID', 'the order is for another job, record or kind, or of another device');
     }
-    return { job, kind, record, app, gateway, order, person: caller.person, nowMs };
+    const carryFrom = kind === 'after' && signed.again !== 'all' ? signed.base : null;
+    return { job, kind, record, app, gateway, order, person: caller.person, carryFrom, nowMs };
   } catch (reason) {
     if (reason instanceof PamError && reason.code !== 'PAM_INTERNAL') return { error: reason };
     throw reason;

@@ -7,7 +7,17 @@ const job: StoredJob = {
   ...{ id: 'job' as JobId, kind: 'rotate', record: 'record' as ItemUid, account: 'a', server: 's' },
   ...{ app: 'app' as ApplicationUid, gateway: 'gateway' as GatewayUid, order: null, person: null, dueAtMs: null },
   ...{ state: 'running', step: 'applied', holder: { instance: 'one' as InstanceId, lease: 1 }, epoch: 1, attempts: 1 },
-  ...{ base: 1, candidate: 1, rejections: 0, sends: [], address: null, cancelAsked: false, instances: [], after: null },
+  ...{
+    base: 1,
+    candidate: 1,
+    rejections: 0,
+    sends: [],
+    address: null,
+    cancelAsked: false,
+    followUps: [],
+    instances: [],
+    after: null,
+  },
   ...{ createdAtMs: 0, startedAtMs: 0, endedAtMs: null, why: 'budget', notBeforeMs: 90_000 },
 };
 

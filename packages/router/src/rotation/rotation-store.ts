@@ -74,6 +74,8 @@ export interface NewJob {
   readonly gateway: GatewayUid;
   readonly order: string;
   readonly person: PersonUid;
+  /** What the last run did well for this revision of the secrets counts as done here; null: nothing does. */
+  readonly carryFrom: number | null;
   readonly nowMs: number;
 }
 

@@ -1,9 +1,18 @@
-import type { AfterCounts, ApplicationUid, GatewayUid, InstanceId, JobWhy, PersonUid } from '@sallyport/protocol';
+import type {
+  AfterCounts,
+  ApplicationUid,
+  FollowUp,
+  GatewayUid,
+  InstanceId,
+  JobWhy,
+  PersonUid,
+} from '@sallyport/protocol';
 import type { JobRow } from '@sallyport/rotation';
 
 /** A job as the store has it: what decisions read, and what lists show beside. */
 export interface StoredJob extends JobRow {
   readonly why: JobWhy;
+  readonly followUps: readonly FollowUp[];
   readonly app: ApplicationUid;
   readonly gateway: GatewayUid;
   /** Keyed hash of the account's server; null before its first claim. */

@@ -157,9 +157,15 @@ const leftover: Migration = {
   ],
 };
 
+/** What was begun of scripts and services: no script is begun twice by one job. */
+const followUps: Migration = {
+  name: '0008_follow_ups',
+  statements: ["ALTER TABLE job ADD COLUMN follow_ups TEXT NOT NULL DEFAULT '[]'"],
+};
+
 const migrations: readonly Migration[] = [
   ...[initial, killed, detachedStreams, rotation, recovered, afterRotation],
-  leftover,
+  ...[leftover, followUps],
 ];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */

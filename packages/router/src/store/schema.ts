@@ -173,6 +173,7 @@ export interface Database {
     not_before_ms: number;
     cancel_asked: number;
     after_counts: string | null;
+    follow_ups: string;
     instances: string;
     entries: number;
     created_ms: number;

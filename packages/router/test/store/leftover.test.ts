@@ -56,7 +56,7 @@ async function promoted(store: Store, nowMs: number, outcome: 'applied' | 'denie
   const lease = 'lease' in renewed ? renewed.lease : -1;
   await startOne(store, {
     ...{ job: jobId('job'), kind: 'rotate', record: uid, app: appUid(), gateway: gatewayUid() },
-    ...{ order: 'order'.padEnd(32, '_'), person: personUid(), nowMs },
+    ...{ order: 'order'.padEnd(32, '_'), person: personUid(), carryFrom: null, nowMs },
   });
   const by = await hold(store, 'job', lease, nowMs);
   const { at } = by;
@@ -127,7 +127,8 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('what is left over, on $
       expect(await leftoverOf(store, thirdMs)).toMatchObject({ tries: 2 });
 
       const byHand = { job: jobId('hand'), kind: 'retire', record: uid, app: appUid(), gateway: gatewayUid() } as const;
-      await startOne(store, { ...byHand, order: 'order'.padEnd(32, '_'), person: personUid(), nowMs: thirdMs });
+      const order = 'order'.padEnd(32, '_');
+      await startOne(store, { ...byHand, order, person: personUid(), carryFrom: null, nowMs: thirdMs });
       const last = await hold(store, 'hand', lease, thirdMs);
       await last.report({ kind: 'retired', version: 1 }, 'retired-1');
       await last.finish('done', 'retired');

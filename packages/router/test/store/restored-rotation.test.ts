@@ -37,7 +37,7 @@ const open = (dataDir: string): Promise<Store> =>
 const jobId = (text: string): JobId => text.padEnd(22, '_') as JobId;
 const instance = instanceId('one');
 const order = 'order'.padEnd(32, '_');
-const of = { app: appUid(), gateway: gatewayUid(), order, person: personUid(), nowMs };
+const of = { app: appUid(), gateway: gatewayUid(), order, person: personUid(), carryFrom: null, nowMs };
 const start = (store: Store, kind: 'rotate' | 'check', job: JobId) =>
   startOne(store, { ...of, kind, job, record: itemUid('user') });
 

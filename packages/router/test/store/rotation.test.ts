@@ -55,7 +55,7 @@ async function lease(store: Store, instance: typeof one, after = 0): Promise<num
 }
 const newOrder = (job: string, change: Partial<NewJob> = {}): NewJob => ({
   ...{ job: jobId(job), kind: 'rotate', record: itemUid('user'), app: appUid(), gateway: gatewayUid() },
-  ...{ order, person: personUid(), nowMs },
+  ...{ order, person: personUid(), carryFrom: null, nowMs },
   ...change,
 });
 const start = (store: Store, job: string, change: Partial<NewJob> = {}) => startOne(store, newOrder(job, change));
@@ -115,6 +115,63 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     await start(store, 'next');
     expect((await store.rotation.getJob({ job: jobId('next') }))?.after).toBeNull();
   });
+
+  on(
+    'a script is begun once in a job, whoever holds it; a service again; the next holder is told of both',
+    async () => {
+      const store = await engine.fresh();
+      const by = await promoted(store);
+      const script = { kind: 'follow-up', name: hash('script'), isOnce: true } as const;
+      const service = { kind: 'follow-up', name: hash('service'), isOnce: false } as const;
+      for (const each of [script, service]) {
+        kept(await by.report({ ...each, state: 'begun' }, `begun-${each.name}`));
+        kept(await by.report({ ...each, state: 'begun' }, `begun-${each.name}`));
+      }
+      await store.rotation.releaseLease({ instance: one, lease: null, nowMs });
+      const under = await lease(store, two);
+      const { claimed } = kept(await claim(store, 'job', under, { instance: two }));
+      expect(claimed.step).toBe('promoted');
+      expect(claimed.followUps).toEqual([
+        { name: script.name, state: 'begun' },
+        { name: service.name, state: 'begun' },
+      ]);
+      const next = run(store, 'job', claimed.epoch, two);
+      expect(refusal(await next.report({ ...script, state: 'begun' }, 'again-script'))).toBe('PAM_CONFLICT');
+      kept(await next.report({ ...service, state: 'begun' }, 'again-service'));
+      kept(await next.report({ ...service, state: 'done' }, 'done-service'));
+      expect(refusal(await by.report({ ...script, state: 'done' }, 'late-one'))).toBe('PAM_JOB_FENCED');
+      expect((await store.rotation.getJob({ job: jobId('job') }))?.followUps).toEqual([
+        { name: script.name, state: 'begun' },
+        { name: service.name, state: 'done' },
+      ]);
+    },
+  );
+
+  on(
+    'what ended well for these secrets is not run again, for others it is; not while the account needs a decision',
+    async () => {
+      const store = await engine.fresh();
+      const by = await promoted(store);
+      const state = (name: string, as: 'done' | 'failed') =>
+        by.report({ kind: 'follow-up', name: hash(name), isOnce: true, state: as }, `${as}-${name}`);
+      kept(await state('well', 'done'));
+      kept(await state('badly', 'failed'));
+      kept(await by.finish());
+      const again = async (job: string, carryFrom: number | null) => {
+        const made = await start(store, job, { kind: 'after', carryFrom });
+        await store.rotation.cancelJob({ job: made.id, nowMs });
+        return made.followUps;
+      };
+      expect(await again('same', 2)).toEqual([{ name: hash('well'), state: 'done' }]);
+      expect(await again('others', 3)).toEqual([]);
+      expect(await again('all', null)).toEqual([]);
+      const under = await lease(store, two);
+      await start(store, 'check', { kind: 'check' });
+      const { claimed } = kept(await claim(store, 'check', under, { instance: two }));
+      kept(await run(store, 'check', claimed.epoch, two).finish('attention'));
+      await expect(again('later', 2)).rejects.toMatchObject({ code: 'PAM_ROTATION_ATTENTION' });
+    },
+  );
 
   on('a run ends with the candidate as the newest secrets, and every version kept', async () => {
     const store = await engine.fresh();

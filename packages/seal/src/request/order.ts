@@ -25,7 +25,9 @@ const orderSchema = z.strictObject({
   jti: z.string().regex(/^[\w-]{22,64}$/),
   iat: seconds,
   exp: seconds,
-  act: z.enum(['rotate', 'check', 'rehearse', 'retire']),
+  act: z.enum(['rotate', 'check', 'rehearse', 'retire', 'after']),
+  /** Of `after`: also what ended well before; without it only what did not. */
+  again: z.exactOptional(z.literal('all')),
   job: jobIdSchema,
   record: itemUidSchema,
   /** Revision of the record's secrets that it starts from; 0 when there are none. */

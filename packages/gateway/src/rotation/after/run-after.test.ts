@@ -1,8 +1,12 @@
+import { existsSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Script } from '@sallyport/protocol';
 import { signScript } from '@sallyport/seal';
 import { freshUid, honestInstallation } from '@sallyport/testkit';
 import { expect, test } from 'vitest';
 import { systemRuntime } from '../../agent/index.ts';
+import type { FollowUps } from '../execute/job-deps.ts';
 import type { OpenedJob } from '../open-job.ts';
 import { createAfter } from './run-after.ts';
 
@@ -18,15 +22,33 @@ async function signed(name: string, body: string, holder: typeof record = record
   return { ...whole, signed: await signScript(whole, { app, holder }, device, now) };
 }
 
+const followUp = (what: string, holder: string, text: string): string => `${what} ${holder} ${text}`;
+
+/** A store that takes everything, and remembers it. */
+function keeping(before: FollowUps['before'] = new Map(), isTaken = true) {
+  const told: string[] = [];
+  return {
+    told,
+    before,
+    begin: async () => {
+      told.push('begun');
+      return isTaken;
+    },
+    end: async (_name: string, _isOnce: boolean, state: string) => void told.push(state),
+  };
+}
+
 function afterwards(
   ofUser: readonly Script[],
   ofConfiguration: readonly Script[] = [],
   mayAct: () => Promise<boolean> = async () => true,
+  followUps: FollowUps = keeping(),
 ) {
   const settings = { resource: null, services: [], changes: 'password', scripts: ofUser };
   const job = {
     ...{ offer: { record, job: freshUid() }, settings, items: {} },
     user: { login: 'bob', rotation: settings },
+    names: { followUp },
     configuration: { uid: configuration, facts: { rotationScripts: ofConfiguration } },
   };
   const [oldSecrets, newSecrets] = ['old-password', 'new-password'].map((password) => ({ password, custom: {} }));
@@ -35,7 +57,7 @@ function afterwards(
   };
   return after(job as unknown as OpenedJob, {
     ...{ oldSecrets: oldSecrets ?? null, newSecrets: newSecrets ?? null, epoch: 1 },
-    ...{ signal: new AbortController().signal, mayAct, ioOf: never, keepFirstSeen: never },
+    ...{ followUps, signal: new AbortController().signal, mayAct, ioOf: never, keepFirstSeen: never },
   });
 }
 
@@ -75,4 +97,43 @@ test('a script that was signed for another item, or as another text, does not ru
 test('a script does not begin when the job went to another instance', async () => {
   const { counts } = await afterwards([await signed('x', 'exit 0')], [], async () => false);
   expect(counts?.scripts).toEqual({ done: 0, failed: 0, unknown: 0, skipped: 1 });
+});
+
+test('each script is kept by the store before it begins, and when it ended', async () => {
+  const store = keeping();
+  await afterwards([await signed('a', 'exit 0'), await signed('b', 'exit 3')], [], async () => true, store);
+  expect(store.told).toEqual(['begun', 'done', 'begun', 'failed']);
+});
+
+test('a script that the store does not keep does not begin', async () => {
+  const made = join(mkdtempSync(join(tmpdir(), 'after-')), 'ran');
+  const script = await signed('x', `: > ${made}`);
+  const { counts } = await afterwards([script], [], async () => true, keeping(new Map(), false));
+  expect(counts?.scripts).toEqual({ done: 0, failed: 0, unknown: 0, skipped: 1 });
+  expect(existsSync(made)).toBe(false);
+});
+
+test('what a lost instance began is not begun again, what it ended is told, and what comes after waits for a person', async () => {
+  const [done, begun, later] = [
+    await signed('done', 'exit 1'),
+    await signed('begun', 'exit 1'),
+    await signed('later', 'exit 0'),
+  ];
+  const before = new Map([
+    [followUp('script', record, done.signed), 'done' as const],
+    [followUp('script', record, begun.signed), 'begun' as const],
+    ['of a text that was edited', 'begun' as const],
+  ]);
+  const store = keeping(before);
+  const { counts, told } = await afterwards([done, begun, later], [], async () => true, store);
+  expect(store.told).toEqual([]);
+  expect(counts?.scripts).toEqual({ done: 1, failed: 0, unknown: 2, skipped: 1 });
+  expect(told).toMatchObject({
+    scripts: [
+      { name: 'done', result: 'done' },
+      { name: 'begun', result: 'unknown', output: expect.stringContaining('its end was not seen') },
+      { name: 'later', result: 'skipped' },
+      { name: 'edited since', result: 'unknown' },
+    ],
+  });
 });

@@ -26,11 +26,20 @@ type ToldService = ServiceEnd & { readonly name: string; readonly unit: string; 
 /** A note is an envelope of at most 64 Ki characters, and other things are told in it. */
 const maxToldBytes = 24_576;
 const notOurs = 'the job is another instance’s now';
+const wordsOfBefore = {
+  begun: 'it was begun, and its end was not seen: the instance that ran it was lost',
+  done: 'it was done before; what it said is with the run of then',
+  failed: 'it failed under an instance that was lost since; what it said is lost',
+  unknown: 'it was begun before, and its end was not seen',
+} as const;
 
 /**
  * Runs what the record, its resource and its configuration want after a rotation. Services first: they hold the old
  * secret for as long as it takes, and wait for no script; each is on its own. Then the scripts, each only after the one
  * before it. Nothing that fails undoes the rotation.
+ *
+ * A script is begun once in a job, whoever holds it: what it does may do harm a second time, and one that a lost instance
+ * began may still run. A service of which no end was kept is brought about again: its file is exchanged whole.
  */
 export function createAfter(deps: AfterDeps): RunJobDeps['after'] {
   const { app, log } = deps;
@@ -38,6 +47,9 @@ export function createAfter(deps: AfterDeps): RunJobDeps['after'] {
   async function runScript(job: OpenedJob, run: AfterRun, machines: Machines, held: HeldScript): Promise<ToldScript> {
     const { script, holder } = held;
     const { name, on } = script;
+    const id = job.names.followUp('script', holder, script.signed);
+    const before = run.followUps.before.get(id);
+    if (before !== undefined) return notRun(held, before === 'begun' ? 'unknown' : before, wordsOfBefore[before]);
     try {
       await verifyScript(script, { app, holder }, deps.trust());
       if (on === 'target' && script.machine === undefined && script.records.length > 0) {
@@ -51,12 +63,15 @@ export function createAfter(deps: AfterDeps): RunJobDeps['after'] {
       const secrets = [run.oldSecrets, run.newSecrets, ...records.map((record) => record.secrets)].flatMap(valuesOf);
       const given = { line, forms: formsOfSecrets([...secrets, line.trim()]) };
       if (on === 'gateway') {
-        if (!(await run.mayAct())) return notRun(held, 'skipped', notOurs);
-        return { name, on, ...(await runOnGateway(script, given, deps.runtime)) };
+        if (!(await mayBegin(run, id, true))) return notRun(held, 'skipped', notOurs);
+        const end = await runOnGateway(script, given, deps.runtime);
+        await run.followUps.end(id, true, endOf(end.result));
+        return { name, on, ...end };
       }
       const machine = await machines.open(script);
-      if (!(await run.mayAct())) return notRun(held, 'skipped', notOurs);
+      if (!(await mayBegin(run, id, true))) return notRun(held, 'skipped', notOurs);
       const end = await runOnTarget(script, machine, given, deps.runtime, run.signal);
+      await run.followUps.end(id, true, endOf(end.result));
       if (end.result === 'unknown') await machines.drop(machine);
       return { name, on, ...end };
     } catch (reason) {
@@ -70,6 +85,9 @@ export function createAfter(deps: AfterDeps): RunJobDeps['after'] {
     const not = (result: AfterOutcome, message: string): ToldService => ({
       ...{ name, unit, file, result, written: false, restarted: false, message },
     });
+    const id = job.names.followUp('service', holder, service.signed);
+    const before = run.followUps.before.get(id);
+    if (before !== undefined && before !== 'begun') return not(before, wordsOfBefore[before]);
     try {
       await verifyService(service, { app, holder }, deps.trust());
       const password = secretOf(job, run.newSecrets);
@@ -77,9 +95,10 @@ export function createAfter(deps: AfterDeps): RunJobDeps['after'] {
       const values = { user: job.user.login, password: password ?? '' };
       const content = file === '' ? '' : renderTemplate(service.template, service.escape, values);
       const machine = await machines.open(service);
-      if (!(await run.mayAct())) return not('skipped', notOurs);
+      if (!(await mayBegin(run, id, false))) return not('skipped', notOurs);
       const secrets = [run.oldSecrets, run.newSecrets].flatMap(valuesOf);
       const end = await updateOnTarget(service, content, machine, { holder, epoch: run.epoch, secrets }, run.signal);
+      if (end.result !== 'skipped') await run.followUps.end(id, false, end.result);
       if (end.result === 'unknown') await machines.drop(machine);
       return { name, unit, file, ...end };
     } catch (reason) {
@@ -101,6 +120,7 @@ export function createAfter(deps: AfterDeps): RunJobDeps['after'] {
         ok = ok && told.result === 'done';
         scripts.push(told);
       }
+      scripts.push(...(await lostSince(job, run)));
       const counts = countOutcomes(scripts, services);
       const bad = [...scripts, ...services].filter(({ result }) => result !== 'done');
       if (bad.length > 0)
@@ -110,6 +130,30 @@ export function createAfter(deps: AfterDeps): RunJobDeps['after'] {
       await machines.close();
     }
   };
+}
+
+/** What a lost instance began and nobody finds any more, because it was edited or taken away meanwhile. */
+async function lostSince(job: OpenedJob, run: AfterRun): Promise<readonly ToldScript[]> {
+  const { followUp } = job.names;
+  const there = new Set([
+    ...job.settings.services.map(({ signed }) => followUp('service', job.offer.record, signed)),
+    ...(await scriptsOf(job)).map(({ script, holder }) => followUp('script', holder, script.signed)),
+  ]);
+  const lost = [...run.followUps.before].filter(([name, state]) => state === 'begun' && !there.has(name));
+  return lost.map(() => ({
+    ...{ name: 'edited since', on: 'gateway' as const, result: 'unknown' as const },
+    ...{ exitCode: null, signal: null, timedOut: false, ms: 0, output: wordsOfBefore.begun },
+  }));
+}
+
+/** Kept by the store, and then still ours: the other way round somebody else could begin it meanwhile. */
+async function mayBegin(run: AfterRun, name: string, isOnce: boolean): Promise<boolean> {
+  return (await run.mayAct()) && (await run.followUps.begin(name, isOnce)) && (await run.mayAct());
+}
+
+/** A script that was begun is never `skipped`. */
+function endOf(result: AfterOutcome): 'done' | 'failed' | 'unknown' {
+  return result === 'skipped' ? 'unknown' : result;
 }
 
 async function scriptsOf({ user, configuration, settings, items, offer }: OpenedJob): Promise<readonly HeldScript[]> {

@@ -1,4 +1,4 @@
-import type { AfterCounts, LinkResult, Peer } from '@sallyport/protocol';
+import type { AfterCounts, FollowUp, LinkResult, Peer } from '@sallyport/protocol';
 import type { Clocks } from '@sallyport/rotation';
 import type { JsonValue, LogState, SigningKey } from '@sallyport/seal';
 import type { EventChain, Log, Runtime, WorkloadContext } from '../../agent/index.ts';
@@ -38,11 +38,22 @@ export interface AfterRun {
   /** Grows with each holder of the account: by it a machine knows who comes late. */
   readonly epoch: number;
   readonly signal: AbortSignal;
+  readonly followUps: FollowUps;
   /** Is the job still this process's? Asked before anything is begun. */
   mayAct(): Promise<boolean>;
   ioOf(endpoint: Endpoint): TargetIo;
   /** Keeps the key that a server showed first. */
   keepFirstSeen(endpoint: Endpoint, io: TargetIo): Promise<void>;
+}
+
+/** What this job, under any holder, already began of what follows; kept by the store. */
+export interface FollowUps {
+  /** Every one that was begun before this holder came, or counts as done. */
+  readonly before: ReadonlyMap<string, FollowUp['state']>;
+  /** Kept before it begins; false: it must not, the job is another's or cannot be kept. `isOnce`: never begun twice. */
+  begin(name: string, isOnce: boolean): Promise<boolean>;
+  /** Kept if the store can be asked now; it holds up nothing. */
+  end(name: string, isOnce: boolean, state: 'done' | 'failed' | 'unknown'): Promise<void>;
 }
 
 /** How it went: in words for people, which are sealed, and in numbers for the router. */

@@ -5,6 +5,7 @@ import { createActing, loginWithinMs } from './acting.ts';
 import type { HeldJob, RunJobDeps } from './job-deps.ts';
 import { createJobNotes } from './job-notes.ts';
 import { createJobStore } from './job-store.ts';
+import { createFollowUps } from './keep-follow-ups.ts';
 import { createKeeping } from './keep-candidate.ts';
 import { createFirstSeenKeeper } from './keep-first-seen.ts';
 import { decideLapsed } from './lapsed-order.ts';
@@ -21,11 +22,16 @@ export type JobEnd = Pick<RunEffect & { do: 'finish' }, 'outcome' | 'why'>;
 export interface Executor {
   readonly by: 'admin' | 'own';
   readonly fence: Fence;
-  /** How a job ends that needs no run: scripts only, an order that is spent. Null: it runs. */
+  /** How a job ends that needs no run: scripts only, what follows once more, an order that is spent. Null: it runs. */
   early(): Promise<JobEnd | null>;
   execute(effect: RunEffect): Promise<RunEvent>;
   readonly believed: Versions['believed'];
   close(): Promise<void>;
+}
+
+function isWhole(counts: AfterCounts | null): boolean {
+  if (counts === null) return true;
+  return [counts.scripts, counts.services].every((one) => one.failed + one.unknown + one.skipped === 0);
 }
 
 export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
@@ -47,20 +53,22 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
   const keeping = createKeeping(held, deps);
   const staging = createStaging(held, { store, notes, versions, keeping }, deps);
   const writing = createWriting(held, { fence, acting, session, store, notes, versions, keeping }, deps);
+  const followUps = createFollowUps(held, { acting, store }, deps);
   /** What the account opens with, as far as this run knows. */
   let lastVersion = claimed.candidate ?? claimed.current;
 
   async function after(): Promise<AfterCounts | null> {
     await session.close();
     // Whoever takes over after the promotion was shown the record as it is now.
-    const before = claimed.step === 'promoted' ? versionBefore(claimed.versions, lastVersion) : null;
+    const isRecorded = claimed.step === 'promoted' || offer.kind === 'after';
+    const before = isRecorded ? versionBefore(claimed.versions, lastVersion) : null;
     const oldSecrets = before === null ? opened.secrets : await versions.secrets(before).catch(() => opened.secrets);
     const newSecrets = await versions.secrets(lastVersion).catch(() => opened.secrets);
     const { signal } = held;
     const { epoch } = claimed;
     const { mayAct, ioOf } = acting;
     const { counts, told } = await deps.after(opened, {
-      ...{ oldSecrets, newSecrets, epoch, signal, mayAct, ioOf, keepFirstSeen },
+      ...{ oldSecrets, newSecrets, epoch, signal, mayAct, ioOf, keepFirstSeen, followUps },
     });
     store.counted(counts);
     if (told !== null) notes.keep('after', told);
@@ -96,6 +104,10 @@ export function createExecutor(held: HeldJob, deps: RunJobDeps): Executor {
 
   async function early(): Promise<JobEnd | null> {
     if (offer.kind === 'retire') return earlyOfRetirement();
+    if (offer.kind === 'after') {
+      if (opened.orderBase !== claimed.base) return { outcome: 'failed', why: 'order-spent' };
+      return isWhole(await after()) ? { outcome: 'done', why: 'followed' } : { outcome: 'failed', why: 'not-followed' };
+    }
     if (offer.kind !== 'rotate') return null;
     const { candidate, sends } = claimed;
     const { lapsed } = opened.allowed;

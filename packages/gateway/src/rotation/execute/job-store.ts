@@ -117,6 +117,8 @@ function reportKey(what: LinkParams<'job.report'>['what']): string {
       return `converged-${what.agreed ? 'all' : 'some'}`;
     case 'retired':
       return `retired-${what.version}`;
+    case 'follow-up':
+      return `${what.state}-${what.name}`;
     case 'waits':
       return newKey();
     default:

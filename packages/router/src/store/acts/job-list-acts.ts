@@ -1,5 +1,6 @@
 import {
   type GatewayUid,
+  type FollowUp,
   gatewayUidSchema,
   instanceIdSchema,
   itemUidSchema,
@@ -39,11 +40,11 @@ const versionsShown = 200;
 const repairable: readonly string[] = ['drift'];
 
 /** Why the record's account needs a decision first; null when it does not. */
-export function* attentionOf(q: Queries, record: string): Act<string | null> {
+export function* attentionOf(q: Queries, record: string, repairs = repairable): Act<string | null> {
   const rows = yield* all(
     q.db.selectFrom('account').select('attention').where('record', '=', record).where('attention', 'is not', null),
   );
-  return rows.find((row) => !repairable.includes(row.attention ?? ''))?.attention ?? null;
+  return rows.find((row) => !repairs.includes(row.attention ?? ''))?.attention ?? null;
 }
 
 /** Stores a job that begins at `notBeforeMs`; false when the record has an open one, or this occurrence had its job. */
@@ -60,6 +61,7 @@ export function* insertJob(
     readonly dueAtMs: number | null;
     readonly notBeforeMs: number;
     readonly nowMs: number;
+    readonly followUps?: readonly FollowUp[];
     readonly ended?: { readonly state: 'failed'; readonly why: string };
   },
 ): Act<boolean> {
@@ -91,6 +93,7 @@ export function* insertJob(
         address: null,
         not_before_ms: job.notBeforeMs,
         cancel_asked: 0,
+        follow_ups: JSON.stringify(job.followUps ?? []),
         instances: '[]',
         entries: 0,
         created_ms: job.nowMs,
@@ -100,6 +103,28 @@ export function* insertJob(
       .onConflict((on) => on.doNothing()),
   );
   return added === 1;
+}
+
+/**
+ * What the record's last run already did for revision `rev` of its secrets. Nothing when that run was for another one, or
+ * did not come so far.
+ */
+function* doneBefore(q: Queries, record: string, rev: number): Act<readonly FollowUp[]> {
+  const tuple = yield* first(
+    q.db
+      .selectFrom('job')
+      .selectAll()
+      .where('record', '=', record)
+      .where('kind', 'in', ['rotate', 'after'])
+      .where('follow_ups', '<>', '[]')
+      .orderBy('created_ms', 'desc')
+      .orderBy('id', 'desc')
+      .limit(1),
+  );
+  if (tuple === undefined) return [];
+  const last = toJob(tuple);
+  const became = (last.base ?? 0) + (last.candidate === null ? 0 : 1);
+  return became === rev ? last.followUps.filter(({ state }) => state === 'done') : [];
 }
 
 function* openJobOf(q: Queries, record: string): Act<string | null> {
@@ -153,12 +178,14 @@ function* startJob(q: Queries, order: NewJob): Act<StartedJob> {
     if (known.record === record && known.kind === kind && known.order === order.order) return { job: known };
     return refuse('PAM_CONFLICT', `the id ${id} is another job's`, { detail: { job: id } });
   }
-  const why = kind === 'rotate' ? yield* attentionOf(q, record) : null;
+  const repairs = kind === 'rotate' ? repairable : [];
+  const why = kind === 'rotate' || kind === 'after' ? yield* attentionOf(q, record, repairs) : null;
   if (why !== null) {
     const problem = `the account of ${record} needs a decision first: ${why}`;
     return refuse('PAM_ROTATION_ATTENTION', problem, { detail: { record, why } });
   }
-  if (!(yield* insertJob(q, { ...order, id, dueAtMs: null, notBeforeMs: nowMs }))) {
+  const followUps = order.carryFrom === null ? [] : yield* doneBefore(q, record, order.carryFrom);
+  if (!(yield* insertJob(q, { ...order, id, dueAtMs: null, notBeforeMs: nowMs, followUps }))) {
     const open = (yield* openJobOf(q, record)) ?? '';
     const problem = `the record ${record} has a job that is not ended`;
     return refuse('PAM_JOB_BUSY', problem, { detail: { record, job: open } });

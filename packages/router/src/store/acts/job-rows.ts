@@ -2,6 +2,7 @@ import {
   type AccountVersion,
   accountVersionSchema,
   afterCountsSchema,
+  followUpSchema,
   applicationUidSchema,
   gatewayUidSchema,
   type InstanceId,
@@ -40,6 +41,7 @@ const jobTupleSchema = z.object({
 });
 const sendsSchema = z.array(z.object({ send: z.int(), version: z.int(), outcome: sendOutcomeSchema.nullable() }));
 const instancesSchema = z.array(instanceIdSchema);
+const followUpsSchema = z.array(followUpSchema);
 const versionStateSchema = accountVersionSchema.shape.state;
 
 export function toJob(tuple: JobTuple): StoredJob {
@@ -61,6 +63,7 @@ export function toJob(tuple: JobTuple): StoredJob {
     address: tuple.address,
     notBeforeMs: tuple.not_before_ms,
     cancelAsked: tuple.cancel_asked === 1,
+    followUps: followUpsSchema.parse(JSON.parse(tuple.follow_ups)),
     after: tuple.after_counts === null ? null : afterCountsSchema.parse(JSON.parse(tuple.after_counts)),
     instances: instancesSchema.parse(JSON.parse(tuple.instances)),
     createdAtMs: tuple.created_ms,
@@ -96,6 +99,7 @@ export function fromJob(job: StoredJob): Omit<Insertable<Database['job']>, 'entr
     address: job.address,
     not_before_ms: job.notBeforeMs,
     cancel_asked: job.cancelAsked ? 1 : 0,
+    follow_ups: JSON.stringify(job.followUps),
     after_counts: job.after === null ? null : JSON.stringify(job.after),
     instances: JSON.stringify(job.instances),
     created_ms: job.createdAtMs,

@@ -391,6 +391,7 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
         sends: saved.sends.slice(-64).map((send) => ({ ...send })),
         address: readAddress(saved.address),
         cancelAsked: saved.cancelAsked,
+        followUps: [...saved.followUps],
         versions: tellable.map(toVersion),
       },
     };
@@ -644,6 +645,8 @@ function wordOf(what: Parameters<typeof decideReport>[1]['what']): string {
       return what.agreed ? 'converged' : 'replicas differ';
     case 'retired':
       return 'retired';
+    case 'follow-up':
+      return `${what.isOnce ? 'script' : 'service'}: ${what.state}`;
     case 'waits':
       return what.why;
     default:
@@ -659,7 +662,7 @@ function attentionAfter(job: StoredJob, outcome: string, why: string): string | 
 
 /** A rotation that went through, and a check that opened, have seen what the vault holds open the account. */
 function* settleAttention(q: Queries, held: Held): Act<void> {
-  if (held.job.kind === 'rehearse') return;
+  if (held.job.kind === 'rehearse' || held.job.kind === 'after') return;
   yield* run(q.db.updateTable('account').set({ attention: null }).where('account', '=', held.rows.account.account));
 }
 

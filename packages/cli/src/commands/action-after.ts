@@ -1,0 +1,3 @@
+import { runJobs } from '../rotation/run-jobs.ts';
+
+export const run = runJobs('after');
