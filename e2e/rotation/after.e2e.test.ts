@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { errorCatalog } from '@sallyport/protocol';
-import { createCleanup, requireLinuxHost } from '@sallyport/testkit';
+import { alertMessageSchema, errorCatalog } from '@sallyport/protocol';
+import { createCleanup, requireLinuxHost, startWebhookReceiver } from '@sallyport/testkit';
 import { afterAll, expect, test, vi } from 'vitest';
 import { member } from '../harness/json.ts';
-import { patience } from '../harness/until.ts';
+import { patience, until } from '../harness/until.ts';
 import { startLinuxAccounts } from './accounts/linux-accounts.ts';
 import { startRotatingPool } from './rotating-pool.ts';
 
@@ -17,9 +17,21 @@ afterAll(() => cleanup.run());
 test.skipIf(presence.isMissing)(
   'a service and scripts follow a rotation; one that fails is seen by everybody, and undoes nothing',
   async () => {
+    const receiver = await startWebhookReceiver(cleanup.later);
+    /** `status why` of each alert, in the order it was told. */
+    const alerts = (): string[] =>
+      receiver.posts
+        .map(({ body }) => alertMessageSchema.parse(JSON.parse(body)))
+        .map(({ status, detail }) => `${status} ${detail['why']}`);
     const lab = await startLinuxAccounts(cleanup.later);
     const { server } = lab;
-    const { installation, newAccounts } = await startRotatingPool(cleanup.later, lab, 1, { faults: false });
+    const { installation, newAccounts } = await startRotatingPool(cleanup.later, lab, 1, {
+      faults: false,
+      routerArgs: [
+        ...['--alert-url', receiver.url, '--alert-on', 'needs-attention'],
+        ...['--grace-ms', '1000', '--alert-grace', '1'],
+      ],
+    });
     const { pam, json, folder } = installation;
     await newAccounts(['app']);
     // Another record of the host, with a credential of its own, which nothing but the service links to.
@@ -100,10 +112,27 @@ test.skipIf(presence.isMissing)(
     ])
       expect(shown).toMatchObject({ state: 'done', why: 'rotated', after: counts, after_text: ended });
 
+    const troubled = async (): Promise<unknown> => member(await json(['rotation', 'list']), 'records', '0', 'trouble');
+    expect(await troubled()).toBe('after');
+    const { stdout: shown } = await pam(['rotation', 'info', '-r', 'app']);
+    expect(shown).toMatch(/not all that follows the last rotation was done: pam action after -r \S+/);
+    await until('the alert', () => alerts().includes('firing rotation-after'));
+
     // Where nothing but scripts changes the account, one that fails is a rotation that failed.
     await pam(['rotation', 'edit', '-r', 'app', '--scripts-only', 'on']);
     const only = await json(['action', 'rotate', '-r', 'app', '--wait'], { code: 1 });
     expect(only).toMatchObject({ state: 'failed', why: 'script-failed', after: counts });
+
+    expect(await troubled()).toBe('failed');
+    await until('the other alert', () => alerts().includes('firing rotation-failed'));
+
+    await pam(['rotation', 'script-edit', '-r', 'app', '-n', 'fails', '--enabled', 'off']);
+    await pam(['action', 'rotate', '-r', 'app', '--wait']);
+    expect(await troubled()).toBeNull();
+    await until('the ends', () => alerts().filter((told) => told.startsWith('resolved')).length === 2);
+    expect(alerts().toSorted()).toEqual([
+      ...['firing rotation-after', 'firing rotation-failed', 'resolved rotation-after', 'resolved rotation-failed'],
+    ]);
 
     await pam(['rotation', 'service-remove', '-r', 'app', '-n', 'web']);
     expect(await json(['rotation', 'service-list', '-r', 'app'])).toEqual({ services: [] });

@@ -21,13 +21,14 @@ export {
   signOut,
   whoAmI,
 } from './api/identity.ts';
-export type { AccountVersion, AfterCounts, FollowUp, JobView, JobWhy } from './api/job.ts';
+export type { AccountVersion, AfterCounts, FollowUp, RotationTrouble, JobView, JobWhy } from './api/job.ts';
 export {
   accountVersionSchema,
   afterCountsSchema,
   cancelJob,
   followUpSchema,
   followUpsKept,
+  rotationTroubleSchema,
   getJob,
   jobEntrySchema,
   jobKindSchema,

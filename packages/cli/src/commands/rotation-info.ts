@@ -6,7 +6,7 @@ import { readWhole } from '../gateway/gateway-flags.ts';
 import { leftoverText, retireWith } from '../rotation/leftover-text.ts';
 import { jobJson } from '../rotation/show-job.ts';
 import { nextRunsOf, settingsJson } from '../rotation/show-settings.ts';
-import { jobLine, whyText } from '../rotation/watch-job.ts';
+import { jobLine, troubleRemedy, troubleText, whyText } from '../rotation/watch-job.ts';
 import { isoTime, showJson, showTable, timeCell } from '../terminal/show.ts';
 import { findItem } from '../vault/find-item.ts';
 import { openVaultSession } from '../vault/open-session.ts';
@@ -21,7 +21,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
   try {
     const user = await findItem(session.vault, 'record', flags.record, ['pamUser']);
     const known = await session.client.call(readRotation, { params: { uid: user.uid } });
-    const { account, versions, nextDueMs, lastJob } = known;
+    const { account, versions, nextDueMs, lastJob, trouble } = known;
     const nowMs = cli.clock.nowMs();
     const resolve = `pam rotation resolve -r ${user.uid}`;
     const attention = account?.attention ?? null;
@@ -51,6 +51,8 @@ export const run: Run = async (cli, _args, rawFlags) => {
                   leftover === null ? null : { tries: leftover.tries, next_try_on: isoTime(leftover.nextTryMs) },
               },
         attention,
+        trouble,
+        trouble_text: trouble === null ? null : troubleText(trouble),
         attention_text: attention === null ? null : whyText(attention),
         resolve_with: attention === null ? null : resolve,
         retire_with: leftover === null ? null : retireWith(user.uid),
@@ -82,6 +84,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
       rows.push(['refused logins left', `${account.budget}${more}`]);
     }
     if (lastJob !== null) rows.push(['last run', `${lastJob.job}: ${jobLine(lastJob)}`]);
+    if (trouble !== null) rows.push(['trouble', `${troubleText(trouble)}: ${troubleRemedy(trouble, user.uid)}`]);
     showTable(cli.terminal, ['field', 'value'], rows);
     if (leftover !== null) {
       cli.terminal.err(`\nWARNING: ${leftoverText(leftover)}.\nTry now: ${retireWith(user.uid)}\n`);

@@ -7,7 +7,7 @@ import type { User } from '../rotation/rotated-record.ts';
 import { scheduleText } from '../rotation/schedule-flags.ts';
 import { jobJson } from '../rotation/show-job.ts';
 import { nextRunsOf, scheduleOf, settingsJson } from '../rotation/show-settings.ts';
-import { jobLine, whyText } from '../rotation/watch-job.ts';
+import { jobLine, troubleText, whyText } from '../rotation/watch-job.ts';
 import { isoTime, showJson, showTable, timeCell } from '../terminal/show.ts';
 import { openVaultSession, type VaultSession } from '../vault/open-session.ts';
 
@@ -23,11 +23,12 @@ export const run: Run = async (cli, _args, rawFlags) => {
     const nowMs = cli.clock.nowMs();
     if (cli.format === 'json') {
       showJson(cli.terminal, {
-        records: rows.map(({ user, known: { account, lastJob, nextDueMs } }) => ({
+        records: rows.map(({ user, known: { account, lastJob, nextDueMs, trouble } }) => ({
           ...settingsJson(user, nowMs, 1),
           next_due_on: isoTime(nextDueMs),
           attention: account?.attention ?? null,
           leftover: account?.leftover !== null && account !== null,
+          trouble,
           last_job: lastJob === null ? null : jobJson(lastJob, user.title),
         })),
         unreadable: unreadable.map(({ uid, error }) => ({ record_uid: uid, code: error.code, error: error.message })),
@@ -42,18 +43,12 @@ export const run: Run = async (cli, _args, rawFlags) => {
     showTable(
       cli.terminal,
       ['record', 'schedule', 'next run', 'last run', 'state', ...(flags.verbose ? ['uid', 'by', 'kind'] : [])],
-      rows.map(({ user, settings, known: { account, lastJob, nextDueMs } }) => [
+      rows.map(({ user, settings, known }) => [
         user.title,
         settings.enabled ? scheduleText(scheduleOf(settings)?.schedule ?? null) : 'switched off',
-        timeCell(nextDueMs ?? nextRunsOf(settings, nowMs, 1)[0] ?? null),
-        timeCell(lastJob?.endedAtMs ?? lastJob?.createdAtMs ?? null),
-        account?.attention
-          ? `needs attention: ${whyText(account.attention)}`
-          : account?.leftover
-            ? leftoverText(account.leftover)
-            : lastJob === null
-              ? ''
-              : jobLine(lastJob),
+        timeCell(known.nextDueMs ?? nextRunsOf(settings, nowMs, 1)[0] ?? null),
+        timeCell(known.lastJob?.endedAtMs ?? known.lastJob?.createdAtMs ?? null),
+        known.account?.attention ? `needs attention: ${whyText(known.account.attention)}` : stateText(known),
         ...(flags.verbose ? [user.uid, settings.by, settings.kind] : []),
       ]),
     );
@@ -70,4 +65,15 @@ function rowOf(session: VaultSession, user: User) {
   return [
     session.client.call(readRotation, { params: { uid: user.uid } }).then((known) => ({ user, settings, known })),
   ];
+}
+
+type Known = Awaited<ReturnType<typeof rowOf>[number]>['known'];
+
+/** What is wrong first, then how the last run went. */
+function stateText({ account, trouble, lastJob }: Known): string {
+  return [
+    ...(account?.leftover ? [leftoverText(account.leftover)] : []),
+    ...(trouble === null ? [] : [troubleText(trouble)]),
+    ...(lastJob === null ? [] : [jobLine(lastJob)]),
+  ].join(' · ');
 }

@@ -1,4 +1,4 @@
-import { getJob, type JobView, type JobWhy } from '@sallyport/protocol';
+import { getJob, type ItemUid, type JobView, type JobWhy, type RotationTrouble } from '@sallyport/protocol';
 import type { Cli } from '../cli.ts';
 import { timeCell } from '../terminal/show.ts';
 import { retireWith } from './leftover-text.ts';
@@ -137,3 +137,17 @@ const words: Readonly<Record<JobWhy, string>> = {
 
 /** A reason of the closed list in words. */
 export const whyText = (why: JobWhy): string => words[why];
+
+const troubles: Readonly<Record<RotationTrouble, string>> = {
+  failed: 'the last rotation failed',
+  missed: 'a scheduled rotation could not begin',
+  late: 'a scheduled rotation is late',
+  after: 'not all that follows the last rotation was done',
+};
+
+/** What is wrong with a record's rotation, in words. */
+export const troubleText = (trouble: RotationTrouble): string => troubles[trouble];
+
+/** The command that ends it. */
+export const troubleRemedy = (trouble: RotationTrouble, record: ItemUid): string =>
+  `pam action ${trouble === 'after' ? 'after' : 'rotate'} -r ${record}`;

@@ -223,6 +223,13 @@ export const cancelJob = defineRoute({
   bodyLimitBytes: 32_768,
 });
 
+/**
+ * What is wrong with a record's rotation since its last run: it failed, could not begin when it was due, is open long after
+ * that, or not all that follows it was done.
+ */
+export const rotationTroubleSchema = z.enum(['failed', 'missed', 'late', 'after']);
+export type RotationTrouble = z.infer<typeof rotationTroubleSchema>;
+
 export const accountVersionSchema = z.strictObject({
   n: z.int().min(0),
   rev: revisionSchema,
@@ -263,6 +270,7 @@ export const readRotation = defineRoute({
     /** By the router's timer, jitter included; null: on demand. */
     nextDueMs: z.int().nullable(),
     lastJob: jobViewSchema.nullable(),
+    trouble: rotationTroubleSchema.nullable(),
   }),
   bodyLimitBytes: small,
 });

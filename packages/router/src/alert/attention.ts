@@ -2,7 +2,7 @@ import type { GatewayUid, InstanceId } from '@sallyport/protocol';
 import type { Condition } from './alert.ts';
 
 /** Why somebody should look at something; closed. */
-type AttentionReason = 'instance-duplicate' | 'rotation-missed';
+type AttentionReason = 'instance-duplicate';
 
 interface ReasonRule {
   readonly sentence: string;
@@ -16,11 +16,6 @@ const rules: Readonly<Record<AttentionReason, ReasonRule>> = {
   'instance-duplicate': {
     sentence: 'two processes use one instance identity: a copied disk or state folder',
     times: 2,
-    withinMs: 60_000,
-  },
-  'rotation-missed': {
-    sentence: 'a scheduled rotation could not be run: pam action job-list shows which',
-    times: 1,
     withinMs: 60_000,
   },
 };

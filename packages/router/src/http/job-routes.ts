@@ -148,12 +148,13 @@ function lookRoutes(parts: RouterParts): Binding[] {
       const record = call.param('uid', itemUidSchema);
       await recordOf(parts, record);
       const known = await store.rotation.readRotation({ record, nowMs: clock.nowMs() });
-      const { nextDueMs, lastJob } = known;
+      const { nextDueMs, lastJob, trouble } = known;
       return {
         account: known.account,
         versions: [...known.versions],
         nextDueMs,
         lastJob: lastJob === null ? null : viewJob(lastJob, clock.nowMs()),
+        trouble,
       };
     }),
     bindCaller(listKinds, async (call) => {

@@ -39,7 +39,6 @@ export function startAlerts(parts: {
   const { clock, pool, rotation, watch, log } = parts;
   const desk = createAttentionDesk(attentionMs, clock.monotonicMs);
   watch.listen((kind, body) => {
-    if (kind === 'job.missed') desk.note('rotation-missed', { gateway: null, instance: null });
     if (kind !== 'instance.duplicate') return;
     const instance = instanceIdSchema.safeParse(body['instance']).data ?? null;
     const home = pool.list().find(({ instances }) => instances.some((each) => each.instanceId === instance));
@@ -53,7 +52,11 @@ export function startAlerts(parts: {
     pools: pool.list,
     attention: () => [
       ...desk.current(),
-      ...conditionsOfJobs({ counts: rotation.counts(), stopped: rotation.scheduler().stopped }),
+      ...conditionsOfJobs({
+        counts: rotation.counts(),
+        troubles: rotation.troubles(),
+        stopped: rotation.scheduler().stopped,
+      }),
     ],
     keeper: alertFile(parts.dataDir),
     clock,

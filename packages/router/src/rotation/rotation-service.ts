@@ -71,6 +71,8 @@ export interface RotationDeps {
   readonly failed: (error: unknown) => void;
 }
 
+/** Records whose rotation is in trouble, as of the last look. */
+export type JobTroubles = Awaited<ReturnType<RotationStore['countTroubles']>>;
 /** Jobs by state, as of the last look. */
 export type JobCounts = Awaited<ReturnType<RotationStore['countJobs']>>;
 
@@ -95,11 +97,14 @@ export interface RotationService {
   /** What the next ready instance can rotate. @throws PAM_POOL_NO_READY_INSTANCE */
   kindsOf(gateway: GatewayUid): Promise<{ readonly instance: InstanceId } & LinkResult<'kind.list'>>;
   counts(): JobCounts;
+  troubles(): JobTroubles;
   scheduler(): SchedulerState;
 }
 
 const tickMs = 1_000;
 const countEveryMs = 5_000;
+/** A scheduled run that is open so long after its time is told as late: jitter and the spread after an outage are less. */
+const lateAfterMs = 3_600_000;
 const offerLimits = { atOnce: 16, offerWithinMs: 30_000, claimWithinMs: 15_000, tryEveryMs: 1_000 } as const;
 /** Those in hand are the first of it: among so many there is one for each offer that may go out. */
 const offersOfGateway = offerLimits.atOnce;
@@ -114,6 +119,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
   let watch = beginLeaseWatch();
   let looking = false;
   let counts: JobCounts = [];
+  let troubles: JobTroubles = [];
   let countedMs = Number.NEGATIVE_INFINITY;
   let running: Promise<void> | null = null;
   let isWoken = false;
@@ -215,6 +221,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
       if (nowMs - countedMs < countEveryMs) return;
       countedMs = nowMs;
       counts = await store.countJobs({});
+      troubles = await store.countTroubles({ dueBeforeMs: clock.nowMs() - lateAfterMs });
     } catch (reason) {
       watch = observeLeases(watch, null, clock.monotonicMs(), leaseRules).watch;
       deps.failed(reason);
@@ -403,6 +410,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
       return { instance: picked.instance, ...(await links.kinds(picked.link)) };
     },
     counts: () => counts,
+    troubles: () => troubles,
     scheduler: scheduler.state,
   };
 }

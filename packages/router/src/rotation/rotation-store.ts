@@ -12,6 +12,7 @@ import type {
   LinkResult,
   PartEnvelope,
   PersonUid,
+  RotationTrouble,
   WireError,
 } from '@sallyport/protocol';
 import type { JobKind } from '@sallyport/rotation';
@@ -109,6 +110,7 @@ interface RotationState {
   readonly versions: readonly AccountVersion[];
   readonly nextDueMs: number | null;
   readonly lastJob: StoredJob | null;
+  readonly trouble: RotationTrouble | null;
 }
 
 /**
@@ -166,6 +168,14 @@ export interface RotationStore {
     input: Record<never, never>,
   ): Promise<
     readonly { readonly gateway: GatewayUid; readonly state: JobView['state'] | 'leftover'; readonly count: number }[]
+  >;
+  /** Records whose rotation is in trouble, by gateway (null: of none) and what; `late`: open, and due before this time. */
+  countTroubles(input: { readonly dueBeforeMs: number }): Promise<
+    readonly {
+      readonly gateway: GatewayUid | null;
+      readonly what: RotationTrouble;
+      readonly count: number;
+    }[]
   >;
   /** Of each gateway at most `each`, those that may begin longest first. */
   listOffered(input: { readonly nowMs: number; readonly each: number }): Promise<readonly OfferedJob[]>;

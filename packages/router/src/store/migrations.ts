@@ -163,9 +163,18 @@ const followUps: Migration = {
   statements: ["ALTER TABLE job ADD COLUMN follow_ups TEXT NOT NULL DEFAULT '[]'"],
 };
 
+/** What is wrong with a record's rotation since its last run: told until it is cured, whatever else runs meanwhile. */
+const troubles: Migration = {
+  name: '0009_rotation_trouble',
+  statements: [
+    `CREATE TABLE rotation_trouble (record TEXT PRIMARY KEY REFERENCES item (uid), gateway TEXT, what TEXT NOT NULL,
+      at_ms INTEGER NOT NULL)`,
+  ],
+};
+
 const migrations: readonly Migration[] = [
   ...[initial, killed, detachedStreams, rotation, recovered, afterRotation],
-  ...[leftover, followUps],
+  ...[leftover, followUps, troubles],
 ];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */

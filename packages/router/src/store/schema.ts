@@ -184,5 +184,6 @@ export interface Database {
   job_note: { job: string; n: number; gen: number; envelope: string };
   job_answer: { job: string; epoch: number; key: string; answer: string };
   schedule: { record: string; rule: string; since_ms: number; next_ms: number | null };
+  rotation_trouble: { record: string; gateway: string | null; what: string; at_ms: number };
   recheck: { id: string; job: string; account: string; due_ms: number; kind: string | null };
 }

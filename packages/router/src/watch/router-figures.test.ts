@@ -11,9 +11,11 @@ test('scripts and services after a rotation are counted by how they ended, witho
   const usage = systemUsage();
   const text = figures.text({
     ...{ usage, reasons: [], pools: [], relay: null, carriers: null, apiConnections: 0, jobs: [] },
+    troubles: [{ gateway: null, what: 'missed', count: 2 }],
     ...{ links: { members: 0, strangers: 0 }, waiting: { audit: 0, streams: 0 }, schedulesStopped: false },
   });
   usage.close();
+  expect(text).toContain('sallyport_rotation_troubles{gateway="none",what="missed"} 2\n');
   expect(text).toContain('sallyport_jobs_ended_total{kind="rotate",state="done"} 2\n');
   expect(text.match(/^sallyport_after_rotation_total.*$/gm)?.toSorted()).toEqual([
     'sallyport_after_rotation_total{what="script",outcome="done"} 2',

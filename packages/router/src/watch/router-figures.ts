@@ -10,7 +10,7 @@ import {
 } from '@sallyport/protocol';
 import type { EventBody } from '../audit/index.ts';
 import type { PoolService } from '../pool/index.ts';
-import type { JobCounts } from '../rotation/index.ts';
+import type { JobCounts, JobTroubles } from '../rotation/index.ts';
 import type { ProcessUsage, RelayTotals } from '../relay/index.ts';
 import { type NotReady, reasonCodes } from './readiness.ts';
 import type { Usage } from './system-usage.ts';
@@ -39,6 +39,7 @@ interface FiguresNow {
   /** Things decided and not stored yet. */
   readonly waiting: { readonly audit: number; readonly streams: number };
   readonly jobs: JobCounts;
+  readonly troubles: JobTroubles;
   readonly schedulesStopped: boolean;
 }
 
@@ -142,16 +143,23 @@ function carrierFigures(metrics: Maker): (usage: FiguresNow['carriers']) => void
   };
 }
 
-function jobFigures(metrics: Maker): (now: Pick<FiguresNow, 'jobs' | 'schedulesStopped'>) => void {
+function jobFigures(metrics: Maker): (now: Pick<FiguresNow, 'jobs' | 'troubles' | 'schedulesStopped'>) => void {
   const jobs = metrics.gauge(
     'sallyport_jobs',
     'Open jobs, accounts that need attention, and accounts that an older credential still opens (leftover)',
     ['gateway', 'state'],
   );
+  const troubles = metrics.gauge(
+    'sallyport_rotation_troubles',
+    'Records whose last rotation failed, was missed, is late, or was not followed by all that follows it',
+    ['gateway', 'what'],
+  );
   const stopped = metrics.gauge('sallyport_scheduler_stopped', 'Schedules do not run: the clock cannot be trusted');
   return (now) => {
     jobs.clear();
     for (const { gateway, state, count } of now.jobs) jobs.set(count, [gateway, state]);
+    troubles.clear();
+    for (const { gateway, what, count } of now.troubles) troubles.set(count, [gateway ?? 'none', what]);
     stopped.set(now.schedulesStopped ? 1 : 0);
   };
 }

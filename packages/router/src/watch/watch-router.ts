@@ -19,7 +19,7 @@ interface WatchedParts {
   readonly pool: Pick<PoolService, 'list'>;
   readonly links: { count(): number; strangers(): number };
   readonly sessions: Pick<SessionService, 'waiting'>;
-  readonly rotation: Pick<RotationService, 'counts' | 'scheduler'>;
+  readonly rotation: Pick<RotationService, 'counts' | 'scheduler' | 'troubles'>;
   readonly audit: Pick<AuditTrail, 'waiting'>;
   readonly apiConnections: () => number;
 }
@@ -87,6 +87,7 @@ export async function openWatch(deps: {
       links: { members: parts?.links.count() ?? 0, strangers: parts?.links.strangers() ?? 0 },
       apiConnections: parts?.apiConnections() ?? 0,
       jobs: parts?.rotation.counts() ?? [],
+      troubles: parts?.rotation.troubles() ?? [],
       schedulesStopped: parts !== null && parts.rotation.scheduler().stopped !== null,
       waiting: { audit: parts?.audit.waiting() ?? 0, streams: parts?.sessions.waiting() ?? 0 },
     });

@@ -27,7 +27,8 @@ const two = instanceId('two');
 const note = { gen: 1, envelope: 'note'.padEnd(32, '_') };
 const order = 'order'.padEnd(32, '_');
 const atOnce = { scheduledAtOnce: 1, orderedAtOnce: 8 };
-const told = { router: 'router', start: 1, events: [] };
+const nothing = { router: 'router', start: 1, events: [] };
+const told = nothing;
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
   const [only] = await Promise.allSettled([work]);
@@ -172,6 +173,34 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
       await expect(again('later', 2)).rejects.toMatchObject({ code: 'PAM_ROTATION_ATTENTION' });
     },
   );
+
+  on('what is wrong with a rotation is told until it is cured, and gone with its record', async () => {
+    const store = await engine.fresh();
+    const by = await promoted(store);
+    const none = { done: 0, failed: 0, unknown: 0, skipped: 0 };
+    const after = { scripts: { ...none, failed: 1 }, services: none };
+    const told = () => store.rotation.countTroubles({ dueBeforeMs: 0 });
+    expect(await told()).toEqual([]);
+    kept(await by.finish('done', [], { after }));
+    const troubled = { gateway: gatewayUid(), what: 'after', count: 1 };
+    expect(await told()).toEqual([troubled]);
+    const denied = (job: string) =>
+      store.rotation.denyJob({ job: jobId(job), instance: null, why: 'no-kind', note: null, told: nothing, nowMs });
+    await start(store, 'check', { kind: 'check' });
+    await denied('check');
+    expect(await told()).toEqual([troubled]);
+    await start(store, 'again', { kind: 'after', carryFrom: 2 });
+    const { claimed } = kept(await claim(store, 'again', await lease(store, two), { instance: two }));
+    kept(await run(store, 'again', claimed.epoch, two).finish());
+    expect(await told()).toEqual([]);
+    await start(store, 'next');
+    await denied('next');
+    expect(await told()).toEqual([{ ...troubled, what: 'failed' }]);
+    const known = await store.rotation.readRotation({ record: itemUid('user'), nowMs });
+    expect(known.trouble).toBe('failed');
+    await store.vault.removeItem({ uid: itemUid('user'), nowMs });
+    expect(await told()).toEqual([]);
+  });
 
   on('a run ends with the candidate as the newest secrets, and every version kept', async () => {
     const store = await engine.fresh();
@@ -530,7 +559,12 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     const next = { record: itemUid('user'), dueAtMs: nextMs, job: jobId('s3'), spreadMs: 0, nowMs: nextMs };
     expect(await store.rotation.runSchedule(next)).toMatchObject({ job: null, dueAtMs: nextMs });
     expect(await store.rotation.getJob({ job: jobId('s3') })).toMatchObject({ state: 'failed', why: 'missed' });
+    const troubles = (dueBeforeMs: number) => store.rotation.countTroubles({ dueBeforeMs });
+    const missed = { gateway: gatewayUid(), what: 'missed', count: 1 };
+    expect(await troubles(dueAtMs + 3 * hourMs)).toEqual([missed]);
+    expect(await troubles(dueAtMs + 3 * hourMs + 1)).toEqual([missed, { ...missed, what: 'late' }]);
     await put(timed(3, { rotation: null }));
+    expect(await troubles(0)).toEqual([]);
     expect((await due(nextMs + 9 * hourMs)).schedules).toEqual([]);
     const nonsense = { schedule: { kind: 'cron', cron: '99 99 * * *', tz: 'UTC' }, resource: null };
     expect(await codeOf(put(timed(4, { rotation: nonsense })))).toBe('PAM_BAD_REQUEST');

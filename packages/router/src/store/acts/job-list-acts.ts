@@ -21,6 +21,7 @@ import type { Database } from '../schema.ts';
 import { addEntry, addNote, fromJob, lockAccount, lockJob, readLogins, toJob, toVersion } from './job-rows.ts';
 import { planRetirement, readLeftover } from './retire-acts.ts';
 import { auditActs } from './audit-acts.ts';
+import { readTrouble, settleTrouble } from './trouble-acts.ts';
 
 type ListMethods =
   | 'startJobs'
@@ -373,6 +374,7 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
     }
     yield* run(q.db.updateTable('job').set(fromJob(ended)).where('id', '=', job.id));
     yield* planRetirement(q, job, input.nowMs);
+    yield* settleTrouble(q, ended, input.nowMs);
     yield* addEntry(q, job, { what: 'denied', instance: input.instance, nowMs: input.nowMs });
     yield* addNote(q, job.id, input.note);
     return { denied: true, head: yield* auditActs.appendEvents(q, input.told) };
@@ -400,7 +402,8 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
     const schedule = yield* first(q.db.selectFrom('schedule').select('next_ms').where('record', '=', input.record));
     const nextDueMs = typeof schedule?.next_ms === 'number' ? schedule.next_ms + jitterMs(input.record) : null;
     const lastJob = last === undefined ? null : toJob(last);
-    if (account === undefined) return { account: null, versions: [], nextDueMs, lastJob };
+    const trouble = yield* readTrouble(q, input.record);
+    if (account === undefined) return { account: null, versions: [], nextDueMs, lastJob, trouble };
     const versions = yield* all(
       q.db
         .selectFrom('account_version')
@@ -425,6 +428,7 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
       versions: versions.map(toVersion),
       nextDueMs,
       lastJob,
+      trouble,
     };
   },
 };

@@ -36,6 +36,7 @@ import {
   toVersionRow,
 } from './job-rows.ts';
 import { planRetirement } from './retire-acts.ts';
+import { settleTrouble } from './trouble-acts.ts';
 import { allParts, liveItems, putPart, readItems } from './vault-acts.ts';
 
 type RunMethods =
@@ -121,7 +122,10 @@ const wokenByOne = 4;
 
 /** A place at the server is free, perhaps the account: who waits for one of them may begin. */
 function* afterHold(q: Queries, job: StoredJob, ended: boolean, nowMs: number): Act<void> {
-  if (ended) yield* run(q.db.deleteFrom('job_answer').where('job', '=', job.id));
+  if (ended) {
+    yield* run(q.db.deleteFrom('job_answer').where('job', '=', job.id));
+    yield* settleTrouble(q, job, nowMs);
+  }
   if (job.server === null) return;
   const waiting = q.db
     .selectFrom('job')

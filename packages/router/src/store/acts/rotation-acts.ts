@@ -5,6 +5,7 @@ import { jobRunActs } from './job-run-acts.ts';
 import { journalActs } from './journal-acts.ts';
 import { leaseActs } from './lease-acts.ts';
 import { scheduleActs } from './schedule-acts.ts';
+import { troubleActs } from './trouble-acts.ts';
 
 export const rotationActs: ActsOf<RotationStore> = {
   ...leaseActs,
@@ -12,4 +13,5 @@ export const rotationActs: ActsOf<RotationStore> = {
   ...jobRunActs,
   ...journalActs,
   ...scheduleActs,
+  ...troubleActs,
 };

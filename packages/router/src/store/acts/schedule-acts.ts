@@ -14,6 +14,7 @@ import type { RotationStore } from '../../rotation/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import { attentionOf, insertJob } from './job-list-acts.ts';
 import { addEntry, lockJob } from './job-rows.ts';
+import { dropTrouble, settleTrouble } from './trouble-acts.ts';
 
 type ScheduleMethods = 'listDue' | 'runSchedule' | 'runRecheck';
 
@@ -33,6 +34,8 @@ function readRule(text: string): Schedule {
  */
 export function* keepSchedule(q: Queries, record: ItemUid, mirror: Mirror, nowMs: number): Act<void> {
   const wanted = mirror.rotation ?? null;
+  // Nothing is rotated any more that could be in trouble.
+  if (wanted === null) yield* dropTrouble(q, record);
   const schedule = wanted?.schedule ?? null;
   if (wanted === null || schedule === null) {
     yield* dropSchedule(q, record);
@@ -134,13 +137,18 @@ export const scheduleActs: Pick<ActsOf<RotationStore>, ScheduleMethods> = {
     const next = nextOccurrence(rule, dueAtMs, row.since_ms);
     yield* run(q.db.updateTable('schedule').set({ next_ms: next }).where('record', '=', record));
     const place = yield* placeOf(q, record);
-    if (place === null) return { record, dueAtMs, job: null, skipped };
+    const missed = { record, kind: 'rotate', state: 'failed', why: 'missed', person: null, after: null } as const;
+    if (place === null) {
+      yield* settleTrouble(q, { ...missed, gateway: null }, nowMs);
+      return { record, dueAtMs, job: null, skipped };
+    }
     const notBeforeMs = Math.max(nowMs, dueAtMs + jitterMs(record)) + input.spreadMs;
     const job = { id: input.job, kind: 'rotate', record, ...place, order: null, person: null, dueAtMs };
     const isHeldUp = (yield* attentionOf(q, record)) !== null;
     const isMade = !isHeldUp && (yield* insertJob(q, { ...job, notBeforeMs, nowMs }));
     if (!isMade) {
-      const ended = { state: 'failed', why: 'missed' } as const;
+      const ended = { state: missed.state, why: missed.why };
+      yield* settleTrouble(q, { ...missed, gateway: place.gateway }, nowMs);
       yield* insertJob(q, { ...job, notBeforeMs: nowMs, nowMs, ended });
     }
     const stored = yield* lockJob(q, input.job);

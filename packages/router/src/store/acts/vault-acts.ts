@@ -22,6 +22,7 @@ import type { VaultStore } from '../../vault/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
 import { dropSchedule, keepSchedule } from './schedule-acts.ts';
+import { dropTrouble } from './trouble-acts.ts';
 
 type ItemTuple = Selectable<Database['item']>;
 type PartTuple = Selectable<Database['item_part']>;
@@ -272,6 +273,7 @@ export const vaultActs: ActsOf<VaultStore> = {
     );
     if (touched === 0) throw new PamError('PAM_NOT_FOUND', `there is no item ${input.uid}`);
     yield* dropSchedule(q, input.uid);
+    yield* dropTrouble(q, input.uid);
     const depending = yield* dependants(q, input.uid);
     if (depending.length > 0) {
       throw new PamError('PAM_IN_USE', `${depending.length} items depend on ${input.uid}`, {
