@@ -25,6 +25,11 @@ export interface LinksSetup {
   /** Second byte of 127.x.y.z, this process's own. */
   readonly block: number;
 }
+/** All start within so many milliseconds, spread evenly. */
+export interface LinksGo {
+  readonly kind: 'go';
+  readonly withinMs: number;
+}
 export type LinksReport =
   | { readonly kind: 'made' }
   | {
@@ -127,7 +132,7 @@ const tell = (report: LinksReport): void => {
   if (process.connected) process.send?.(report, () => undefined);
 };
 process.on('disconnect', () => process.exit(0));
-process.on('message', (message: LinksSetup | { readonly kind: 'go' }) => {
+process.on('message', (message: LinksSetup | LinksGo) => {
   if (message.kind === 'setup') {
     make(message).then(
       () => tell({ kind: 'made' }),
@@ -138,7 +143,9 @@ process.on('message', (message: LinksSetup | { readonly kind: 'go' }) => {
     );
     return;
   }
-  for (const runner of runners) runner.start();
+  for (const [at, runner] of runners.entries()) {
+    setTimeout(() => runner.start(), (at * message.withinMs) / runners.length);
+  }
   setInterval(() => tell({ kind: 'links', up, joins, losses, lastError }), reportMs);
 });
 process.send?.({ kind: 'listening', port: 0 });

@@ -10,7 +10,7 @@ const relay = await startRelay({
   host: '127.0.0.1',
   port: 0,
   log: () => undefined,
-  events: { onTls: (socket) => socket.destroy() },
+  events: { onTls: (waiting) => waiting.refuse() },
   execArgv:
     profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`, '--cpu-prof-name=relay.cpuprofile'],
 });

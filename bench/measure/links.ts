@@ -17,6 +17,9 @@ export interface LinkRow {
   /** Of router and relay, until all had joined, and from the new router's start until all were back. */
   readonly joinCpuSeconds: number;
   readonly backCpuSeconds: number;
+  /** Of the simulated instances, in the same times. In life they are as many machines. */
+  readonly instancesJoinCpuSeconds: number;
+  readonly instancesBackCpuSeconds: number;
   /** Resident memory of the router's own process and of its relay, with all links up and idle. */
   readonly routerMebibytes: number;
   readonly relayMebibytes: number;
@@ -33,7 +36,11 @@ const perGateway = 100;
 const perProcess = 2_500;
 const settleMs = 5_000;
 const idleMs = 15_000;
-const joinWithinMs = 400_000;
+/** All that is to come up, from the start of the first, or after the kill. */
+const upWithinMs = 600_000;
+/** The instances start within so long, spread evenly: nobody starts ten thousand machines in one moment. */
+const rampMsPerLink = 1;
+const sayEveryMs = 10_000;
 
 interface Fleet {
   readonly child: HarnessChild;
@@ -56,18 +63,36 @@ export async function measureLinks(later: Later, links: number, progress: (done:
     }),
   );
   const sum = (of: 'up' | 'joins' | 'losses'): number => fleets.reduce((all, { last }) => all + last[of], 0);
-  const allUp = (what: string, joins: number): Promise<unknown> =>
-    until(what, () => sum('up') === links && sum('joins') >= joins, joinWithinMs).catch((reason: unknown) => {
-      const errors = fleets.map(({ last }) => last.lastError).filter(Boolean);
-      throw new Error(`${String(reason)}: ${sum('up')} of ${links} are up; ${errors.join('; ')}`);
-    });
   const cpuOfBoth = (): number => cpuSeconds([installation.router.child.pid]);
-  const cpuAtStart = cpuOfBoth();
+  const cpuOfInstances = (): number => cpuSeconds(fleets.map(({ child }) => child.pid));
+  /** @returns seconds from `sinceMs` until all are up. */
+  const allUp = async (what: string, joins: number, sinceMs: number): Promise<number> => {
+    const seconds = (): number => (performance.now() - sinceMs) / 1_000;
+    const errors = (): string =>
+      fleets
+        .map(({ last }) => last.lastError)
+        .filter(Boolean)
+        .join('; ');
+    const asYet = setInterval(() => {
+      const cpu = `CPU so far ${cpuOfBoth().toFixed(0)} s and ${cpuOfInstances().toFixed(0)} s`;
+      const of = `${sum('up')} of ${links} up, ${sum('losses')} lost`;
+      progress(`links: ${of} after ${seconds().toFixed(0)} s; ${cpu}; ${errors()}`);
+    }, sayEveryMs);
+    try {
+      await until(what, () => sum('up') === links && sum('joins') >= joins, upWithinMs);
+      return seconds();
+    } catch (reason) {
+      throw new Error(`${String(reason)}: ${sum('up')} of ${links} are up; ${errors()}`, { cause: reason });
+    } finally {
+      clearInterval(asYet);
+    }
+  };
+  const [cpuAtStart, instancesAtStart] = [cpuOfBoth(), cpuOfInstances()];
   const startedAtMs = performance.now();
-  for (const { child } of fleets) child.process.send({ kind: 'go' });
-  await allUp('all have joined', links);
-  const joinedSeconds = (performance.now() - startedAtMs) / 1_000;
+  for (const { child } of fleets) child.process.send({ kind: 'go', withinMs: links * rampMsPerLink });
+  const joinedSeconds = await allUp('all have joined', links, startedAtMs);
   const joinCpuSeconds = cpuOfBoth() - cpuAtStart;
+  const instancesJoinCpuSeconds = cpuOfInstances() - instancesAtStart;
   progress(`links: all joined after ${joinedSeconds.toFixed(1)} s`);
 
   await pause(settleMs);
@@ -80,13 +105,15 @@ export async function measureLinks(later: Later, links: number, progress: (done:
   const relayMebibytes = residentMebibytes(descendantsOf(pid)[0] ?? pid);
 
   const joinsBefore = sum('joins');
+  const instancesAtKill = cpuOfInstances();
   const killedAtMs = performance.now();
   await installation.restartRouter('SIGKILL');
-  await allUp('all are back', joinsBefore + links);
-  const backSeconds = (performance.now() - killedAtMs) / 1_000;
+  const backSeconds = await allUp('all are back', joinsBefore + links, killedAtMs);
   const backCpuSeconds = cpuOfBoth();
+  const instancesBackCpuSeconds = cpuOfInstances() - instancesAtKill;
   progress(`links: all back after ${backSeconds.toFixed(1)} s`);
-  const cpu = { joinCpuSeconds, idleCpuPercent, backCpuSeconds };
+  const instances = { instancesJoinCpuSeconds, instancesBackCpuSeconds };
+  const cpu = { joinCpuSeconds, idleCpuPercent, backCpuSeconds, ...instances };
   return { links, joinedSeconds, routerMebibytes, relayMebibytes, ...cpu, backSeconds, lostIdle };
 }
 

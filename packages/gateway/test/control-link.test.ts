@@ -30,6 +30,7 @@ async function refusedWith(status: number, retryAfter?: string) {
       pins: [identity.pin],
       reach: directReach,
       handlers: {} as never,
+      onReached: () => undefined,
       onPong: () => undefined,
       onClosed: () => undefined,
     },

@@ -89,6 +89,7 @@ async function start(settings: RouterSettings, closing: Closing): Promise<Runnin
   });
   links.use({ pool, sessions, rotation });
   await pool.start();
+  links.remember(pool.list().flatMap(({ instances }) => instances.map(({ ipAddress }) => ipAddress)));
   closing.add(() => pool.stop());
   const { relay, carriers, apiConnections } = await openDoors(settings, ground, services, api, closing);
   opened = relay;

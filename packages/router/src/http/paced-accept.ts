@@ -1,15 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
-import { type AcceptEvent, newAcceptQueue, stepAccept } from './accept-queue.ts';
+import type { WaitingConnection } from '../relay/index.ts';
+import { type AcceptEvent, type AcceptSettings, newAcceptQueue, stepAccept, waitingIn } from './accept-queue.ts';
 
-export interface PacedAcceptDeps {
+export interface PacedAcceptDeps extends AcceptSettings {
   readonly clock: Pick<Clock, 'monotonicMs' | 'after'>;
-  /** Handshakes a second, and how many at once after a quiet time. */
-  readonly perSecond: number;
-  readonly burst: number;
-  /** Was an instance admitted from where this socket really comes from? */
-  readonly isKnown: (socket: Socket) => boolean;
-  /** Each socket that was closed for want of a turn. */
+  /** Was an instance admitted from this address? */
+  readonly isKnown: (address: string) => boolean;
+  /** Each connection that was closed for want of room. */
   readonly closed?: () => void;
   readonly log: (message: string, fields: Record<string, number>) => void;
 }
@@ -18,60 +16,70 @@ export interface PacedAcceptDeps {
 const logEveryMs = 10_000;
 
 export interface PacedAccept {
-  /** @param letIn - starts the handshake, when it is this socket's turn; never called for one that closed meanwhile. */
-  offer(socket: Socket, letIn: (socket: Socket) => void): void;
+  /**
+   * @param letIn - when it is this connection's turn, with what was read of it; never called for one that closed
+   *   meanwhile. It is under way until it calls `done` or the socket closes.
+   */
+  offer(waiting: WaitingConnection, letIn: (socket: Socket, early: Uint8Array, done: () => void) => void): void;
 }
 
-/** Sockets that the relay took for TLS, handed on to whoever does their handshake at a bounded rate (accept-queue.ts). */
+/** TLS connections that wait in the relay, taken over when whoever does their handshake can do it (accept-queue.ts). */
 export function createPacedAccept(deps: PacedAcceptDeps): PacedAccept {
   const { clock } = deps;
-  const queue = newAcceptQueue(deps.perSecond, deps.burst, clock.monotonicMs());
-  const waiting = new Map<number, { readonly socket: Socket; readonly letIn: (socket: Socket) => void }>();
+  const queue = newAcceptQueue(deps, clock.monotonicMs());
+  const comers = new Map<number, { readonly letIn: () => void; readonly refuse: () => void }>();
   let lastId = 0;
   let refused = 0;
   let loggedAtMs = Number.NEGATIVE_INFINITY;
   let isWaking = false;
 
-  function take(id: number) {
-    const taken = waiting.get(id);
-    waiting.delete(id);
-    return taken;
-  }
   function noteRefusal(): void {
     refused += 1;
     deps.closed?.();
     const nowMs = clock.monotonicMs();
     if (nowMs - loggedAtMs < logEveryMs) return;
     loggedAtMs = nowMs;
-    deps.log('more connections than this router accepts: some were closed', { closed: refused, waiting: waiting.size });
+    const counts = { closed: refused, waiting: waitingIn(queue) };
+    deps.log('more connections than may wait at this router: some were closed', counts);
   }
   function feed(event: AcceptEvent): void {
     const step = stepAccept(queue, event, clock.monotonicMs());
     for (const id of step.letIn) {
-      const taken = take(id);
-      taken?.letIn(taken.socket);
+      comers.get(id)?.letIn();
+      comers.delete(id);
     }
     for (const id of step.refused) {
-      take(id)?.socket.destroy();
+      comers.get(id)?.refuse();
+      comers.delete(id);
       noteRefusal();
     }
     if (step.wakeInMs === null || isWaking) return;
     isWaking = true;
+    const dueAtMs = clock.monotonicMs() + step.wakeInMs;
     clock.after(step.wakeInMs, () => {
       isWaking = false;
-      feed({ kind: 'tick' });
+      feed({ kind: 'tick', lateMs: clock.monotonicMs() - dueAtMs });
     });
   }
 
   return {
-    offer: (socket, letIn) => {
+    offer: (waiting, letIn) => {
       lastId += 1;
       const id = lastId;
-      waiting.set(id, { socket, letIn });
-      socket.once('close', () => {
-        if (take(id) !== undefined) feed({ kind: 'gone', id });
+      const done = (): void => {
+        comers.delete(id);
+        feed({ kind: 'gone', id });
+      };
+      waiting.gone = done;
+      comers.set(id, {
+        letIn: () =>
+          waiting.take((socket, early) => {
+            socket.once('close', done);
+            letIn(socket, early, done);
+          }),
+        refuse: waiting.refuse,
       });
-      feed({ kind: 'came', id, known: deps.isKnown(socket) });
+      feed({ kind: 'came', id, address: waiting.address, known: deps.isKnown(waiting.address) });
     },
   };
 }

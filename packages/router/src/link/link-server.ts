@@ -35,6 +35,8 @@ import { createWhereabouts } from './whereabouts.ts';
 export interface LinkServerDeps {
   /** The client's address, also behind a balancer. */
   readonly addressOf: (socket: Socket) => string;
+  /** The hello of the link on this connection was answered. */
+  readonly decided: (socket: Socket) => void;
   readonly clock: Clock;
   readonly trust: TrustLog;
   readonly vault: VaultStore;
@@ -75,7 +77,9 @@ export interface LinkServer {
   gatewayRemoved(gateway: GatewayUid): void;
   gatewayRekeyed(gateway: GatewayUid): void;
   count(): number;
-  /** Was an instance admitted from this address since this router started? */
+  /** These instances were admitted before this router started: they will come back, and go before strangers. */
+  remember(addresses: readonly string[]): void;
+  /** Was an instance admitted from this address? */
   isKnown(address: string): boolean;
   /** Links without a verified hello. */
   strangers(): number;
@@ -86,7 +90,7 @@ export interface LinkServer {
 }
 
 const strangers = { inAll: 512, perAddress: 64 } as const;
-const rememberedAddresses = 10_000;
+const rememberedAddresses = 20_000;
 const dispatchTimeoutMs = 8_000;
 const resumeTimeoutMs = 2_000;
 const offerTimeoutMs = 8_000;
@@ -114,7 +118,12 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
   const links = new Map<string, Link>();
   /** Those of `links` that are no members yet: at most `strangers.inAll`, whatever the number of the others. */
   const unproved = new Map<string, Link>();
-  const whereabouts = createWhereabouts({ ...deps, monotonicMs: clock.monotonicMs, after: clock.after });
+  const whereabouts = createWhereabouts({
+    reserveMs: deps.reserveMs,
+    graceMs: () => services?.pool.graceMs() ?? deps.graceMs,
+    monotonicMs: clock.monotonicMs,
+    after: clock.after,
+  });
   const byInstance = new Map<InstanceId, Link>();
   const known = new Set<string>();
   let services: LinkServices | null = null;
@@ -242,7 +251,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     services?.pool.linkClosed(link.id);
   }
 
-  function open(ws: WebSocket, address: string, isReset: () => boolean): void {
+  function open(ws: WebSocket, socket: Socket, address: string, isReset: () => boolean): void {
     const id = `l${nextId++}`;
     const nonce = randomBytes(32).toString('base64url');
     const echoTicket = randomBytes(32).toString('base64url');
@@ -264,6 +273,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
             throw reason;
           } finally {
             deps.echo.forget(echoTicket);
+            deps.decided(socket);
           }
         },
         bye: async (which, params) => {
@@ -317,7 +327,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     });
     wss.handleUpgrade(request, socket, head, (ws) => {
       ws.on('error', () => ws.terminate());
-      open(ws, address, () => reset);
+      open(ws, request.socket, address, () => reset);
     });
   }
 
@@ -431,6 +441,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     gatewayRemoved: (gateway) => endGateway(gateway, () => undefined),
     gatewayRekeyed: (gateway) => endGateway(gateway, lose),
     count: () => byInstance.size,
+    remember: (addresses) => addresses.forEach(remember),
     isKnown: (address) => known.has(address),
     strangers: () => unproved.size,
     stopTaking: () => {

@@ -11,7 +11,7 @@ function play() {
     monotonicMs: () => nowMs,
     after: () => () => undefined,
     reserveMs: 1_000,
-    graceMs: 5_000,
+    graceMs: () => 5_000,
   });
   const where = (n: number): string => {
     try {
@@ -82,7 +82,7 @@ test('when most die at once it is a balancer, or us: all of them are waited for 
 
 test('after a start who asks for an instance waits until it joins, a second at most; for one that left, or is lost, not at all', async () => {
   const clock = createFakeClock();
-  const places = createWhereabouts({ ...clock, reserveMs: 1_000, graceMs: 5_000 });
+  const places = createWhereabouts({ ...clock, reserveMs: 1_000, graceMs: () => 5_000 });
   const answers: string[] = [];
   const ask = (n: number): void =>
     void places.arrival(instance(n)).then(

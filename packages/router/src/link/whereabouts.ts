@@ -45,7 +45,8 @@ export function createWhereabouts(times: {
   readonly monotonicMs: () => number;
   readonly after: Clock['after'];
   readonly reserveMs: number;
-  readonly graceMs: number;
+  /** Grows with the members. */
+  readonly graceMs: () => number;
 }): Whereabouts {
   const { monotonicMs, after, reserveMs, graceMs } = times;
   const startedAtMs = monotonicMs();
@@ -64,7 +65,8 @@ export function createWhereabouts(times: {
   /** Of `deaths`, counted from the oldest: those that were given the longer wait. */
   let excused = 0;
 
-  const waitMs = { died: reserveMs, broken: graceMs, cut: Number.POSITIVE_INFINITY, bye: 0 } as const;
+  const waitMs = (how: LinkEnd | 'bye'): number =>
+    ({ died: reserveMs, broken: graceMs(), cut: Number.POSITIVE_INFINITY, bye: 0 })[how];
 
   /** Most links gone in one second: who of them is still away is waited for as after a start. */
   function noteDeath(instance: InstanceId, atMs: number, linksLeft: number): void {
@@ -77,12 +79,12 @@ export function createWhereabouts(times: {
     // Each once: of ten thousand that go together, each but the first would walk all before it.
     for (; excused < deaths.length; excused += 1) {
       const death = deaths[excused];
-      if (death !== undefined && away.has(death.instance)) away.set(death.instance, death.atMs + graceMs);
+      if (death !== undefined && away.has(death.instance)) away.set(death.instance, death.atMs + graceMs());
     }
   }
 
   function explain(instance: InstanceId): never {
-    const untilMs = away.get(instance) ?? startedAtMs + graceMs;
+    const untilMs = away.get(instance) ?? startedAtMs + graceMs();
     if (monotonicMs() >= untilMs) {
       throw new PamError('PAM_STREAM_GONE', 'the instance that held this stream is gone', { detail: { instance } });
     }
@@ -113,7 +115,7 @@ export function createWhereabouts(times: {
   return {
     explain,
     arrival: async (instance) => {
-      const mayCome = !away.has(instance) && monotonicMs() < startedAtMs + graceMs && waits < waitingAtMost;
+      const mayCome = !away.has(instance) && monotonicMs() < startedAtMs + graceMs() && waits < waitingAtMost;
       if (!mayCome || !(await joins(instance))) explain(instance);
     },
     joined: (instance) => {
@@ -123,7 +125,7 @@ export function createWhereabouts(times: {
     left: (instance, how, linksLeft) => {
       if (away.has(instance)) return; // it said bye, then closed
       const nowMs = monotonicMs();
-      waitUntil(instance, nowMs + waitMs[how]);
+      waitUntil(instance, nowMs + waitMs(how));
       if (how === 'died') noteDeath(instance, nowMs, linksLeft);
     },
     lost: (instance) => waitUntil(instance, monotonicMs()),

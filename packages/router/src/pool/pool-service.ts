@@ -23,7 +23,7 @@ import {
 import type { PoolStore } from './pool-store.ts';
 import { type PoolView, viewPool } from './pool-view.ts';
 import { type Picked, route, type RouteRequest } from './route.ts';
-import { step } from './step.ts';
+import { graceMs, step } from './step.ts';
 import { beatIntervalMs, type PoolTiming, silenceLimits } from './timing.ts';
 
 interface PoolClock {
@@ -120,6 +120,8 @@ export interface PoolService {
   /** New pool keys: hellos under way are refused, links cut; `snapshot` is the pool without its members. */
   gatewayRekeyed(snapshot: PoolSnapshot): void;
   list(): readonly PoolView[];
+  /** RG as it is now: it grows with the members. */
+  graceMs(): number;
   view(gateway: GatewayUid): PoolView | null;
 }
 
@@ -356,6 +358,7 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
       feed({ kind: 'snapshot', snapshot });
     },
     list: () => [...state.pools.values()].map(viewPool),
+    graceMs: () => graceMs(state),
     view: (gateway) => {
       const pool = state.pools.get(gateway);
       return pool === undefined ? null : viewPool(pool);

@@ -17,7 +17,7 @@ import {
 } from './pool-state.ts';
 import { forgetEvidenceOf, slowStart, sweepEvidence, takeWord } from './take-word.ts';
 import { isReplaced } from './pool-rows.ts';
-import { silenceLimits } from './timing.ts';
+import { graceFor, silenceLimits } from './timing.ts';
 
 /**
  * The pool's state machine: one event in, effects out; synchronous, no I/O, no clock of its own.
@@ -302,10 +302,11 @@ function holdGrace(state: RouterPools): void {
   }
 }
 
-function graceMs(state: RouterPools): number {
+/** RG as it is now, with as many members as there are. */
+export function graceMs(state: RouterPools): number {
   let members = 0;
   for (const pool of state.pools.values()) members += pool.members.size;
-  return state.timing.graceMs + Math.ceil((members * 1_000) / state.timing.acceptsPerSecond);
+  return graceFor(state.timing, members);
 }
 
 function goAbsent(state: RouterPools, member: Member, reserveUntilMs: number): void {

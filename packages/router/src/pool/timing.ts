@@ -22,10 +22,17 @@ export interface PoolTiming {
   readonly redialSpreadMs: number;
   /** RJ: a slot is kept this long for a lost link while somebody waits; a redial and a dial fit in. */
   readonly reserveMs: number;
-  /** RG: the same after the router starts or lost over half its links at once; plus members ÷ accept rate. */
+  /** RG: the same after the router starts or lost over half its links at once; plus members ÷ joins a second. */
   readonly graceMs: number;
   /** TLS handshakes let in a second, and at once after a quiet time; 470 a second were measured (proven). */
   readonly acceptsPerSecond: number;
+  /**
+   * Instances a router admits in a second at least, when all come at once: RG counts with it. 100 to 140 were measured
+   * where the instances share its two cores (docs/notes/control-links-profile.md).
+   */
+  readonly joinsPerSecond: number;
+  /** TLS connections that wait for their handshake; a client waits a minute. */
+  readonly waitingConnections: number;
   /** L: an unwanted slot is kept this long; longer than a detached stream lives, so its instance stays known. */
   readonly unwantedMs: number;
   /** A detached stream's instance waits this long (section 5). */
@@ -58,6 +65,8 @@ export const defaultTiming: PoolTiming = {
   reserveMs: 1_000,
   graceMs: 5_000,
   acceptsPerSecond: 400,
+  joinsPerSecond: 100,
+  waitingConnections: 32_768,
   unwantedMs: 90_000,
   detachMs: 75_000,
   hedgeMs: 400,
@@ -131,6 +140,12 @@ export function poolTiming(settings: Partial<PoolTiming> = {}): PoolTiming {
     });
   }
   return timing;
+}
+
+/** RG for so many members: who waits its turn for the handshake has not lost its place. */
+export function graceFor(timing: PoolTiming, members: number): number {
+  const perSecond = Math.min(timing.joinsPerSecond, timing.acceptsPerSecond);
+  return timing.graceMs + Math.ceil((members * 1_000) / perSecond);
 }
 
 /** h told in each pong: spread over more links than one router can beat with at the base rate. */

@@ -12,7 +12,7 @@ import { sessionRoutes } from '../http/session-routes.ts';
 import { trustRoutes } from '../http/trust-routes.ts';
 import { vaultRoutes } from '../http/vault-routes.ts';
 import { createReplayCache } from '../identity/index.ts';
-import { type Carriers, type Relay, beginRelay, startCarriers } from '../relay/index.ts';
+import { type Carriers, type Relay, beginRelay, roomToWait, startCarriers } from '../relay/index.ts';
 import type { RouterSettings } from '../router-settings.ts';
 import type { Closing } from './closing.ts';
 import type { Ground } from './open-ground.ts';
@@ -69,22 +69,22 @@ export async function openApi(
 export async function openDoors(
   settings: RouterSettings,
   { clock, timing, watch, identity, audit }: Ground,
-  { links, addresses, echo, matches, sessions }: Services,
+  { links, addresses, underWay, echo, matches, sessions }: Services,
   api: ApiServer,
   closing: Closing,
 ): Promise<Doors> {
   const { log } = settings;
-  const paced = (): PacedAccept =>
+  const paced = (waitingAtMost: number): PacedAccept =>
     createPacedAccept({
       clock,
       perSecond: timing.acceptsPerSecond,
       burst: timing.acceptsPerSecond,
-      isKnown: (socket) => links.isKnown(addresses.of(socket)),
+      waitingAtMost: Math.max(1, Math.floor(waitingAtMost)),
+      lateMs: timing.lagMs,
+      isKnown: links.isKnown,
       closed: watch.figures.refusedAccept,
       log: log.warn,
     });
-  // Each for itself: handshakes of legs cost the process of the carriers, not this one.
-  const [accept, acceptLegs] = [paced(), paced()];
   // The HTTP server does not know its sockets (it never listened): they are ended by hand.
   const sockets = new Set<Socket>();
   const carriers = startCarriers({
@@ -111,15 +111,27 @@ export async function openDoors(
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   };
+  const most = Math.min(timing.waitingConnections, roomToWait());
+  // Each for itself: handshakes of legs cost the process of the carriers, not this one.
+  const [accept, acceptLegs] = [paced((most * 3) / 4), paced(most / 4)];
+  api.https.on('request', ({ socket }) => underWay.done(socket));
   const relay = await early.serve({
-    onTls: (socket, from) => {
-      if (from !== null) addresses.note(socket, from);
-      keep(socket);
-      accept.offer(socket, (turn) => api.https.emit('connection', turn));
-    },
-    onWrapped: (socket, early) => {
-      keep(socket);
-      acceptLegs.offer(socket, (turn) => carriers.take(turn, early));
+    onTls: (waiting) => {
+      if (waiting.isLeg) {
+        acceptLegs.offer(waiting, (socket, head, done) => {
+          keep(socket);
+          carriers.take(socket, head);
+          done();
+        });
+        return;
+      }
+      accept.offer(waiting, (socket, head, done) => {
+        socket.unshift(head);
+        if (waiting.isTold) addresses.note(socket, waiting.address);
+        keep(socket);
+        underWay.began(socket, done);
+        api.https.emit('connection', socket);
+      });
     },
     onEchoed: (ticket) => echo.echoed(ticket),
     onMatched: matches.began,

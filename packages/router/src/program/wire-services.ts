@@ -1,6 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { productVersion } from '@sallyport/protocol';
 import { createAcceptEvents, createEchoDesk, createLinkServer } from '../link/index.ts';
+import { createUnderWay, type UnderWay } from '../http/under-way.ts';
 import { createPoolService, type PoolService } from '../pool/index.ts';
 import { createClientAddresses, createRunningMatches, type Relay } from '../relay/index.ts';
 import type { RouterSettings } from '../router-settings.ts';
@@ -13,6 +14,7 @@ import type { Ground } from './open-ground.ts';
 export interface Services {
   readonly echo: ReturnType<typeof createEchoDesk>;
   readonly addresses: ReturnType<typeof createClientAddresses>;
+  readonly underWay: UnderWay;
   readonly links: ReturnType<typeof createLinkServer>;
   readonly pool: PoolService;
   readonly matches: ReturnType<typeof createRunningMatches>;
@@ -47,8 +49,10 @@ export function wireServices(
     },
   });
   const addresses = createClientAddresses();
+  const underWay = createUnderWay();
   const links = createLinkServer({
     addressOf: addresses.of,
+    decided: underWay.done,
     clock,
     trust,
     vault: store.vault,
@@ -100,5 +104,5 @@ export function wireServices(
   });
   const sessions = watchSessions(plainSessions, watch.figures, clock);
   closing.add(() => sessions.flush());
-  return { echo, addresses, links, pool, matches, sessions, acceptEvents };
+  return { echo, addresses, underWay, links, pool, matches, sessions, acceptEvents };
 }

@@ -13,16 +13,19 @@ export interface ClientAddresses {
   of(socket: Ends): string;
 }
 
+/** The ends of a connection as one text, the same for a socket and for TLS on it. */
+export function endsOf({ remoteAddress, remotePort, localAddress }: Ends): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`;
+}
+
 export function createClientAddresses(): ClientAddresses {
   const said = new Map<string, string>();
-  const keyOf = ({ remoteAddress, remotePort, localAddress }: Ends): string =>
-    `${remoteAddress} ${remotePort} ${localAddress}`;
   return {
     note: (socket, address) => {
-      const key = keyOf(socket);
+      const key = endsOf(socket);
       said.set(key, address);
       socket.once('close', () => said.delete(key));
     },
-    of: (socket) => said.get(keyOf(socket)) ?? (socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, ''),
+    of: (socket) => said.get(endsOf(socket)) ?? (socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, ''),
   };
 }

@@ -1,20 +1,26 @@
 import { readFileSync } from 'node:fs';
+import { legLimits } from '@sallyport/protocol';
 
 /** How the relay divides its file descriptors: over budget is BUSY, never EMFILE (libuv then drops without a word). */
 export interface DescriptorBudget {
   readonly descriptors: number;
   /** Sockets that have not said what they are. */
   readonly undecided: number;
-  /** TLS sockets on their way to the main process. */
-  readonly handovers: number;
   /** Legs of all roles: two per stream. */
   readonly legs: number;
   /** Part of `legs`. */
   readonly parked: number;
+  /**
+   * TLS connections that wait, or are on their way to the main process. They borrow from `legs`: a leg that needs the
+   * descriptor takes it from the one that came last.
+   */
+  readonly waiting: number;
 }
 
 /** Node's own: standard streams, epoll, IPC, event descriptors, the listener, and some to spare. */
 const ownDescriptors = 48;
+/** Connections that wait cost some KiB each; nobody serves more in the minute for which a client waits. */
+const waitingAtMost = 32_768;
 /** Where the system does not say. */
 const usualDescriptors = 1_024;
 
@@ -26,9 +32,14 @@ const usualDescriptors = 1_024;
 export function divideDescriptors(descriptors: number, mostUndecided: number): DescriptorBudget {
   const free = Math.max(16, descriptors - ownDescriptors);
   const undecided = Math.min(mostUndecided, Math.floor(free / 4));
-  const handovers = Math.min(256, Math.floor(free / 8));
-  const legs = free - undecided - handovers;
-  return { descriptors, undecided, handovers, legs, parked: Math.floor(legs / 10) };
+  const legs = free - undecided;
+  const waiting = Math.min(waitingAtMost, Math.floor((legs * 3) / 4));
+  return { descriptors, undecided, legs, parked: Math.floor(legs / 10), waiting };
+}
+
+/** TLS connections that may wait in the relay; it has the same limit of open files as the process that forks it. */
+export function roomToWait(): number {
+  return divideDescriptors(readDescriptorLimit(), legLimits.undecidedSockets).waiting;
 }
 
 /** The soft limit of open files of this process, from /proc/self/limits; Node has raised it to the hard one. */

@@ -7,6 +7,7 @@ import { looksLikeProxyHeader, readProxyHeader } from './proxy-header.ts';
 import { readTlsHello } from './read-hello.ts';
 import { UndecidedSockets } from './undecided-sockets.ts';
 import { type RelaySocket, takeOver } from './relay-socket.ts';
+import type { TlsArrival } from './waiting-tls.ts';
 
 /** An accepted socket that turned out to be a leg; it is being read. */
 export interface ArrivedLeg {
@@ -18,8 +19,8 @@ export interface ArrivedLeg {
 }
 
 export interface GateEvents {
-  /** The first byte said TLS. Reading has been stopped; `early` is all that was read. */
-  tls(socket: Socket, early: Uint8Array, from: string | null, isLeg: boolean): void;
+  /** The first byte said TLS. It is being read; `early` is all that was read so far. */
+  tls(link: RelaySocket, arrival: TlsArrival): void;
   leg(leg: ArrivedLeg): void;
   /** A balancer without its header, or a header of somebody who is none. */
   badHeader(address: string, why: BadHeader): void;
@@ -98,9 +99,8 @@ export class Gate {
       if (hello?.kind === 'incomplete') {
         // It is TLS all the same: when its time is over it is handed on as it is.
         this.#halfHellos.set(socket, () => {
-          link.stop();
           socket.off('end', onEnd);
-          this.#events.tls(socket, have, from, false);
+          this.#events.tls(link, { early: have, from, isLeg: false });
         });
         return true;
       }
@@ -108,8 +108,9 @@ export class Gate {
       this.#undecided.remove(socket);
       socket.off('end', onEnd);
       if (opening.kind === 'tls') {
-        this.#events.tls(socket, have, from, hello?.protocols.includes(legCarrier.protocol) ?? false);
-        return false;
+        const isLeg = hello?.protocols.includes(legCarrier.protocol) ?? false;
+        this.#events.tls(link, { early: have, from, isLeg });
+        return true;
       }
       if (opening.kind === 'refused') {
         if (looksLikeProxyHeader(have)) return this.#turnAway(socket, peer, 'not-listed');

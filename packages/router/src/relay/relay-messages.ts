@@ -27,6 +27,8 @@ export type ToRelay =
   | { readonly kind: 'bind'; readonly leg: number; readonly ticket: string }
   | { readonly kind: 'forget'; readonly match: string }
   | { readonly kind: 'cut'; readonly match: string }
+  /** Of a TLS connection that waits: hand it over (`tls` follows, or `left` was under way), or close it. */
+  | { readonly kind: 'take' | 'refuse'; readonly id: number }
   | { readonly kind: 'count'; readonly id: number }
   | { readonly kind: 'close' };
 
@@ -44,22 +46,32 @@ export interface RelayTotals extends MatchBytes, ProcessUsage {
   readonly legs: number;
   readonly parked: number;
   readonly splices: number;
-  readonly handovers: number;
+  /** TLS connections that wait, or are on their way to the main process. */
+  readonly waiting: number;
   readonly budget: DescriptorBudget;
   /** Legs by the status byte they were told. */
   readonly told: Readonly<Partial<Record<LegStatus, number>>>;
   /** Matches that ended, by why. */
   readonly ended: Readonly<Partial<Record<MatchEnd, number>>>;
-  /** Accepted sockets that never said what they are, and TLS sockets that could not be handed on in time. */
+  /** Accepted sockets that never said what they are, and TLS connections for which there was no room to wait. */
   readonly droppedUndecided: number;
-  readonly droppedHandovers: number;
+  readonly droppedWaiting: number;
 }
 
 export type FromRelay =
   | { readonly kind: 'listening'; readonly legs: number; readonly descriptors: number }
   | { readonly kind: 'expected'; readonly id: number }
   | { readonly kind: 'counted'; readonly id: number; readonly totals: RelayTotals }
-  | { readonly kind: 'tls'; readonly early: Uint8Array; readonly from: string | null; readonly isLeg: boolean }
+  /** A TLS connection waits to be taken; `address` is the client's, also behind a balancer, where `isTold` is true. */
+  | {
+      readonly kind: 'waits';
+      readonly id: number;
+      readonly address: string;
+      readonly isTold: boolean;
+      readonly isLeg: boolean;
+    }
+  | { readonly kind: 'left'; readonly id: number }
+  | { readonly kind: 'tls'; readonly id: number; readonly early: Uint8Array }
   | { readonly kind: 'matched'; readonly match: string; readonly client: string; readonly instance: string }
   | { readonly kind: 'bytes'; readonly matches: readonly ({ readonly match: string } & MatchBytes)[] }
   | ({ readonly kind: 'ended'; readonly match: string; readonly why: MatchEnd } & MatchBytes)

@@ -12,7 +12,8 @@ import { relayClock } from './system-relay-clock.ts';
  * bytes, so that data cannot starve the main process's heartbeats. It ends with its parent, whatever ends that one.
  */
 const sweepEveryMs = 250;
-const backlog = 1_024;
+/** The system cuts it to its own bound (net.core.somaxconn), 4,096 where nobody changed it. */
+const backlog = 4_096;
 
 // A Ctrl-C goes to the whole process group; the main process decides when the relay ends.
 process.on('SIGINT', () => undefined);
@@ -47,7 +48,8 @@ function start(limits: RelayLimits, balancers: readonly string[], handle: unknow
     if (message.kind === 'close') process.exit(0);
     if (message.kind !== 'start') relay.handle(message);
   });
-  relayClock.every(Math.min(sweepEveryMs, limits.aloneAfterMs), () => relay.sweep());
+  // What came while this process did not run is read first: it is not late.
+  relayClock.every(Math.min(sweepEveryMs, limits.aloneAfterMs), () => setImmediate(() => relay.sweep()));
   relayClock.every(limits.sweepMs, () => relay.report());
   server.listen(handle, backlog, () => {
     tell({ kind: 'listening', legs: budget.legs, descriptors: budget.descriptors });

@@ -9,6 +9,7 @@ import type { FromRelay, RelayLimits, RelayTotals, ToRelay } from './relay-messa
 import { RelayTally } from './relay-tally.ts';
 import { newRelayTable, type RelayEffect, type RelayEvent, stepRelay } from './relay-table.ts';
 import type { RelaySocket } from './relay-socket.ts';
+import { type TlsArrival, WaitingTls } from './waiting-tls.ts';
 
 /** What the relay asks of its process. */
 export interface RelayServerDeps {
@@ -51,13 +52,13 @@ export class RelayServer {
   readonly #tally = new RelayTally();
   readonly #badHeaders = new Map<BadHeader, { readonly count: number; readonly saidAtMs: number }>();
   #lastLeg = 0;
+  readonly #waiting = new WaitingTls((id) => this.#deps.tell({ kind: 'left', id }));
   #handovers = 0;
 
   constructor(deps: RelayServerDeps) {
     this.#deps = deps;
     const events = {
-      tls: (socket: Socket, early: Uint8Array, from: string | null, isLeg: boolean) =>
-        this.#handOver(socket, { kind: 'tls', early, from, isLeg }),
+      tls: (link: RelaySocket, arrival: TlsArrival) => this.#wait(link, arrival),
       leg: (leg: ArrivedLeg) => this.#admit(leg),
       badHeader: (address: string, why: BadHeader) => this.#sayBadHeader(address, why),
     };
@@ -79,6 +80,10 @@ export class RelayServer {
         return this.#step({ kind: 'forget', match: message.match });
       case 'cut':
         return this.#splices.get(message.match)?.cut();
+      case 'take':
+        return this.#handOver(message.id);
+      case 'refuse':
+        return this.#waiting.refuse(message.id);
       case 'count':
         return this.#deps.tell({ kind: 'counted', id: message.id, totals: this.#totals() });
       default:
@@ -113,7 +118,7 @@ export class RelayServer {
       legs: this.#legs.size,
       parked: this.#table.parked.size,
       splices: this.#splices.size,
-      handovers: this.#handovers,
+      waiting: this.#waiting.size + this.#handovers,
       budget: this.#deps.budget,
       ...this.#deps.usage(),
     };
@@ -131,14 +136,27 @@ export class RelayServer {
     this.#deps.tell({ kind: 'log', level: 'warn', message, fields: { address, why, count } });
   }
 
-  #handOver(socket: Socket, message: Extract<FromRelay, { kind: 'tls' }>): void {
-    if (this.#handovers >= this.#deps.budget.handovers) {
-      this.#tally.droppedHandovers++;
-      socket.destroy();
+  #wait(link: RelaySocket, arrival: TlsArrival): void {
+    const { waiting, legs } = this.#deps.budget;
+    const now = this.#waiting.size + this.#handovers;
+    if (now >= waiting || now + this.#legs.size >= legs) {
+      this.#tally.droppedWaiting++;
+      link.socket.destroy();
       return;
     }
+    const { from, isLeg } = arrival;
+    // Only the kernel's form of an IPv4 address on a socket for both is taken off: a balancer's is in its usual form.
+    const address = from ?? (link.socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+    const id = this.#waiting.add(link, arrival);
+    this.#deps.tell({ kind: 'waits', id, address, isTold: from !== null, isLeg });
+  }
+
+  /** One that has gone meanwhile was reported as `left`. */
+  #handOver(id: number): void {
+    const taken = this.#waiting.take(id);
+    if (taken === null) return;
     this.#handovers++;
-    this.#deps.tell(message, socket, () => this.#handovers--);
+    this.#deps.tell({ kind: 'tls', id, early: taken.early }, taken.socket, () => this.#handovers--);
   }
 
   #admit({ link, role, ticket, early }: ArrivedLeg): void {
@@ -151,7 +169,9 @@ export class RelayServer {
     socket.on('end', () => {
       if (leg.phase !== 'spliced') socket.destroy();
     });
-    if (this.#legs.size > this.#deps.budget.legs || parked >= Math.max(1, this.#deps.budget.parked)) {
+    const { budget } = this.#deps;
+    if (this.#legs.size + this.#waiting.size > budget.legs) this.#waiting.refuseNewest();
+    if (this.#legs.size > budget.legs || parked >= Math.max(1, budget.parked)) {
       return this.#say(leg, 'busy', Uint8Array.of(busyRetryMs >> 8, busyRetryMs & 255));
     }
     link.onBytes = (bytes) => {

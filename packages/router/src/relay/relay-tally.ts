@@ -3,7 +3,7 @@ import type { MatchBytes, MatchEnd, RelayTotals } from './relay-messages.ts';
 
 /** Counts what passes through one relay process, from its start on. */
 export class RelayTally {
-  droppedHandovers = 0;
+  droppedWaiting = 0;
   readonly #told: Partial<Record<LegStatus, number>> = {};
   readonly #ended: Partial<Record<MatchEnd, number>> = {};
   #bytesUp = 0;
@@ -22,13 +22,13 @@ export class RelayTally {
   /** @param running - bytes so far of the matches that have not ended. */
   read(
     running: readonly MatchBytes[],
-  ): Pick<RelayTotals, 'told' | 'ended' | 'bytesUp' | 'bytesDown' | 'droppedHandovers'> {
+  ): Pick<RelayTotals, 'told' | 'ended' | 'bytesUp' | 'bytesDown' | 'droppedWaiting'> {
     return {
       told: { ...this.#told },
       ended: { ...this.#ended },
       bytesUp: running.reduce((sum, each) => sum + each.bytesUp, this.#bytesUp),
       bytesDown: running.reduce((sum, each) => sum + each.bytesDown, this.#bytesDown),
-      droppedHandovers: this.droppedHandovers,
+      droppedWaiting: this.droppedWaiting,
     };
   }
 }

@@ -22,14 +22,8 @@ type RelayLog = (
 
 /** What main hears. Bytes are of the carrier (ciphertext), up is client → instance. */
 export interface RelayEvents {
-  /**
-   * A TLS client; nothing of it was lost. Do `httpsServer.emit('connection', socket)`.
-   *
-   * @param from - its address as a balancer told it; null when it is the socket's own.
-   */
-  onTls(socket: Socket, from: string | null): void;
-  /** A leg inside TLS; nothing of it has been read but `early`, and nothing is until it is given away with it. */
-  onWrapped?(socket: Socket, early: Uint8Array): void;
+  /** A TLS connection waits in the relay, where it costs no work, until it is taken or refused. */
+  onTls(waiting: WaitingConnection): void;
   onMatched?(match: string, tickets: { readonly client: string; readonly instance: string }): void;
   /** Totals so far of a match that moved, about every 5 s. */
   onBytes?(match: string, bytes: MatchBytes): void;
@@ -42,6 +36,24 @@ export interface RelayEvents {
   onBound?(leg: number, ticket: string): void;
   /** The relay process died and is back on the same socket. Its matches were reported ended, its tickets are gone. */
   onRestarted?(): void;
+}
+
+export interface WaitingConnection {
+  /** The client's, also behind a balancer; IPv4 in its usual form. */
+  readonly address: string;
+  /** A balancer said so: the socket's own address is another. */
+  readonly isTold: boolean;
+  /** It carries a leg: nothing is read of it but `early` until it is given away with it. */
+  readonly isLeg: boolean;
+  /**
+   * Once. `have` comes later, or `gone`; nothing of it was lost: `early` goes in front of what the socket reads, which
+   * `unshift` does.
+   */
+  take(have: (socket: Socket, early: Uint8Array) => void): void;
+  /** Closes it without a word: TLS has none before the handshake. */
+  refuse(): void;
+  /** Set it to hear that it went before the socket was here. Not called after `have`. */
+  gone: () => void;
 }
 
 export interface RelayOptions {
@@ -102,9 +114,6 @@ const usualLimits: RelayLimits = {
 const youngMs = 2_000;
 const youngRestartMs = 500;
 
-/** TLS connections that wait for the router to be there; those over it are closed, and dial again. */
-const earlyAtMost = 2_000;
-
 /**
  * Binds the router's port and starts the relay process on it.
  *
@@ -149,6 +158,11 @@ export function beginRelay(options: RelayOptions, forked: ChildProcess | null): 
   };
 }
 
+/** `have` is null until it was asked for. */
+interface OwnWaiting extends WaitingConnection {
+  have: Parameters<WaitingConnection['take']>[0] | null;
+}
+
 class RelayParent implements Relay {
   readonly port: number;
   readonly #options: RelayOptions;
@@ -162,8 +176,8 @@ class RelayParent implements Relay {
   #hasListened = false;
   #closing = false;
   #events: RelayEvents | null = null;
-  /** Those that came before there were events, and their addresses as told by a balancer. */
-  readonly #early = new Map<Socket, string | null>();
+  /** By the number that the relay process gave it. */
+  readonly #waiting = new Map<number, OwnWaiting>();
 
   constructor(options: RelayOptions, listening: ListeningHandle) {
     this.#options = options;
@@ -177,8 +191,7 @@ class RelayParent implements Relay {
 
   serve(events: RelayEvents): void {
     this.#events = events;
-    for (const [socket, from] of this.#early) if (!socket.destroyed) events.onTls(socket, from);
-    this.#early.clear();
+    for (const early of [...this.#waiting.values()]) events.onTls(early);
   }
 
   start(forked: ChildProcess | null): Promise<void> {
@@ -238,7 +251,6 @@ class RelayParent implements Relay {
   async close(): Promise<void> {
     if (!this.#closing) this.#listening.close();
     this.#closing = true;
-    for (const socket of this.#early.keys()) socket.destroy();
     const child = this.#child;
     if (child === null || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -263,6 +275,10 @@ class RelayParent implements Relay {
         return;
       case 'counted':
         return this.#asked.get(message.id)?.(message.totals);
+      case 'waits':
+        return this.#onWaits(message);
+      case 'left':
+        return this.#lose(message.id);
       case 'tls':
         return this.#onTls(message, handle);
       case 'matched':
@@ -294,21 +310,43 @@ class RelayParent implements Relay {
     }
   }
 
-  #onTls({ early, from, isLeg }: Extract<FromRelay, { kind: 'tls' }>, handle: unknown): void {
-    // The peer may have gone while its socket was on the way.
-    if (!(handle instanceof Socket)) return;
-    const events = this.#events;
-    handle.on('error', () => handle.destroy());
-    if (isLeg && events?.onWrapped !== undefined) {
-      stopReading(handle);
-      return events.onWrapped(handle, early);
-    }
+  #onWaits({ id, address, isTold, isLeg }: Extract<FromRelay, { kind: 'waits' }>): void {
     // A leg that comes before anybody was given a ticket has none that is good.
-    if (events === null && (isLeg || this.#early.size >= earlyAtMost)) return void handle.destroy();
-    handle.unshift(early);
-    if (events !== null) return events.onTls(handle, from);
-    this.#early.set(handle, from);
-    handle.once('close', () => this.#early.delete(handle));
+    if (this.#events === null && isLeg) return this.#send({ kind: 'refuse', id });
+    const waiting: OwnWaiting = {
+      address,
+      isTold,
+      isLeg,
+      have: null,
+      take: (have) => {
+        waiting.have = have;
+        this.#send({ kind: 'take', id });
+      },
+      refuse: () => {
+        this.#waiting.delete(id);
+        this.#send({ kind: 'refuse', id });
+      },
+      gone: () => undefined,
+    };
+    this.#waiting.set(id, waiting);
+    this.#events?.onTls(waiting);
+  }
+
+  #lose(id: number): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    waiting?.gone();
+  }
+
+  #onTls({ id, early }: Extract<FromRelay, { kind: 'tls' }>, handle: unknown): void {
+    const waiting = this.#waiting.get(id);
+    // The peer may have gone while its socket was on the way.
+    if (!(handle instanceof Socket)) return this.#lose(id);
+    this.#waiting.delete(id);
+    handle.on('error', () => handle.destroy());
+    if (waiting?.isLeg === true) stopReading(handle);
+    if (waiting === undefined || waiting.have === null) handle.destroy();
+    else waiting.have(handle, early);
   }
 
   #onExit(child: ChildProcess, how: string): void {
@@ -318,6 +356,7 @@ class RelayParent implements Relay {
     log('error', 'relay process died', { how, matches: this.#matches.size });
     const lost = [...this.#matches];
     this.#matches.clear();
+    for (const id of [...this.#waiting.keys()]) this.#lose(id);
     for (const [match, bytes] of lost) events?.onEnded?.(match, { ...bytes, why: 'relay-lost' });
     const livedMs = relayClock.nowMs() - this.#startedAtMs;
     if (livedMs >= youngMs) this.#restart();

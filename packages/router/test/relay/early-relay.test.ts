@@ -5,6 +5,7 @@ import { freePort } from '@sallyport/testkit';
 import { expect, onTestFinished, test } from 'vitest';
 import { beginRelay } from '../../src/relay/index.ts';
 import { forkRelay } from '../../src/relay/fork-relay.ts';
+import { takeTls } from '../support/take-tls.ts';
 
 const host = '127.0.0.1';
 
@@ -26,7 +27,7 @@ test('who dials a router that is not there yet waits, and is served; a relay tha
   // They are connected, and have said hello: the relay has them, and nobody else is there.
   await Promise.all(clients.map((client) => new Promise((resolve) => client.once('connect', resolve))));
   const server = createTlsServer({ cert, key }, (socket) => socket.end());
-  const relay = await early.serve({ onTls: (socket) => void server.emit('connection', socket) });
+  const relay = await early.serve({ onTls: takeTls((socket) => void server.emit('connection', socket)) });
   expect(relay.pid).toBe(forked.pid);
   expect(relay.port).toBe(port);
   expect(await Promise.all(secured)).toEqual(['secured', 'secured', 'secured']);

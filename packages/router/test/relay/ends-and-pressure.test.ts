@@ -19,7 +19,7 @@ beforeAll(async () => {
     host: '127.0.0.1',
     port: 0,
     log: () => undefined,
-    events: { onTls: (socket) => socket.destroy(), onEnded: (match, { why }) => void ended.set(match, why) },
+    events: { onTls: (waiting) => waiting.refuse(), onEnded: (match, { why }) => void ended.set(match, why) },
     limits: { noProgressMs: 400, sweepMs: 100 },
   });
   ends = await makeEnds();

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type MatchEnd, type Relay, startRelay } from '../../src/relay/index.ts';
+import { type MatchEnd, type Relay, startRelay, type WaitingConnection } from '../../src/relay/index.ts';
 import { type Ends, makeEnds, openPipe, startTarget } from './pipe.ts';
 
 let relay: Relay;
@@ -11,7 +11,7 @@ const ended = new Map<string, { why: MatchEnd; bytesUp: number; bytesDown: numbe
 
 beforeAll(async () => {
   const events = {
-    onTls: (socket: Socket) => socket.destroy(),
+    onTls: (waiting: WaitingConnection) => waiting.refuse(),
     onEnded: (match: string, end: { why: MatchEnd; bytesUp: number; bytesDown: number }) => void ended.set(match, end),
   };
   relay = await startRelay({ host: '127.0.0.1', port: 0, log: () => undefined, events });

@@ -40,9 +40,9 @@ async function startListed(limits: { undecidedSockets?: number; undecidedPerAddr
     balancers: [balancer],
     limits,
     events: {
-      onTls: (socket, address) => {
-        from.push(address);
-        socket.destroy();
+      onTls: ({ address, isTold, refuse }) => {
+        from.push(isTold ? address : null);
+        refuse();
       },
     },
   });

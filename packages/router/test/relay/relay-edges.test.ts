@@ -9,6 +9,7 @@ import { connectLeg, decodeTicket, echoLeg, parkLeg } from '@sallyport/stream';
 import { afterEach, expect, test } from 'vitest';
 import { type Relay, type RelayEvents, type RelayLimits, startRelay } from '../../src/relay/index.ts';
 import { makeEnds, never, newTicket, openPipe, startTarget } from './pipe.ts';
+import { takeTls } from '../support/take-tls.ts';
 
 const relays: Relay[] = [];
 const sockets: Duplex[] = [];
@@ -22,7 +23,7 @@ async function start(events: Partial<RelayEvents> = {}, limits: Partial<RelayLim
     host: '127.0.0.1',
     port: 0,
     log: () => undefined,
-    events: { onTls: (socket) => socket.destroy(), ...events },
+    events: { onTls: (waiting) => waiting.refuse(), ...events },
     limits,
   });
   relays.push(relay);
@@ -143,7 +144,7 @@ test('hands a TLS client over whole, its hello split anywhere and sent slowly', 
   const router = await newRouterIdentity(['localhost'], Date.now());
   const tlsServer = createTlsServer({ cert: router.certificatePem, key: router.privateKeyPem });
   tlsServer.on('tlsClientError', () => undefined);
-  const relay = await start({ onTls: (socket) => tlsServer.emit('connection', socket) });
+  const relay = await start({ onTls: takeTls((socket) => tlsServer.emit('connection', socket)) });
   const hello = await captureHello();
   const cuts = Array.from({ length: hello.length - 1 }, (_, i) => i + 1).filter((cut) => cut < 64 || cut % 16 === 0);
   const answers = await Promise.all(cuts.map((cut, at) => sayInTwo(relay, hello, cut, at)));
@@ -169,10 +170,10 @@ test('a TLS client whose hello is not whole in time is handed on as it is, and l
   const tlsServer = createTlsServer({ cert: router.certificatePem, key: router.privateKeyPem });
   tlsServer.on('tlsClientError', () => undefined);
   const handed = Promise.withResolvers<void>();
-  const onTls = (socket: Socket): void => {
+  const onTls = takeTls((socket) => {
     tlsServer.emit('connection', socket);
     handed.resolve();
-  };
+  });
   const relay = await start({ onTls }, { preambleWithinMs: 100 });
   const hello = await captureHello();
   const socket = dial(relay);

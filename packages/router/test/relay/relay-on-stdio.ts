@@ -6,7 +6,7 @@ const relay = await startRelay({
   host: '127.0.0.1',
   port: 0,
   log: () => undefined,
-  events: { onTls: (socket) => socket.destroy() },
+  events: { onTls: (waiting) => waiting.refuse() },
 });
 process.stdout.write(`${JSON.stringify({ port: relay.port })}\n`);
 for await (const line of createInterface(process.stdin)) {

@@ -40,11 +40,11 @@ async function start(balancers: readonly string[] = []) {
     balancers,
     log: () => undefined,
     events: {
-      onTls: (socket, from) => {
-        toMain.push(from);
-        socket.destroy();
+      onTls: (waiting) => {
+        if (waiting.isLeg) return waiting.take(carriers.take);
+        toMain.push(waiting.isTold ? waiting.address : null);
+        waiting.refuse();
       },
-      onWrapped: carriers.take,
     },
   });
   closing.push(() => relay.close());

@@ -21,6 +21,8 @@ export interface ControlLinkDeps {
   readonly pins: readonly string[];
   readonly reach: Reach;
   readonly handlers: LinkHandlers<'instance'>;
+  /** The connection is up; its handshake may have to wait. */
+  readonly onReached: () => void;
   readonly onPong: (payload: Uint8Array) => void;
   /** Once, when the link is over, whoever ended it. */
   readonly onClosed: (error: PamError) => void;
@@ -83,7 +85,7 @@ export async function openControlLink(
   signal: AbortSignal,
 ): Promise<ControlLink> {
   const where = showAddress(address);
-  const { socket, pin } = await openPinnedSocket(address, deps.pins, deps.reach, signal);
+  const { socket, pin } = await openPinnedSocket(address, deps.pins, deps.reach, signal, deps.onReached);
   const remote =
     proxyFor(deps.reach, address) === null
       ? { address: socket.remoteAddress ?? '', port: socket.remotePort ?? address.port }

@@ -114,6 +114,57 @@ test('the first redial comes within 200 ms, later ones within 10 s, and a retry-
   expect((linkWakeAtMs(it.state()) ?? 0) - it.now()).toBe(30_000);
 });
 
+const held = { kind: 'slot', seq: 4, epoch: 9 } as const;
+const standby = { kind: 'standby', position: 1, reason: 'full' } as const;
+
+/** Longest redials of one that was admitted, when each dial fails so; of the first to the twentieth. */
+function longestRedials(membership: typeof held | typeof standby, carries: boolean, letIn: boolean): readonly number[] {
+  const own = { ...settings, carries };
+  const link = (state: LinkState) => ({ link: state.link });
+  let nowMs = 0;
+  let state = newLinkState();
+  const send = (event: LinkEvent): void => {
+    state = stepLink(state, event, own, { nowMs, random: 0.999_999 }).state;
+  };
+  send({ kind: 'start' });
+  send({ kind: 'connected', ...link(state) });
+  send({ kind: 'challenged', ...link(state) });
+  send({ kind: 'admitted', ...link(state), membership, beatMs, suspectMs });
+  nowMs += linkTimes.settledAfterMs;
+  return Array.from({ length: 20 }, () => {
+    send({ kind: 'lost', ...link(state), error: away });
+    const delayMs = (linkWakeAtMs(state) ?? 0) - nowMs;
+    nowMs += delayMs;
+    send({ kind: 'tick' });
+    if (letIn) send({ kind: 'reached', ...link(state) });
+    return Math.round(delayMs);
+  });
+}
+
+test('a router that lets us connect and no further has a crowd: redials go on doubling, where a dead one is asked again', () => {
+  const most = (...of: Parameters<typeof longestRedials>): number => Math.max(...longestRedials(...of));
+  expect([most(standby, false, false), most(standby, false, true)]).toEqual([10_000, 60_000]);
+  expect([most(held, false, false), most(held, false, true)]).toEqual([3_000, 10_000]);
+  expect([most(held, true, false), most(held, true, true)]).toEqual([250, 3_000]);
+  // The first few are alike: a router that restarts behind a balancer looks like a crowd for a moment.
+  expect(longestRedials(held, false, true).slice(0, 4)).toEqual([200, 800, 1_600, 3_200]);
+  expect(longestRedials(held, true, true).slice(0, 6)).toEqual([200, 250, 500, 1_000, 2_000, 3_000]);
+});
+
+test('a connection that waits for its handshake is kept for a minute; one that does not come up, for 10 s', () => {
+  const it = play();
+  it.send({ kind: 'start' });
+  expect((linkWakeAtMs(it.state()) ?? 0) - it.now()).toBe(10_000);
+  it.send({ kind: 'reached', link: 1 });
+  expect((linkWakeAtMs(it.state()) ?? 0) - it.now()).toBe(60_000);
+  expect(it.wake()).toContainEqual({ kind: 'cut', link: 1, why: 'late' });
+  it.wake();
+  it.send({ kind: 'reached', link: 2 });
+  it.pass(59_000);
+  it.admit();
+  expect(it.sayings().at(-1)).toBe('slot');
+});
+
 test('an admission that does not last does not start the row of redials anew', () => {
   const it = play();
   it.send({ kind: 'start' });
@@ -261,7 +312,10 @@ test('whatever happens in whatever order: never two links, never without a way o
   const event = (link: fc.Arbitrary<number>): fc.Arbitrary<LinkEvent> =>
     fc.oneof(
       fc.constantFrom<LinkEvent>({ kind: 'start' }, { kind: 'tick' }),
-      fc.record({ kind: fc.constantFrom('connected' as const, 'challenged' as const, 'settled' as const), link }),
+      fc.record({
+        kind: fc.constantFrom('reached' as const, 'connected' as const, 'challenged' as const, 'settled' as const),
+        link,
+      }),
       fc.record({
         kind: fc.constant('admitted' as const),
         link,

@@ -3,21 +3,26 @@ import { type ErrorCode, type MembershipView, PamError } from '@sallyport/protoc
 /**
  * Life of the control link, as one synchronous step; the runner (`link-runner.ts`) does what the effects say.
  *
- *     waiting → dialling → greeting → proving → admitted(slot | standby) → waiting → …          → stopped
+ *     waiting → dialling → queued → greeting → proving → admitted(slot | standby) → waiting → …          → stopped
  *
  * L1 a failure is said once: again only when its code changes or after something else was said.
  * L2 the first redial comes 0–200 ms after a loss, later ones after full jitter up to 10 s, 3 s where a slot is held,
- *    250 ms while streams run here; a retry-after is obeyed.
+ *    250 ms while streams run here; a retry-after is obeyed. Where a router lets us connect and then closes, is late or
+ *    names a retry-after, it is there and others want the same: the jitter goes on doubling, to 60 s, 10 s where a slot
+ *    is held, 3 s while streams run here.
  * L3 no pong for twice S cuts the link; time in which this process did not run is not counted.
  * L4 events of a link that was replaced change nothing.
  * L5 a refusal that no waiting cures ends the program; once admitted, only the removal of the gateway or its keys does.
  * L6 a router that says twice in a row that another live process has this identity is believed, and the link gives up:
  *    the program begins anew as another instance (`start-command.ts`). Once may be our own ghost.
+ * L7 a connection that waits for its handshake is worth more than a new one, which would wait behind it: it has 60 s.
  *
  * @see architecture section 4, table of times
  */
 export const linkTimes = {
   dialWithinMs: 10_000,
+  /** A connection waits in the router's queue for its turn, and costs nobody anything there. */
+  queuedWithinMs: 60_000,
   greetWithinMs: 10_000,
   proveWithinMs: 20_000,
   firstRedialMs: 200,
@@ -27,6 +32,11 @@ export const linkTimes = {
   heldRedialMaxMs: 3_000,
   /** While streams run here. */
   carryingRedialMs: 250,
+  /** The same three at a router to which many come. */
+  crowdRedialMaxMs: 60_000,
+  heldCrowdRedialMaxMs: 10_000,
+  carryingCrowdRedialMaxMs: 3_000,
+  carryingCrowdBaseMs: 125,
   /** An admission shorter than this does not start the row of redials anew. */
   settledAfterMs: 1_000,
   /** A timer later than this was held up by a pause of this process. */
@@ -48,7 +58,7 @@ export interface LinkSettings {
 type LinkPhase =
   | { readonly kind: 'idle' }
   | { readonly kind: 'waiting'; readonly untilMs: number }
-  | { readonly kind: 'dialling' | 'greeting' | 'proving'; readonly untilMs: number }
+  | { readonly kind: 'dialling' | 'queued' | 'greeting' | 'proving'; readonly untilMs: number }
   | {
       readonly kind: 'admitted';
       readonly membership: MembershipView;
@@ -81,8 +91,8 @@ export interface LinkState {
 
 export type LinkEvent =
   | { readonly kind: 'start' | 'tick' | 'stop' }
-  /** `settled`: after admission, trust log and keys were fetched and verified. */
-  | { readonly kind: 'connected' | 'challenged' | 'settled'; readonly link: number }
+  /** `reached`: by TCP. `connected`: TLS and WebSocket are up. `settled`: after admission, trust log and keys were fetched and verified. */
+  | { readonly kind: 'reached' | 'connected' | 'challenged' | 'settled'; readonly link: number }
   | {
       readonly kind: 'admitted';
       readonly link: number;
@@ -160,19 +170,29 @@ export function linkWakeAtMs(state: LinkState): number | null {
   }
 }
 
-function redialDelayMs(
-  failures: number,
-  of: { readonly isHeld: boolean; readonly carries: boolean },
-  error: PamError,
-  random: number,
-): number {
-  const idleMs = of.isHeld ? linkTimes.heldRedialMaxMs : linkTimes.redialMaxMs;
-  const maxMs = of.carries ? linkTimes.carryingRedialMs : idleMs;
-  const ceiling =
-    failures <= 1 ? linkTimes.firstRedialMs : Math.min(maxMs, linkTimes.redialBaseMs * 2 ** Math.min(failures - 1, 10));
+interface RedialOf {
+  readonly isHeld: boolean;
+  readonly carries: boolean;
+  /** The router is there, and others are before us. */
+  readonly isCrowd: boolean;
+}
+
+function redialMaxMs({ isHeld, carries, isCrowd }: RedialOf): number {
+  if (carries) return isCrowd ? linkTimes.carryingCrowdRedialMaxMs : linkTimes.carryingRedialMs;
+  if (isHeld) return isCrowd ? linkTimes.heldCrowdRedialMaxMs : linkTimes.heldRedialMaxMs;
+  return isCrowd ? linkTimes.crowdRedialMaxMs : linkTimes.redialMaxMs;
+}
+
+function retryAfterMs(error: PamError): number {
   const asked = Number(error.detail['retryAfterMs'] ?? 0);
-  const retryAfterMs = Number.isFinite(asked) ? Math.min(Math.max(asked, 0), 600_000) : 0;
-  return retryAfterMs + random * ceiling;
+  return Number.isFinite(asked) ? Math.min(Math.max(asked, 0), 600_000) : 0;
+}
+
+function redialDelayMs(failures: number, of: RedialOf, error: PamError, random: number): number {
+  const baseMs = of.carries && of.isCrowd ? linkTimes.carryingCrowdBaseMs : linkTimes.redialBaseMs;
+  const ceiling =
+    failures <= 1 ? linkTimes.firstRedialMs : Math.min(redialMaxMs(of), baseMs * 2 ** Math.min(failures - 1, 10));
+  return retryAfterMs(error) + random * ceiling;
 }
 
 function say(state: LinkState, key: string, what: LinkSaying): LinkStep {
@@ -192,6 +212,9 @@ function dial(state: LinkState, now: LinkNow): LinkStep {
 const isPlain = (error: PamError): boolean =>
   error.code === 'PAM_ROUTER_UNREACHABLE' || error.code === 'PAM_TIMEOUT' || error.code === 'PAM_LEG_FAILED';
 
+/** Connected, and not admitted. */
+const wasLetIn = ({ kind }: LinkPhase): boolean => kind === 'queued' || kind === 'greeting' || kind === 'proving';
+
 function fail(
   state: LinkState,
   error: PamError,
@@ -208,7 +231,8 @@ function fail(
   const settled =
     state.phase.kind === 'admitted' && now.nowMs - state.phase.sinceMs >= linkTimes.settledAfterMs ? 0 : state.failures;
   const failures = settled + 1;
-  const of = { isHeld: state.held !== null, carries: settings.carries };
+  const isCrowd = (wasLetIn(state.phase) && isPlain(error)) || retryAfterMs(error) > 0;
+  const of = { isHeld: state.held !== null, carries: settings.carries, isCrowd };
   const delayMs = redialDelayMs(failures, of, error, now.random);
   const spoken =
     state.phase.kind === 'admitted'
@@ -256,6 +280,7 @@ function afterPause(phase: LinkPhase, lateMs: number): LinkPhase {
 
 const lateWords = {
   dialling: ['PAM_ROUTER_UNREACHABLE', 'no connection to the router within 10 s'],
+  queued: ['PAM_ROUTER_UNREACHABLE', 'the router did not get to this instance within 60 s; it has too many'],
   greeting: ['PAM_TIMEOUT', 'the router did not greet within 10 s'],
   proving: ['PAM_TIMEOUT', 'the router did not answer the hello within 20 s'],
 } as const;
@@ -308,8 +333,12 @@ export function stepLink(state: LinkState, event: LinkEvent, settings: LinkSetti
       };
     case 'tick':
       return tick(state, settings, now);
-    case 'connected':
+    case 'reached':
       return phase.kind === 'dialling'
+        ? { state: { ...state, phase: { kind: 'queued', untilMs: now.nowMs + linkTimes.queuedWithinMs } }, effects: [] }
+        : unchanged;
+    case 'connected':
+      return phase.kind === 'dialling' || phase.kind === 'queued'
         ? {
             state: { ...state, phase: { kind: 'greeting', untilMs: now.nowMs + linkTimes.greetWithinMs } },
             effects: [],

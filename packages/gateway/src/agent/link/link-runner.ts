@@ -148,6 +148,7 @@ export function createLinkRunner(deps: LinkRunnerDeps): LinkRunner {
           pins: deps.pins(),
           reach: deps.reach,
           handlers: handlersOf(opening, linkExists),
+          onReached: () => send({ kind: 'reached', link: number }),
           onPong: (payload) => {
             const pong = decodePong(payload);
             if (pong === null) return;

@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import tls from 'node:tls';
 import { PamError } from '@sallyport/protocol';
-import { type HostPort, pinOf } from '@sallyport/seal';
+import type { HostPort } from '@sallyport/seal';
 import { dialRouter, type Reach } from '@sallyport/stream';
 import { showAddress } from './router-address.ts';
 
@@ -14,9 +15,10 @@ export interface PinnedSocket {
 const dialWithinMs = 10_000;
 
 /** @throws PAM_ROUTER_IMPOSTOR unless the certificate's key is one of `pins`. */
-async function checkPin(socket: tls.TLSSocket, where: string, pins: readonly string[]): Promise<string> {
-  const certificate = socket.getPeerX509Certificate();
-  const pin = certificate === undefined ? '' : await pinOf(new Uint8Array(certificate.raw));
+function checkPin(socket: tls.TLSSocket, where: string, pins: readonly string[]): string {
+  // OpenSSL has read the key for the handshake: the same text as `pinOf`, without reading all of it again.
+  const key = socket.getPeerX509Certificate()?.publicKey.export({ type: 'spki', format: 'der' });
+  const pin = key === undefined ? '' : createHash('sha256').update(key).digest('base64url');
   if (pins.includes(pin)) return pin;
   throw new PamError('PAM_ROUTER_IMPOSTOR', `the server at ${where} holds another key than the router`, {
     detail: { address: where, shown: pin, pinned: pins.join(' ') },
@@ -37,12 +39,19 @@ function unreachable(where: string, reason: unknown): PamError {
  * Opens TLS 1.3 to a router whose key is not judged yet. No authority store is asked, so NODE_TLS_REJECT_UNAUTHORIZED
  * changes nothing.
  *
+ * @param reached - the connection is up and waits for its handshake: a router to which many come takes them in turn.
  * @throws PAM_ROUTER_UNREACHABLE, PAM_PROXY_*; `signal.reason` when aborted. The socket is destroyed then.
  */
-export async function openRouterTls(address: HostPort, reach: Reach, signal: AbortSignal): Promise<tls.TLSSocket> {
+export async function openRouterTls(
+  address: HostPort,
+  reach: Reach,
+  signal: AbortSignal,
+  reached: () => void = () => undefined,
+): Promise<tls.TLSSocket> {
   signal.throwIfAborted();
   const where = showAddress(address);
   const raw = await dialRouter({ address, reach, withinMs: dialWithinMs, halfOpen: false, signal });
+  reached();
   const socket = tls.connect({
     socket: raw,
     ...(isIP(address.host) === 0 ? { servername: address.host } : {}),
@@ -80,10 +89,11 @@ export async function openPinnedSocket(
   pins: readonly string[],
   reach: Reach,
   signal: AbortSignal,
+  reached: () => void,
 ): Promise<PinnedSocket> {
-  const socket = await openRouterTls(address, reach, signal);
+  const socket = await openRouterTls(address, reach, signal, reached);
   try {
-    return { socket, pin: await checkPin(socket, showAddress(address), pins) };
+    return { socket, pin: checkPin(socket, showAddress(address), pins) };
   } catch (reason) {
     socket.destroy();
     throw reason;
