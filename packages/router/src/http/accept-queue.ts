@@ -58,8 +58,8 @@ export interface AcceptStep {
 
 export const acceptLimits = {
   knownInRow: 3,
-  underWayAtFirst: 32,
-  underWayAtLeast: 8,
+  underWayAtFirst: 64,
+  underWayAtLeast: 32,
   underWayAtMost: 256,
   countsForMs: 3_000,
   weighEveryMs: 50,
