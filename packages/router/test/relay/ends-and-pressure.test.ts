@@ -232,7 +232,7 @@ test('with 256 descriptors a leg too many is told BUSY, and streams that run go 
   const running = await openPipe({ relay: remote, ends, targetPort: target.port });
   const statuses: string[] = [];
   const held: Socket[] = [];
-  for (let i = 0; i < 160; i++) {
+  for (let i = 0; i < 190; i++) {
     const client = newTicket();
     await remote.expect([{ ticket: client, role: 'client', match: `c${i}` }]);
     const leg = connectLeg({
