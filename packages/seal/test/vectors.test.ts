@@ -51,7 +51,7 @@ test.each(sources)('the trust log of $of folds to its hashes and commitments', a
 test.each(sources)('part, wrap and box of $of open', async ({ vectors }) => {
   const { part, wrap, box } = vectors;
   const { log, facts, poolBox, device } = await opened(vectors);
-  const want = { body: part.body, place: part.place, author: device.id, at: vectors.nowSeconds };
+  const want = { body: part.body, place: part.place, author: device.id, at: vectors.nowSeconds, proof: null };
   expect(await seal.openPart(part.envelope, part.place, facts, log)).toEqual(want);
   const place = { app: wrap.app, part: 'facts', gen: wrap.gen } as const;
   expect(await seal.unwrapKey(wrap.wrap, place, poolBox, log)).toEqual(facts);

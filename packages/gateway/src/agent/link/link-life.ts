@@ -7,8 +7,8 @@ import { type ErrorCode, type MembershipView, PamError } from '@sallyport/protoc
  *
  * L1 a failure is said once: again only when its code changes or after something else was said.
  * L2 the first redial comes 0–200 ms after a loss, later ones after full jitter up to 10 s, 3 s where a slot is held,
- *    250 ms while streams run here; a retry-after is obeyed. Where a router lets us connect and then closes, is late or
- *    names a retry-after, it is there and others want the same: the jitter goes on doubling, to 60 s, 10 s where a slot
+ *    250 ms while streams run here; a retry-after is obeyed. Where a router lets us connect and closes before our handshake,
+ *    does not come to it or names a retry-after, it is there and others want the same: the jitter goes on doubling, to 60 s, 10 s where a slot
  *    is held, 3 s while streams run here.
  * L3 no pong for twice S cuts the link; time in which this process did not run is not counted.
  * L4 events of a link that was replaced change nothing.
@@ -212,8 +212,8 @@ function dial(state: LinkState, now: LinkNow): LinkStep {
 const isPlain = (error: PamError): boolean =>
   error.code === 'PAM_ROUTER_UNREACHABLE' || error.code === 'PAM_TIMEOUT' || error.code === 'PAM_LEG_FAILED';
 
-/** Connected, and not admitted. */
-const wasLetIn = ({ kind }: LinkPhase): boolean => kind === 'queued' || kind === 'greeting' || kind === 'proving';
+/** Connected, and its turn for the handshake never came. After that the router has time for us: what fails then is no crowd. */
+const wasQueued = ({ kind }: LinkPhase): boolean => kind === 'queued';
 
 function fail(
   state: LinkState,
@@ -231,7 +231,7 @@ function fail(
   const settled =
     state.phase.kind === 'admitted' && now.nowMs - state.phase.sinceMs >= linkTimes.settledAfterMs ? 0 : state.failures;
   const failures = settled + 1;
-  const isCrowd = (wasLetIn(state.phase) && isPlain(error)) || retryAfterMs(error) > 0;
+  const isCrowd = (wasQueued(state.phase) && isPlain(error)) || retryAfterMs(error) > 0;
   const of = { isHeld: state.held !== null, carries: settings.carries, isCrowd };
   const delayMs = redialDelayMs(failures, of, error, now.random);
   const spoken =
