@@ -7,7 +7,6 @@ import { until } from '../../harness/until.ts';
 import type { AccountLab } from '../accounts/account-lab.ts';
 import { type FaultPoint, layPoint, liftPoint, takenBy } from '../fault/fault-point.ts';
 import { type ListeningProcess, listeningProcess } from '../listening-process.ts';
-import { hasEnded } from '../../../packages/cli/src/rotation/watch-job.ts';
 import type { AccountState } from '../owner.ts';
 import { type RotatingPool, startRotatingPool } from '../rotating-pool.ts';
 import { type KillCase, showCase } from './cases.ts';
@@ -79,32 +78,23 @@ async function runCase(
   const { owner, pointFile } = pool;
   const before = await owner.state(user);
   layPoint(pointFile, { ...pointOf(pool, target, one), except: earlier });
-  // The point may freeze the router before it has answered the order: only what is done about it lets the answer come.
-  let ordered: JobId | null = null;
-  const ordering = owner.order(user).then(({ job }) => {
-    ordered = job;
-    return job;
-  });
-  const looking = until(`the point of ${showCase(one)}`, async () => {
-    const taken = takenBy(pointFile);
-    if (taken !== null) return { taken };
-    const now = ordered === null ? null : await owner.job(ordered).catch(() => null);
-    return now !== null && hasEnded(now) && takenBy(pointFile) === null ? { taken: null } : null;
-  });
-  const pid = await Promise.race([looking, ordering.then(() => looking)]).catch((error: unknown) => {
+  // The point may freeze the router while an answer is on its way: only what is done about the point lets that come.
+  const ending = owner.order(user).then(({ job }) => owner.ended(job));
+  const point = until(`the point of ${showCase(one)}`, () => takenBy(pointFile));
+  const taken = await Promise.race([point, ending.then(() => takenBy(pointFile))]).catch((error: unknown) => {
     liftPoint(pointFile);
     throw error;
   });
   liftPoint(pointFile);
-  if (pid.taken !== null) await heal(pool, target, one, pid.taken);
-  const job = await owner.ended(await ordering);
+  if (taken !== null) await heal(pool, target, one, taken);
+  const job = await ending;
   const state = await owner.state(user);
   const { login } = user.facts;
   const opening = await openingOf(lab, login, state);
   const vaultOpens = await lab.opens(login, state.secrets);
   const beside = await lookBeside(pool, lab, user, state, opening);
   const found = whatDoesNotHold({ job, before, state, opening, vaultOpens, beside });
-  return { isHit: pid.taken !== null, job, broken: found };
+  return { isHit: taken !== null, job, broken: found };
 }
 
 /** Numbers of the versions that open the account. */
