@@ -1,9 +1,10 @@
-import { type Head, isErrorCode, PamError, type Route, wireErrorSchema } from '@sallyport/protocol';
+import { type Head, PamError, type Route, wireErrorSchema } from '@sallyport/protocol';
 import type { SigningKey } from '@sallyport/seal';
 import { z } from 'zod';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import { logHeadHeader, parseLogHead } from './heads.ts';
 import { nextTry } from './retry-call.ts';
+import { toldError } from './told-error.ts';
 import type { HttpReply, Transport } from './transport.ts';
 
 /** A call of one route: what fills its path, its query and its body. */
@@ -147,15 +148,13 @@ const errorReplySchema = z.object({ error: wireErrorSchema });
 function refusal(reply: HttpReply, address: string, clock: Clock): PamError {
   const parsed = errorReplySchema.safeParse(parseJson(reply.body));
   if (!parsed.success) return notOurs(address, `answered ${reply.status} without an error of ours`);
-  const { code, message, remedy, detail } = parsed.data.error;
-  if (!isErrorCode(code)) {
-    return new PamError('PAM_INTERNAL', `${message} (${code}, unknown to this version of pam)`, { remedy, detail });
-  }
+  const told = toldError(parsed.data.error);
+  const { code } = told;
   const theirMs = Date.parse(reply.headers['date'] ?? '');
   const aheadMs = clock.nowMs() - theirMs;
   const blamesClock = code === 'PAM_PROOF_INVALID' || code === 'PAM_REQUEST_INVALID' || code === 'PAM_CLOCK_SKEW';
   if (blamesClock && Math.abs(aheadMs) > skewMs) return clockSkew(aheadMs);
-  return new PamError(code, message, { remedy, detail });
+  return told;
 }
 
 /** PAM_CLOCK_SKEW with the difference in words; `aheadMs` negative when this machine is behind. */

@@ -1,6 +1,5 @@
 import {
   deviceIdSchema,
-  isErrorCode,
   type ItemUid,
   itemsInCall,
   type JobView,
@@ -9,10 +8,10 @@ import {
   ordersInCall,
   PamError,
   startJobs,
-  type wireErrorSchema,
 } from '@sallyport/protocol';
 import { orderLifeSeconds, signOrder } from '@sallyport/seal';
 import type { z } from 'zod';
+import { toldError } from '../api/told-error.ts';
 import type { Cli } from '../cli.ts';
 import { nowSeconds } from '../time/clock.ts';
 import type { VaultSession } from '../vault/open-session.ts';
@@ -79,7 +78,7 @@ async function send(session: VaultSession, orders: readonly NewOrder[]): Promise
   if (orders.length === 0) return [];
   const on = orders.flatMap(({ record, job }) => [record, job]);
   const { results } = await session.chain.call(startJobs, { body: { orders: [...orders] } }, on);
-  return results.map((result) => ('job' in result ? result.job : refusal(result.error)));
+  return results.map((result) => ('job' in result ? result.job : toldError(result.error)));
 }
 
 /** The users at one look; what several of them share is read once. */
@@ -136,11 +135,6 @@ async function signOrderOf(
 const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 
 const noAnswer = (): PamError => new PamError('PAM_BAD_REQUEST', 'the router did not answer every order');
-
-function refusal({ code, message, remedy, detail }: z.output<typeof wireErrorSchema>): PamError {
-  if (isErrorCode(code)) return new PamError(code, message, { remedy, detail });
-  return new PamError('PAM_INTERNAL', `${message} (${code}, unknown to this version of pam)`, { remedy, detail });
-}
 
 async function orError<T>(work: Promise<T>): Promise<T | PamError> {
   try {
