@@ -1,6 +1,6 @@
 /**
- * `npm run test:kills -- [--kind postgresql,…] [--only CALL] [--every N] [--first N]`: rotations of real accounts while instance, router
- * and target are killed or frozen at every step, alone and in pairs. Prints every run and their count; exit code 1 when
+ * `npm run test:kills -- [--kind postgresql,…] [--only CALL] [--every N] [--skip N] [--first N]`: rotations of real accounts while
+ * instance, router and target are killed or frozen at every step, alone and in pairs. Prints every run and their count; exit code 1 when
  * something did not hold.
  */
 import { parseArgs } from 'node:util';
@@ -11,12 +11,19 @@ import { accountLabs } from './labs.ts';
 import { type KillReport, runKills } from './run-kills.ts';
 
 const { values } = parseArgs({
-  options: { kind: { type: 'string' }, only: { type: 'string' }, every: { type: 'string' }, first: { type: 'string' } },
+  options: {
+    kind: { type: 'string' },
+    only: { type: 'string' },
+    every: { type: 'string' },
+    skip: { type: 'string' },
+    first: { type: 'string' },
+  },
 });
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const cases = allCases
   .filter(({ call }) => values.only === undefined || call === values.only)
   .filter((_, index) => index % Number(values.every ?? 1) === 0)
+  .slice(Number(values.skip ?? 0))
   .slice(0, Number(values.first ?? allCases.length));
 const kinds = values.kind?.split(',') ?? Object.keys(accountLabs);
 const outer = createCleanup();
