@@ -9,6 +9,8 @@ import type { AccountLab } from './accounts/account-lab.ts';
 export interface ListeningProcess {
   /** Itself and its children, now. */
   pids(): readonly number[];
+  /** Who listens on the port now; null: nobody. */
+  listener(): number | null;
   /** Lets all of it go on. */
   thaw(): void;
   /** Starts it again with its own arguments, folder and user, and waits until it accepts. */
@@ -17,8 +19,8 @@ export interface ListeningProcess {
 
 const listening = '0A';
 
-/** Pid of the process that listens on PORT, the eldest where children share the socket. */
-function listenerOf(port: number): number {
+/** Pid of the process that listens on PORT, the eldest where children share the socket; null: nobody does. */
+function listenerOf(port: number): number | null {
   const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const inodes = new Set(
     readFileSync('/proc/net/tcp', 'utf8')
@@ -32,8 +34,7 @@ function listenerOf(port: number): number {
     .map(Number)
     .filter((pid) => socketsOf(pid).some((socket) => inodes.has(socket)));
   const [eldest] = holders.sort((a, b) => a - b);
-  if (eldest === undefined) throw new Error(`nobody listens on port ${port}`);
-  return eldest;
+  return eldest ?? null;
 }
 
 function socketsOf(pid: number): readonly string[] {
@@ -49,7 +50,9 @@ export function listeningProcess(
   later: Later,
   { host, port, args: given }: Pick<AccountLab, 'host' | 'port' | 'args'>,
 ): ListeningProcess {
-  let pid = listenerOf(port);
+  const first = listenerOf(port);
+  if (first === null) throw new Error(`nobody listens on port ${port}`);
+  let pid = first;
   const read = (name: string): readonly string[] =>
     readFileSync(`/proc/${pid}/${name}`, 'utf8')
       .split('\0')
@@ -67,6 +70,7 @@ export function listeningProcess(
   const pids = (): readonly number[] => [pid, ...descendantsOf(pid)];
   return {
     pids,
+    listener: () => listenerOf(port),
     thaw: () => {
       for (const one of pids()) if (isRunning(one)) process.kill(one, 'SIGCONT');
     },

@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { JobId } from '@sallyport/protocol';
+import type { JobId, JobView } from '@sallyport/protocol';
 import type { Later } from '@sallyport/testkit';
 import type { User } from '../../../packages/cli/src/rotation/rotated-record.ts';
+import { hasEnded } from '../../../packages/cli/src/rotation/watch-job.ts';
 import type { Instance } from '../../harness/instance.ts';
-import { until } from '../../harness/until.ts';
+import { longMs, until } from '../../harness/until.ts';
 import type { AccountLab } from '../accounts/account-lab.ts';
 import { type FaultPoint, layPoint, liftPoint, takenBy } from '../fault/fault-point.ts';
 import { type ListeningProcess, listeningProcess } from '../listening-process.ts';
@@ -11,6 +12,7 @@ import type { AccountState } from '../owner.ts';
 import { type RotatingPool, startRotatingPool } from '../rotating-pool.ts';
 import { type KillCase, showCase } from './cases.ts';
 import { type RunEnd, whatDoesNotHold } from './check-end.ts';
+import { tellUnended } from './tell-unended.ts';
 
 export interface KillReport {
   readonly kind: string;
@@ -20,6 +22,7 @@ export interface KillReport {
   readonly done: number;
   readonly attention: number;
   readonly failed: number;
+  /** One line for each thing that did not hold; a run that was not over in time is one. */
   readonly broken: readonly string[];
 }
 
@@ -53,18 +56,27 @@ export async function runKills(
     if (run.isHit) count.hit += 1;
     if (run.job.state === 'done') count.done += 1;
     else if (run.job.state === 'attention') count.attention += 1;
-    else count.failed += 1;
+    else if (hasEnded(run.job)) count.failed += 1;
     const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
     const end = `${run.job.state}, ${run.job.why}, ${run.job.instances.length} instances, ${run.job.sends} writes`;
     say(
       `${lab.kind} ${index + 1}/${possible.length} ${showCase(one)}: ${run.isHit ? end : `not reached; ${end}`} (${seconds} s)`,
     );
+    for (const line of run.known) say(`  ${line}`);
     for (const what of run.broken) {
       say(`  BROKEN ${what}`);
       broken.push(`${lab.kind} ${showCase(one)}: ${what}`);
     }
   }
   return { kind: lab.kind, ...count, broken };
+}
+
+interface CaseEnd {
+  readonly isHit: boolean;
+  readonly job: JobView;
+  readonly broken: readonly string[];
+  /** What is known of a job that has not ended; else empty. */
+  readonly known: readonly string[];
 }
 
 async function runCase(
@@ -74,27 +86,35 @@ async function runCase(
   user: User,
   one: KillCase,
   earlier: readonly JobId[],
-): Promise<{ isHit: boolean; job: Awaited<ReturnType<RotatingPool['owner']['job']>>; broken: readonly string[] }> {
+): Promise<CaseEnd> {
   const { owner, pointFile } = pool;
   const before = await owner.state(user);
   layPoint(pointFile, { ...pointOf(pool, target, one), except: earlier });
   // The point may freeze the router while an answer is on its way: only what is done about the point lets that come.
-  const ending = owner.order(user).then(({ job }) => owner.ended(job));
-  const point = until(`the point of ${showCase(one)}`, () => takenBy(pointFile));
-  const taken = await Promise.race([point, ending.then(() => takenBy(pointFile))]).catch((error: unknown) => {
-    liftPoint(pointFile);
-    throw error;
-  });
-  liftPoint(pointFile);
+  const ending = owner.order(user).then(({ job }) => owner.ended(job).catch(() => owner.job(job)));
+  const isOver = ending.then(() => true);
+  const point = until(
+    `the point of ${showCase(one)}`,
+    async () => {
+      const taken = takenBy(pointFile);
+      return taken !== null || (await Promise.race([isOver, pause(0, false)])) ? { taken } : null;
+    },
+    2 * longMs,
+  );
+  const { taken } = await point.finally(() => liftPoint(pointFile));
   if (taken !== null) await heal(pool, target, one, taken);
   const job = await ending;
+  if (!hasEnded(job)) {
+    const known = await tellUnended(pool, target, job);
+    return { isHit: taken !== null, job, broken: [`K6 not over within ${longMs} ms: ${job.state}, ${job.why}`], known };
+  }
   const state = await owner.state(user);
   const { login } = user.facts;
   const opening = await openingOf(lab, login, state);
   const vaultOpens = await lab.opens(login, state.secrets);
   const beside = await lookBeside(pool, lab, user, state, opening);
   const found = whatDoesNotHold({ job, before, state, opening, vaultOpens, beside });
-  return { isHit: taken !== null, job, broken: found };
+  return { isHit: taken !== null, job, broken: found, known: [] };
 }
 
 /** Numbers of the versions that open the account. */
