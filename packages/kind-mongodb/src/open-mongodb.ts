@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { openTls, serverWords, timedWork } from '@sallyport/kind-support';
+import { notOpened, openTls, serverWords, timedWork } from '@sallyport/kind-support';
 import { PamError, productVersion } from '@sallyport/protocol';
 import type { Credential, KindAccount, KindIo, KindTarget, NotOpened } from '@sallyport/rotation';
 import type { Document } from 'bson';
@@ -108,8 +108,7 @@ export async function reachMongo<T>(
   } catch (reason) {
     (connection as MongoConnection | null)?.close();
     (dialled as Duplex | null)?.destroy();
-    const message = reason instanceof PamError ? serverWords(reason.message, []) : 'it was given up';
-    return { kind: dialled === null ? 'unreachable' : 'unknown', message };
+    return notOpened(reason, connection !== null, []);
   }
 }
 

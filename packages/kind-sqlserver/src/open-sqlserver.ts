@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { GuardedStream, identifyServer, serverWords, timedWork } from '@sallyport/kind-support';
+import { GuardedStream, identifyServer, notOpened, timedWork } from '@sallyport/kind-support';
 import { PamError } from '@sallyport/protocol';
 import type { Credential, KindAccount, KindIo, KindTarget, NotOpened } from '@sallyport/rotation';
 import { Connection } from 'tedious';
@@ -58,8 +58,7 @@ export async function openSqlServer(
     });
   } catch (reason) {
     (dialled as Duplex | null)?.destroy();
-    const message = reason instanceof PamError ? serverWords(reason.message, [credential.password]) : 'it was given up';
-    return { kind: dialled === null ? 'unreachable' : 'unknown', message };
+    return notOpened(reason, dialled !== null, [credential.password]);
   }
 }
 

@@ -33,7 +33,7 @@ export {
 } from './account/account-rows.ts';
 export { type ClaimRequest, decideClaim } from './account/decide-claim.ts';
 export { type CancelRows, decideCancel, decideFinish, decidePromote, decideWait } from './account/decide-end.ts';
-export { decideLogin, type LoginRows } from './account/decide-login.ts';
+export { decideLogin, type LoginRows, staysTaken } from './account/decide-login.ts';
 export { decidePermit } from './account/decide-permit.ts';
 export { decideRecover, decideSeen } from './account/decide-recover.ts';
 export { decideReport, type Report } from './account/decide-report.ts';

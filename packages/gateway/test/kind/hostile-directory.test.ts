@@ -109,7 +109,7 @@ test.each(Object.entries(lies))('a directory that answers a login with %s is no 
   const liar = await startLiar(({ id }, socket) => void socket.write(lie(id)));
   const world = kindWorld({ clock: createFakeClock() });
   const outcome = await openldap.probe(targetOf(liar.port), login, world.io, never());
-  expect(outcome.kind).toBe('unreachable');
+  expect(outcome.kind).toBe('unknown');
   expect(liar.seen).toEqual([{ id: 1, operation: bindTag }]);
   await world.allClosed();
 });
@@ -128,7 +128,7 @@ test('a directory that says nothing after TLS is given up by our own clock', asy
   const clock = createFakeClock();
   const world = kindWorld({ clock });
   const outcome = await movedUntil(clock, openldap.probe(targetOf(liar.port), login, world.io, never()));
-  expect(outcome.kind).toBe('unreachable');
+  expect(outcome.kind).toBe('unknown');
   await world.allClosed();
   expect(clock.pending()).toBe(0);
 });

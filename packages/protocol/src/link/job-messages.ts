@@ -122,7 +122,7 @@ const permitParams = z.strictObject({
 });
 const permitResult = z.strictObject({ send: number });
 
-/** One login with a credential that may be wrong, taken before it is tried; returned when it opened. */
+/** One login with a credential that may be wrong, taken before it is tried; returned when it opened or none was shown. */
 const loginParams = z.strictObject({ job: jobIdSchema, account: hashSchema, id: key, act: z.enum(['take', 'return']) });
 const loginResult = z.strictObject({ granted: z.boolean(), inMs: z.int().min(0) });
 

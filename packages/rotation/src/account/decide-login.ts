@@ -1,3 +1,4 @@
+import type { ProbeOutcome } from '../kind/target-kind.ts';
 import type { AccountRow, LoginRow } from './rows.ts';
 import { probeBudget } from './rows.ts';
 
@@ -7,8 +8,8 @@ export interface LoginRows {
 }
 
 /**
- * R6: a login with a credential that may be wrong is taken before it is tried and returned when it opened. One that was
- * never returned counts as refused, whoever took it.
+ * R6: a login with a credential that may be wrong is taken before it is tried and returned when it cost nothing
+ * ({@link staysTaken}). One that was never returned counts as refused, whoever took it.
  *
  * @returns `inMs`: when there is one more, if it was not granted.
  */
@@ -32,4 +33,12 @@ export function decideLogin(
   }
   const taken = { account: rows.account.account, id: request.id, atMs: nowMs, state: 'taken' } as const;
   return { rows: { ...rows, logins: [...rows.logins, taken] }, granted: true, inMs: 0 };
+}
+
+/**
+ * Whether a login that was taken counts as refused: not when it opened, nor when the server was shown no credential. Else a
+ * target that is away would empty the budget, and what it came back to would be a job that waits for half an hour.
+ */
+export function staysTaken(said: ProbeOutcome['kind']): boolean {
+  return said !== 'opens' && said !== 'unreachable';
 }

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { AccountRows, Decision } from './account-rows.ts';
 import { decideClaim } from './decide-claim.ts';
 import { decideCancel, decideFinish, decidePromote, decideWait } from './decide-end.ts';
-import { decideLogin } from './decide-login.ts';
+import { decideLogin, staysTaken } from './decide-login.ts';
 import { decidePermit } from './decide-permit.ts';
 import { decideReport } from './decide-report.ts';
 import { decideResolve } from './decide-resolve.ts';
@@ -191,6 +191,11 @@ test('[R6] two refused logins in half an hour, whoever takes them; one that open
   expect(ask('third', 'take', 40)).toEqual([true, 0]);
   expect(ask('fourth', 'take', probeBudget.windowMs - 1)).toEqual([false, 1]);
   expect(ask('fourth', 'take', probeBudget.windowMs)).toEqual([true, 0]);
+});
+
+test('[R6] only what the server was not shown, and what opened, is given back', () => {
+  const said = ['opens', 'refused', 'locked', 'expired', 'unreachable', 'unknown'] as const;
+  expect(said.filter(staysTaken)).toEqual(['refused', 'locked', 'expired', 'unknown']);
 });
 
 test('a decision of a person makes the version he names the current one, and changes no row', () => {

@@ -73,7 +73,11 @@ export interface ServerIdentity {
   readonly at?: { readonly host: string; readonly port: number };
 }
 
-/** A login that did not open. Only `refused` says that the credential is wrong; the rest is no answer. */
+/**
+ * A login that did not open. Only `refused` says that the credential is wrong; the rest is no answer. `unreachable` says that
+ * the server was not shown the credential, nor any answer made of it, so that it cannot count there (R6): where that is
+ * not sure, it is `unknown`.
+ */
 export interface NotOpened {
   readonly kind: 'refused' | 'locked' | 'expired' | 'unreachable' | 'unknown';
   /** For the operator; no secret, at most 256 characters. */

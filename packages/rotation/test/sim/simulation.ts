@@ -26,6 +26,7 @@ import {
   type RunEvent,
   type RunSettings,
   type RunState,
+  staysTaken,
   stepLease,
 } from '../../src/index.ts';
 import { Broken } from '../model/broken.ts';
@@ -657,7 +658,7 @@ class Simulation {
       else answer({ type: 'not-connected', answer: said });
     });
   }
-  /** Taken from the budget before, returned when it opened. */
+  /** Taken from the budget before, returned when it cost nothing. */
   #login(who: Instance, version: number, told: (said: LoginAnswer | RunEvent) => void): void {
     const { serial, life } = who;
     this.#loginIds += 1;
@@ -678,7 +679,7 @@ class Simulation {
       }
       const said = this.#answerTo(version);
       this.#say(`${who.id} logs in with ${version}: ${said}`);
-      if (said === 'opens') this.#call(who, buy('return'), () => undefined);
+      if (!staysTaken(said)) this.#call(who, buy('return'), () => undefined);
       this.#at(who, this.#delay(), () => told(said));
     });
   }

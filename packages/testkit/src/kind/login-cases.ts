@@ -1,4 +1,6 @@
 import { strict as assert } from 'node:assert';
+import { createCleanup } from '../process/cleanup.ts';
+import { startFaultProxy } from '../target/fault-proxy.ts';
 import type { CaseDraft } from './bare-cases.ts';
 import type { KindLab } from './kind-lab.ts';
 import { assertOpens, never, openSession, probe, sidesOf, wrongFor } from './kind-steps.ts';
@@ -41,6 +43,52 @@ async function oneAttempt(lab: KindLab): Promise<void> {
   await lab.kind.connect(server.target, wrong, world.io, never());
   await world.allClosed();
   assert.equal((await counted()) - before, 3, 'a refused connect is one login');
+}
+
+/** After how many of a login's bytes its connection breaks: a few on the way, and closely at the end, where the verdict is. */
+function cutsOf(bytes: number): readonly number[] {
+  const onTheWay = [0.1, 0.3, 0.5, 0.7].map((share) => Math.ceil(bytes * share));
+  // A verdict in a TLS record has more than 30.
+  const atTheEnd = Array.from({ length: 16 }, (_, at) => bytes - 24 * at).filter((cut) => cut > 0);
+  return [...onTheWay, ...atTheEnd];
+}
+
+/** The answer by which a login is given back to the budget (R6): never where the server has counted it. */
+async function unreachableIsUncounted(lab: KindLab): Promise<void> {
+  const server = lab.server();
+  const login = await server.makeAccount();
+  const cleanup = createCleanup();
+  try {
+    const proxy = await startFaultProxy(cleanup.later, server.target);
+    const target = { ...server.target, host: proxy.host, port: proxy.port };
+    const ask = async (): Promise<string> => {
+      const world = kindWorld();
+      const { kind } = await lab.kind.probe(target, login, world.io, never());
+      await world.allClosed();
+      return kind;
+    };
+    assert.equal(await ask(), 'opens');
+    const { up, down } = proxy.passed();
+    const answers: string[] = [];
+    for (const cut of cutsOf(up + down)) {
+      proxy.cutAfter(cut);
+      const before = await server.attempts?.(login.account);
+      const answer = await ask();
+      answers.push(answer);
+      const counted = (await server.attempts?.(login.account)) !== before;
+      assert.ok(
+        answer !== 'unreachable' || !counted,
+        `cut after ${cut} of ${up + down} bytes: unreachable, and counted`,
+      );
+      assert.notEqual(answer, 'refused', 'a connection that breaks is no refusal');
+    }
+    assert.ok(
+      answers.some((answer) => ['unreachable', 'unknown'].includes(answer)),
+      `no cut met the login: ${answers.join(', ')}`,
+    );
+  } finally {
+    await cleanup.run();
+  }
 }
 
 async function missing(lab: KindLab): Promise<void> {
@@ -127,6 +175,11 @@ export function loginCases(lab: KindLab): readonly CaseDraft[] {
     { name: 'connects on each side it has, and leaves no socket', needs: ['server'], run: () => connects(lab) },
     { name: 'a wrong credential is refused, a right one opens', needs: ['server'], run: () => tells(lab) },
     { name: 'each login is one attempt', needs: ['server', 'attempts'], run: () => oneAttempt(lab) },
+    {
+      name: 'a login that the server counted is never called unreachable',
+      needs: ['server', 'attempts'],
+      run: () => unreachableIsUncounted(lab),
+    },
     {
       name: 'an account that is not there is no lock and no expiry',
       needs: ['server', 'missing'],

@@ -34,7 +34,8 @@ export async function bind(
 ): Promise<NotOpened | null> {
   const request = { kind: 'bind', name, password: password.reveal(), controls: dialect.controls } as const;
   const reply: LdapReply = await connection.ask(request, limits);
-  if (reply.kind === 'lost') return { kind: 'unreachable', message: reply.why };
+  // The server may have judged it, and counted it.
+  if (reply.kind === 'lost') return { kind: 'unknown', message: reply.why };
   return dialect.readLogin(reply.result, [password]);
 }
 

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { openTls, serverWords, timedWork } from '@sallyport/kind-support';
+import { notOpened, openTls, serverWords, timedWork } from '@sallyport/kind-support';
 import { PamError } from '@sallyport/protocol';
 import type { Credential, KindAccount, KindIo, KindTarget, NotOpened } from '@sallyport/rotation';
 import { type AccountHost, accountHost } from './account-host.ts';
@@ -64,6 +64,7 @@ export async function openMysql(
   if (target.identity !== null && !target.useTls)
     return { kind: 'unknown', message: 'the key of the server is pinned, but TLS is off in the record' };
   let dialled: Duplex | null = null;
+  let isShown = false;
   try {
     return await timedWork(io, loginWithinMs, signal, async (limit) => {
       dialled = await io.dial(place.host, place.port, limit);
@@ -80,14 +81,14 @@ export async function openMysql(
       }
       const connection = target.useTls ? await startTls(plain, greeting, place, io, limit) : plain;
       limit.addEventListener('abort', () => connection.destroy(late()), { once: true });
+      isShown = true;
       const answer = await logIn(connection, greeting, user, password, target.useTls);
       if (answer.kind === 'error') return refuse(connection, answer);
       return await settle(connection, greeting, address, target.useTls, answer.method);
     });
   } catch (reason) {
     (dialled as Duplex | null)?.destroy();
-    const message = reason instanceof PamError ? serverWords(reason.message, [credential.password]) : 'it was given up';
-    return { kind: dialled === null ? 'unreachable' : 'unknown', message };
+    return notOpened(reason, isShown, [credential.password]);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { GuardedStream, openTls, serverWords, timedWork } from '@sallyport/kind-support';
+import { GuardedStream, notOpened, openTls, timedWork } from '@sallyport/kind-support';
 import { PamError } from '@sallyport/protocol';
 import type { Credential, KindAccount, KindIo, KindTarget, NotOpened } from '@sallyport/rotation';
 import { Client } from 'pg';
@@ -58,19 +58,20 @@ export async function openPostgres(
   if (target.identity !== null && !target.useTls)
     return { kind: 'unknown', message: 'the key of the server is pinned, but TLS is off in the record' };
   let dialled: Duplex | null = null;
+  let isShown = false;
   try {
     return await timedWork(io, loginWithinMs, signal, async (limit) => {
       dialled = await io.dial(place.host, place.port, limit);
       const address = dialled instanceof Socket ? (dialled.remoteAddress ?? place.host) : place.host;
       const stream = target.useTls ? await startTls(dialled, place, io, limit) : dialled;
+      isShown = true;
       const guarded = new GuardedStream(stream, mostBytes, messageFilter());
       limit.addEventListener('abort', () => guarded.destroy(), { once: true });
       return await logIn(target, login, label, guarded, address);
     });
   } catch (reason) {
     (dialled as Duplex | null)?.destroy();
-    const message = reason instanceof PamError ? serverWords(reason.message, [credential.password]) : 'it was given up';
-    return { kind: dialled === null ? 'unreachable' : 'unknown', message };
+    return notOpened(reason, isShown, [credential.password]);
   }
 }
 

@@ -1,7 +1,6 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { openTls, serverWords, timedWork } from '@sallyport/kind-support';
-import { PamError } from '@sallyport/protocol';
+import { notOpened, openTls, serverWords, timedWork } from '@sallyport/kind-support';
 import type { Credential, KindAccount, KindIo, KindTarget, NotOpened } from '@sallyport/rotation';
 import { RedisConnection } from './redis-connection.ts';
 import type { Reply } from './reply.ts';
@@ -47,6 +46,7 @@ export async function openRedis(
   if (!target.useTls && target.custom['redisClearText'] !== 'yes')
     return { kind: 'unknown', message: 'Redis wants the password in clear, and TLS is off in the record: not sent' };
   let dialled: Duplex | null = null;
+  let isShown = false;
   try {
     return await timedWork(io, loginWithinMs, signal, async (limit) => {
       dialled = await io.dial(place.host, place.port, limit);
@@ -55,6 +55,7 @@ export async function openRedis(
       const stream = target.useTls ? await openTls(dialled, place.host, io, limit, at) : dialled;
       const connection = new RedisConnection(stream);
       limit.addEventListener('abort', () => connection.destroy(), { once: true });
+      isShown = true;
       const refusal = await logIn(login.account.login, credential.password.reveal(), connection);
       if (refusal === null) return { kind: 'open', connection, address };
       connection.destroy();
@@ -62,8 +63,7 @@ export async function openRedis(
     });
   } catch (reason) {
     (dialled as Duplex | null)?.destroy();
-    const message = reason instanceof PamError ? serverWords(reason.message, [credential.password]) : 'it was given up';
-    return { kind: dialled === null ? 'unreachable' : 'unknown', message };
+    return notOpened(reason, isShown, [credential.password]);
   }
 }
 

@@ -1,6 +1,14 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { PamError } from '@sallyport/protocol';
-import type { Fence, KindSession, LoginAnswer, NotOpened, RunEffect, RunEvent } from '@sallyport/rotation';
+import {
+  type Fence,
+  type KindSession,
+  type LoginAnswer,
+  type NotOpened,
+  type RunEffect,
+  type RunEvent,
+  staysTaken,
+} from '@sallyport/rotation';
 import type { Versions } from '../versions.ts';
 import { type Acting, loginWithinMs } from './acting.ts';
 import { createLoginBudget, type LoginTry } from './buy-login.ts';
@@ -94,10 +102,12 @@ export function createTargetSession(
             ? where.admin
             : { account, credential: await versions.credential(effect.version ?? claimed.current) };
         const place = as === where.admin && parts.fence === 'number' ? placeOfSession(where, as) : null;
-        if (place !== null && (await takeOver(place, wire))) return { opens: true, event: { type: 'connected', mark } };
+        if (place !== null && (await takeOver(place, wire)))
+          return { isSpent: false, event: { type: 'connected', mark } };
         const outcome = await within(loginWithinMs, (limit) => where.kind.connect(where.target, as, wire, limit));
         if (outcome.kind !== 'connected') {
-          return { opens: false, event: { type: 'not-connected', answer: notOpened('connect', outcome) } };
+          const answer = notOpened('connect', outcome);
+          return { isSpent: staysTaken(answer), event: { type: 'not-connected', answer } };
         }
         session = outcome.session;
         await keepFirstSeen(where, wire);
@@ -105,7 +115,7 @@ export function createTargetSession(
         const address = wire.dialled();
         const kept = { address: address ?? '', bornMs: deps.runtime.monotonicMs(), uses: 1 };
         keeping = place === null || address === null ? null : { place, kept };
-        return { opens: true, event: { type: 'connected', mark } };
+        return { isSpent: false, event: { type: 'connected', mark } };
       };
       if (effect.as === 'own') return login(() => guarded(open));
       return (await guarded(open)).event;
@@ -147,12 +157,14 @@ export function createTargetSession(
     } catch (reason) {
       const error = PamError.from(reason, 'PAM_TARGET_UNREACHABLE', 'the target could not be asked');
       notes.say('connect', `${error.code}: ${error.message}`);
+      // One that opened and was lost at its first question was no refusal.
+      const isSpent = session === null;
       await close();
       if (error.code === 'PAM_TARGET_IDENTITY' || error.code === 'PAM_TARGET_NOT_ALLOWED') {
-        return { opens: false, event: { type: 'impossible', why: 'record-invalid' } };
+        return { isSpent, event: { type: 'impossible', why: 'record-invalid' } };
       }
       const answer = error.code === 'PAM_INTERNAL' ? 'unknown' : 'unreachable';
-      return { opens: false, event: { type: 'not-connected', answer } };
+      return { isSpent, event: { type: 'not-connected', answer } };
     }
   }
 
@@ -161,14 +173,16 @@ export function createTargetSession(
     return act(async (where, wire) =>
       login(async () => {
         const credential = await versions.credential(version);
-        const outcome = await within(loginWithinMs, (limit) =>
-          where.kind.probe(where.target, { account, credential }, wire, limit),
+        const outcome = await within(
+          loginWithinMs,
+          (limit) => where.kind.probe(where.target, { account, credential }, wire, limit),
+          // What a kind throws says nothing of what the server was shown.
         ).catch((reason: unknown): NotOpened => {
-          const error = PamError.from(reason, 'PAM_TARGET_UNREACHABLE', 'the target could not be asked');
-          return { kind: error.code === 'PAM_INTERNAL' ? 'unknown' : 'unreachable', message: error.message };
+          const error = PamError.from(reason, 'PAM_INTERNAL', 'the target could not be asked');
+          return { kind: 'unknown', message: error.message };
         });
         if (outcome.kind !== 'opens') notOpened(`login with version ${version}`, outcome);
-        return { opens: outcome.kind === 'opens', event: { type: 'probed', answer: outcome.kind } };
+        return { isSpent: staysTaken(outcome.kind), event: { type: 'probed', answer: outcome.kind } };
       }),
     );
   }
