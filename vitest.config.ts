@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { closingLineReporter } from './scripts/closing-line-reporter.ts';
+import { shippedStoreThread } from './scripts/shipped-store-thread.ts';
 
 export default defineConfig({
+  plugins: [shippedStoreThread()],
   test: {
     include: ['packages/*/{src,test}/**/*.test.ts', '{e2e,test,bench,scripts}/**/*.test.ts'],
     globalSetup: 'scripts/provide-programs.ts',
