@@ -125,7 +125,7 @@ async function dialPinned(
 async function dialRaw(address: Address, shown: string, reach: Reach): Promise<Socket> {
   try {
     const signal = new AbortController().signal;
-    return await dialRouter({ address, reach, withinMs: connectWithinMs, halfOpen: false, signal });
+    return await dialRouter({ address, reach, withinMs: connectWithinMs, halfOpen: false, beside: true, signal });
   } catch (reason) {
     if (!(reason instanceof PamError) || reason.code !== 'PAM_ROUTER_UNREACHABLE') throw reason;
     const why =

@@ -2,6 +2,7 @@ import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { legLimits, PamError } from '@sallyport/protocol';
 import { systemTimers, type Timers } from '../run/system-timers.ts';
+import { besideAfterMs, firstConnected } from './first-connected.ts';
 import { passProxy } from './pass-proxy.ts';
 import { proxyAway } from './proxy-errors.ts';
 import type { Proxy } from './proxy.ts';
@@ -14,6 +15,11 @@ export interface RouterDial {
   readonly withinMs: number;
   /** The socket stays writable when the router has ended. */
   readonly halfOpen: boolean;
+  /**
+   * While nobody answers, further connections are tried beside the first and the quickest is taken. Not for what a
+   * thousand do at once: an overloaded listener answers late, and would be asked three times.
+   */
+  readonly beside?: boolean;
   readonly timers?: Timers;
   readonly signal: AbortSignal;
 }
@@ -36,29 +42,41 @@ export async function dialRouter(options: RouterDial): Promise<Socket> {
   over.promise.catch(() => undefined);
   const { host, port } = proxy ?? address;
   const keepAlive = { keepAlive: true, keepAliveInitialDelay: legLimits.keepAliveMs };
-  const socket = connect({ host, port, allowHalfOpen: options.halfOpen, noDelay: true, ...keepAlive });
-  socket.on('error', (reason: NodeJS.ErrnoException) => over.reject(away(reason.code ?? reason.message, reason)));
-  const onClose = (): void => over.reject(away('closed'));
-  socket.once('close', onClose);
+  const timers = options.timers ?? systemTimers;
+  const connecting = firstConnected(
+    () => connect({ host, port, allowHalfOpen: options.halfOpen, noDelay: true, ...keepAlive }),
+    options.beside === true ? besideAfterMs : [],
+    timers,
+  );
+  let onClose = (): void => undefined;
   const onAbort = (): void =>
     over.reject(PamError.from(signal.reason, 'PAM_INTERRUPTED', 'the connection was given up'));
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const cancel = (options.timers ?? systemTimers).after(options.withinMs, () => over.reject(late(proxy, shown)));
+  const cancel = timers.after(options.withinMs, () => over.reject(late(proxy, shown)));
   const either = async <T>(work: Promise<T>): Promise<T> => Promise.race([over.promise, work]);
+  let connected: Socket | null = null;
   try {
-    await either(new Promise<void>((resolve) => socket.once('connect', resolve)));
+    const socket = await either(
+      connecting.connected.catch((reason: NodeJS.ErrnoException) => {
+        throw away(reason.code ?? reason.message, reason);
+      }),
+    );
+    connected = socket;
+    onClose = () => over.reject(away('closed'));
+    socket.once('close', onClose);
+    socket.on('error', (reason: NodeJS.ErrnoException) => over.reject(away(reason.code ?? reason.message, reason)));
     if (proxy === null) return socket;
     const inner = proxy.secure ? await either(secured(socket, proxy)) : socket;
     await either(passProxy(inner, proxy, { ...address, shown }));
     return inner;
   } catch (reason) {
-    socket.destroy();
+    connecting.destroy();
     throw reason;
   } finally {
     cancel();
     signal.removeEventListener('abort', onAbort);
-    socket.off('close', onClose);
+    connected?.off('close', onClose);
   }
 }
 

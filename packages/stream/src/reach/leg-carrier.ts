@@ -27,7 +27,7 @@ export interface LegCarrierOptions {
 
 /** Legs as they are, straight to the router. */
 export const plainCarrier: LegCarrier = {
-  dial: async (wish) => dialRouter({ ...wish, reach: directReach, halfOpen: true }),
+  dial: async (wish) => dialRouter({ ...wish, reach: directReach, halfOpen: true, beside: true }),
 };
 
 /** A router answers a stranger's leg at once; a network that lets none pass says nothing, or cuts. */
@@ -39,8 +39,9 @@ export function createLegCarrier(options: LegCarrierOptions): LegCarrier {
   const { choice, reach } = options;
   const known = new Map<string, { readonly found: Promise<'tcp' | 'websocket'>; readonly atMs: number }>();
   const said = new Set<string>();
-  const plain: LegCarrier['dial'] = async (wish) => dialRouter({ ...wish, reach, halfOpen: true });
-  const wrapped: LegCarrier['dial'] = async (wish) => dialWebSocket({ ...wish, reach, halfOpen: true }, options.pins());
+  const plain: LegCarrier['dial'] = async (wish) => dialRouter({ ...wish, reach, halfOpen: true, beside: true });
+  const wrapped: LegCarrier['dial'] = async (wish) =>
+    dialWebSocket({ ...wish, reach, halfOpen: true, beside: true }, options.pins());
 
   async function probe(wish: Parameters<LegCarrier['dial']>[0], router: string): Promise<'tcp' | 'websocket'> {
     if (await passes(plain, wish)) return 'tcp';
