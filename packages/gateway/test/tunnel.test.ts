@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import type { StreamId } from '@sallyport/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { uid } from './lab/installation.ts';
 import { type Lab, roundTrip, startLab } from './lab/lab.ts';
 
 let lab: Lab;
@@ -53,6 +54,29 @@ test('a signed request dispatched twice makes at most one connection at the targ
   expect(await roundTrip(await lab.open(first), 'once')).toBe('once');
   const afterwards = await lab.dispatch({ claims: first.claims, request: first.request });
   expect(afterwards.result).toMatchObject({ kind: 'refused', error: { detail: { why: 'replayed' } } });
+  expect(lab.target.accepted).toHaveLength(before + 1);
+});
+
+test('a stream that was taken back may be asked for again, by another request; its first attempt says nothing of it', async () => {
+  const before = lab.target.accepted.length;
+  const first = await lab.dispatch();
+  // The router's word to forget the first is still on its way.
+  const again = await lab.dispatch({ claims: { ...first.claims, jti: uid() } });
+  expect(again.result).toEqual({ kind: 'accepted' });
+  lab.link.notify('stream.forget', { stream: first.claims.stream, ticket: first.instanceTicket });
+  expect(await roundTrip(await lab.open(again), 'once more')).toBe('once more');
+  await until(() => endedEvents(first.claims.stream).length > 0);
+  expect(endedEvents(first.claims.stream)).toMatchObject([{ bytesUp: 9, bytesDown: 9 }]);
+  expect(lab.target.accepted).toHaveLength(before + 1);
+});
+
+test('a stream that is open stays, whoever asks for it again', async () => {
+  const before = lab.target.accepted.length;
+  const first = await lab.dispatch();
+  const opening = await lab.open(first);
+  const again = await lab.dispatch({ claims: { ...first.claims, jti: uid() } });
+  expect(again.result).toMatchObject({ kind: 'refused', class: 'full', error: { code: 'PAM_DISPATCH_REFUSED' } });
+  expect(await roundTrip(opening, 'still here')).toBe('still here');
   expect(lab.target.accepted).toHaveLength(before + 1);
 });
 

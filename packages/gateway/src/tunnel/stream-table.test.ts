@@ -32,9 +32,10 @@ function play() {
 
 test('an ended stream answers for 150 s, and keeps neither what ran nor its request', () => {
   const { table, pass } = play();
-  table.add(running(1));
+  const one = running(1);
+  table.add(one);
   expect(table.resumable(streamId(1))?.opened).toMatchObject({ name: 'stream 1' });
-  table.remove(streamId(1));
+  table.remove(one);
   expect(table.size).toBe(0);
   expect(table.resumable(streamId(1))).toMatchObject({ session, opened: { name: 'stream 1 ended' } });
   expect(table.resumable(streamId(1))?.request).toEqual({ iss: 'd', cnf: 'c', until: 1 });
@@ -44,17 +45,29 @@ test('an ended stream answers for 150 s, and keeps neither what ran nor its requ
 
 test('a stream that never opened is not resumable, running or ended', () => {
   const { table } = play();
-  table.add(running(1, null));
+  const one = running(1, null);
+  table.add(one);
   expect(table.resumable(streamId(1))).toBeUndefined();
-  table.remove(streamId(1));
+  table.remove(one);
   expect(table.resumable(streamId(1))).toBeUndefined();
+});
+
+test('an attempt that took the place of an earlier one outlives it', () => {
+  const { table } = play();
+  const [earlier, later] = [running(1, null), running(1)];
+  table.add(earlier);
+  table.add(later);
+  expect(table.remove(earlier)).toBe(false);
+  expect(table.get(streamId(1))).toBe(later);
+  expect(table.remove(later)).toBe(true);
 });
 
 test('of more than 4,096 ended streams the oldest are forgotten first', () => {
   const { table } = play();
   for (let n = 0; n < 5_000; n++) {
-    table.add(running(n));
-    table.remove(streamId(n));
+    const one = running(n);
+    table.add(one);
+    table.remove(one);
   }
   const known = Array.from({ length: 5_000 }, (_, n) => table.resumable(streamId(n)) !== undefined);
   expect(known.indexOf(true)).toBe(5_000 - 4_096);

@@ -20,8 +20,10 @@ export interface StreamTable {
   get(stream: StreamId): RunningStream | undefined;
   /** A stream that was opened here and runs, or ended less than 150 s ago: it can still say so. */
   resumable(stream: StreamId): RunningStream | undefined;
+  /** Takes the place of an earlier attempt at the same stream. */
   add(running: RunningStream): void;
-  remove(stream: StreamId): void;
+  /** Forgets this attempt; false: another one took its place, and stays. */
+  remove(running: RunningStream): boolean;
   ids(): readonly StreamId[];
   /** Ends these, or all when empty; `words` are for the user. */
   end(streams: readonly StreamId[], reason: EndReason, words?: string): void;
@@ -66,13 +68,14 @@ export function createStreamTable(monotonicMs: () => number): StreamTable {
     add: (running) => {
       streams.set(running.stream, running);
     },
-    remove: (stream) => {
-      const ended = streams.get(stream);
-      streams.delete(stream);
-      if (ended !== undefined && ended.opened !== null) bury(ended, ended.opened);
-      if (streams.size > 0) return;
+    remove: (ended) => {
+      if (streams.get(ended.stream) !== ended) return false;
+      streams.delete(ended.stream);
+      if (ended.opened !== null) bury(ended, ended.opened);
+      if (streams.size > 0) return true;
       for (const waiter of waiters) waiter();
       waiters = [];
+      return true;
     },
     ids: () => [...streams.keys()],
     end: (ids, reason, words = '') => {

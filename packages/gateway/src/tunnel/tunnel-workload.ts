@@ -65,7 +65,8 @@ type Refusal = Extract<LinkResult<'stream.dispatch'>, { kind: 'refused' }>['clas
  * Tunnels: dispatch → checks → accepted → leg → TLS with the session key → OPEN → dial → bytes → ended.
  *
  * W1 nothing but the router is dialled before the client proved its key and said OPEN through end-to-end TLS.
- * W2 one signed request makes at most one stream here.
+ * W2 one signed request makes at most one stream here. Another one for a stream that has not opened takes the place of the
+ *    earlier, whose end may be on its way here; one that is open stays.
  * W3 a stream ends by its own ends, a kill, its signed time, the loss of its device's right in the log, or this process;
  *    never by the loss of the control link, and by that of its carrier only when nobody resumed it in time.
  *
@@ -136,6 +137,11 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       if (!context.log().grants(checked.request.iss, 'connect')) {
         throw new PamError('PAM_NOT_ALLOWED', 'the device that asks may not connect any more');
       }
+      const earlier = streams.get(params.stream);
+      if (earlier !== undefined && earlier.opened !== null) {
+        return refuse('full', new PamError('PAM_DISPATCH_REFUSED', 'this stream is open here already'));
+      }
+      earlier?.controller.abort('stopped');
       const running: RunningStream = {
         stream: params.stream,
         session: params.session,
@@ -176,7 +182,7 @@ export function createTunnelWorkload(deps: TunnelDeps): TunnelWorkload {
       cancelDeadline();
     }
     const { reason, bytesUp, bytesDown, error } = outcome;
-    streams.remove(params.stream);
+    if (!streams.remove(running)) return;
     reporter.add({
       event: 'ended',
       stream: params.stream,
