@@ -229,7 +229,7 @@ export function runTunnel(
     const { stream, opened } = of;
     const { instance } = opened;
     const { detachedMs } = options;
-    const reattach = of.reattachBy((own, id) => current.session.askForLeg(own, id));
+    const reattach = of.reattachBy((...asked) => current.session.askForLeg(...asked));
     const onAttachment = (change: AttachmentChange) => losses.note(stream, change.kind);
     drains.opened(instance);
     const { error } = await opened.splice(local, signal, { reattach, detachedMs, onAttachment }, (notice) =>

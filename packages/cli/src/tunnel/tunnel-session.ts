@@ -77,7 +77,7 @@ export interface TunnelSession {
    */
   attempt(not: readonly InstanceId[], told: (step: AttemptStep) => void, signal: AbortSignal): Promise<ConnectResult>;
   /** Asks for a leg to the instance that holds a stream of this tunnel, also of one begun under an earlier sign-in. */
-  askForLeg(session: SessionId, stream: StreamId): Promise<z.output<typeof resumeStream.reply>>;
+  askForLeg(session: SessionId, stream: StreamId, instance: InstanceId): Promise<z.output<typeof resumeStream.reply>>;
   /** Thumbprint of a pool's signing key as the log has it now; null when the gateway was removed. */
   poolKeyOf(gateway: GatewayUid): string | null;
   /** Keeps the session alive; answers what became of it. Throws what the router or the way to it says. */
@@ -168,9 +168,12 @@ export async function startTunnelSession(
     );
   };
 
+  /** Each try at an instance is a request of its own: one that was dispatched and taken back is used up there. */
   const routeWith =
-    (own: SessionId, request: string, hash: string, told: (step: AttemptStep) => void = () => undefined) =>
+    (own: SessionId, told: (step: AttemptStep) => void = () => undefined) =>
     async (stream: StreamId, not: readonly InstanceId[]): Promise<Routed> => {
+      const request = await sign(stream, own);
+      const hash = await requestHash(request);
       const routed = await client.call(routeStream, { params: { id: own }, body: { stream, request, not: [...not] } });
       told({ kind: 'dispatched', instance: routed.instance });
       await catchUp();
@@ -236,7 +239,7 @@ export async function startTunnelSession(
     (own: SessionId, stream: StreamId, instance: InstanceId): SessionStream['reattachBy'] =>
     (ask) =>
       createReattach({ clock, jitter }, async ({ gen, received }, signal) => {
-        const found = await ask(own, stream);
+        const found = await ask(own, stream, instance);
         const address: Address = found.address === undefined ? routerAddress : parseAddress(found.address);
         const leg = await connectLeg({ address, role: 'client', ticket: decodeTicket(found.ticket), carrier, signal });
         const verify = async (der: Uint8Array) => verifyInstance(der, instance);
@@ -245,8 +248,7 @@ export async function startTunnelSession(
 
   const openOnce = async (own: SessionId, signal: AbortSignal): Promise<SessionStream> => {
     const stream = streamIdSchema.parse(freshUid());
-    const request = await sign(stream, own);
-    const route = routeWith(own, request, await requestHash(request));
+    const route = routeWith(own);
     const opened = await openStream({ clock, jitter }, { route }, stream, signal);
     const poolKeyId = believedUnder.get(opened.instance) ?? '';
     const reattachBy = reattachOf(own, stream, opened.instance);
@@ -265,16 +267,15 @@ export async function startTunnelSession(
       }
     },
     // A detached stream has its own rhythm (redial.ts); two on top of each other would make it wait for both.
-    askForLeg: (own, stream) => client.call(resumeStream, { params: { id: own, stream }, body: {} }, { once: true }),
+    askForLeg: (own, stream, instance) =>
+      client.call(resumeStream, { params: { id: own, stream }, body: { instance } }, { once: true }),
     poolKeyOf: (uid) => {
       const gateway = log.state().gateways.get(uid);
       return gateway === undefined || gateway.removed ? null : gateway.signKeyId;
     },
     attempt: async (not, told, signal) => {
       const stream = streamIdSchema.parse(freshUid());
-      const request = await sign(stream, session);
-      const route = routeWith(session, request, await requestHash(request), told);
-      const routed = await route(stream, not);
+      const routed = await routeWith(session, told)(stream, not);
       return routed.connect(() => undefined, signal);
     },
     touch: async () => {

@@ -155,7 +155,8 @@ export const resumeStream = defineRoute({
   right: 'connect',
   audited: false,
   query: empty,
-  body: empty,
+  // The instance on which the client has it open: only the client knows at once where that is.
+  body: z.strictObject({ instance: z.exactOptional(instanceIdSchema) }),
   reply: z.strictObject({
     instance: instanceIdSchema,
     ticket: hashSchema,

@@ -57,7 +57,7 @@ export function sessionRoutes(parts: RouterParts): Binding[] {
       // Both are the device's own: whoever knows a stream's id from a list could else keep its user from resuming it.
       parts.brakes.resumeStream.take(`${device} ${stream}`);
       parts.brakes.resumeDevice.take(device);
-      const resumed = await sessions.resume({ session, stream, person, device });
+      const resumed = await sessions.resume({ session, stream, person, device, ...call.body });
       audit.later('stream.resumed', { session, stream, instance: resumed.instance });
       return { instance: resumed.instance, ticket: resumed.ticket };
     }),

@@ -17,6 +17,8 @@ export interface ResumeOrder {
   readonly stream: StreamId;
   readonly person: PersonUid;
   readonly device: DeviceId;
+  /** Where the client says that it has the stream open; absent: with an older client. */
+  readonly instance?: InstanceId;
 }
 
 /** The pair of legs a client asked for; the ticket is the client's. */
@@ -38,6 +40,8 @@ export interface ResumeDeps extends Pick<SessionDeps, 'sessions' | 'links' | 'le
  *
  * P1 only the device that started the session is introduced; to anybody else the stream does not exist.
  * P2 a pair that the instance did not accept is unknown to the relay again.
+ * P3 the client is introduced where it says, if this stream was ever routed there: what an instance tells of a stream may be on its
+ *    way for a while, and the client is the only one who knows which of two attempts it uses.
  *
  * @throws PAM_NOT_FOUND, PAM_SESSION_ENDED, PAM_STREAM_GONE, PAM_STREAM_NOT_HERE, PAM_RATE_LIMITED.
  */
@@ -50,7 +54,7 @@ export async function resumeStream(order: ResumeOrder, deps: ResumeDeps): Promis
   const place = await deps.sessions.getStream({ stream });
   if (place === null || place.session !== session) throw unknown(stream);
   if (place.reason === 'killed') throw new PamError('PAM_SESSION_KILLED', `the stream was ended ${place.words}`);
-  const { instance } = place;
+  const instance = await whereOf(order, place.instance, deps);
   if (instance === null) throw new PamError('PAM_STREAM_GONE', 'no instance ever held this stream');
   const [ticket, instanceTicket] = [deps.newTicket(), deps.newTicket()];
   const match = `${stream}.resume.${deps.newTicket().slice(0, 8)}`;
@@ -63,6 +67,14 @@ export async function resumeStream(order: ResumeOrder, deps: ResumeDeps): Promis
     deps.legs.forget(match);
     throw reason;
   }
+}
+
+async function whereOf(order: ResumeOrder, stored: InstanceId | null, deps: ResumeDeps): Promise<InstanceId | null> {
+  const { instance, stream } = order;
+  if (instance === undefined || instance === stored) return stored;
+  const [explained] = await deps.sessions.explainStreams({ id: stream });
+  const wasAsked = explained?.decisions.some(({ pick }) => pick === instance) === true;
+  return wasAsked ? instance : stored;
 }
 
 function unknown(stream: StreamId): PamError {

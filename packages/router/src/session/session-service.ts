@@ -25,7 +25,7 @@ import type { Killed, SessionRow, SessionStore, StreamChange, Unwanted } from '.
 import { endError } from './end-error.ts';
 import { createParkDesk, type ParkDesk } from './park-desk.ts';
 import { type Resumed, type ResumeOrder, resumeStream } from './resume-stream.ts';
-import { createStreamBook } from './stream-book.ts';
+import { createStreamBook, type MovedStream } from './stream-book.ts';
 import { createStreamJournal } from './stream-journal.ts';
 import { type Moment, newSweepWatch, stepSweepWatch } from './sweep-watch.ts';
 
@@ -191,6 +191,16 @@ export function createSessionService(deps: SessionDeps): SessionService {
     return untold;
   }
 
+  function moved(streams: readonly MovedStream[]): void {
+    for (const each of streams) journal.write({ kind: 'held', ...each });
+  }
+
+  /** Everybody who may run a stream, whoever the store names. */
+  function attemptsOf({ stream, instance }: Killed['streams'][number]): Killed['streams'] {
+    const known = book.attempts(stream);
+    return known.length === 0 ? [{ stream, instance }] : known.map((each) => ({ stream, instance: each }));
+  }
+
   function cutStreams(streams: readonly StreamId[]): void {
     for (const stream of streams) for (const match of book.matchesOfStream(stream)) deps.legs.cut(match);
   }
@@ -345,7 +355,7 @@ export function createSessionService(deps: SessionDeps): SessionService {
       // A stream may be on its way: its instance knows it only once the dispatch was checked, and would not end it.
       for (const { stream } of killed.streams) remember(stream, endError('killed', words));
       if (killed.killed === 'session') remember(killed.session, endError('killed', words));
-      const untold = endStreams(killed.streams, 'killed', words);
+      const untold = endStreams(killed.streams.flatMap(attemptsOf), 'killed', words);
       cutStreams(untold);
       const told = killed.streams.map((each) => each.stream).filter((stream) => !untold.includes(stream));
       clock.after(lastWordsMs, () => cutStreams(told));
@@ -360,31 +370,37 @@ export function createSessionService(deps: SessionDeps): SessionService {
         if (gateway !== undefined && word !== 'detached' && word !== 'resumed')
           deps.pool.heard(word, { gateway, instance, stream: event.stream });
         if (event.event === 'opened') {
-          book.opened(event.stream, instance);
-          changes.push({ kind: 'opened', stream: event.stream, instance, atMs: event.atMs });
+          const { stream, atMs } = event;
+          // Opened while it was being ended elsewhere: nobody else would tell this instance.
+          if (over.has(stream) || over.has(book.sessionOf(stream) ?? stream))
+            deps.links.end(instance, [stream], 'stopped');
+          if (book.opened(stream, instance, clock.monotonicMs()) === instance)
+            changes.push({ kind: 'opened', stream, instance, atMs });
         } else if (event.event === 'detached') {
           const { stream, atMs, untilMs } = event;
           if (book.holder(stream) === instance) changes.push({ kind: 'detached', stream, atMs, untilMs });
         } else if (event.event === 'resumed') {
           const { stream, atMs } = event;
           if (book.holder(stream) === instance) changes.push({ kind: 'resumed', stream, atMs });
-        } else if (book.ended(event.stream, instance)) {
+        } else {
           const { stream, reason, bytesUp, bytesDown, atMs } = event;
-          changes.push({ kind: 'ended', stream, reason, bytesUp, bytesDown, atMs });
+          const end = book.ended(stream, instance, reason);
+          if (end.kind === 'over') changes.push({ kind: 'ended', stream, reason, bytesUp, bytesDown, atMs });
+          else if (end.kind === 'held') changes.push({ kind: 'held', stream, instance: end.by });
         }
       }
       return changes;
     },
     rejoin: async ({ gateway, instance, running, routedBeforeMs }) => {
-      await journal.flush();
       gatewayOf.set(instance, gateway);
       const nowMs = clock.nowMs();
-      book.rejoined(instance, running, clock.monotonicMs());
+      moved(book.rejoined(instance, running, clock.monotonicMs()));
+      await journal.flush();
       return sessions.reconcileStreams({ instance, running: [...running], routedBeforeMs, nowMs });
     },
     lose: async (instance) => {
+      moved(book.lost(instance));
       await journal.flush();
-      book.lost(instance);
       gatewayOf.delete(instance);
       await sessions.loseInstance({ instance, nowMs: clock.nowMs() });
     },

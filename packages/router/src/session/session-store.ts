@@ -33,7 +33,19 @@ export type StreamChange =
       readonly decision: Decision;
       readonly atMs: number;
     }
-  | { readonly kind: 'opened'; readonly stream: StreamId; readonly instance: InstanceId; readonly atMs: number }
+  | {
+      /** One that was given up before it had opened anywhere runs again, unless it was killed or its session has ended. */
+      readonly kind: 'opened';
+      readonly stream: StreamId;
+      readonly instance: InstanceId;
+      readonly atMs: number;
+    }
+  | {
+      /** An attempt ended and this one lives. */
+      readonly kind: 'held';
+      readonly stream: StreamId;
+      readonly instance: InstanceId;
+    }
   | { readonly kind: 'detached'; readonly stream: StreamId; readonly atMs: number; readonly untilMs: number }
   | { readonly kind: 'resumed'; readonly stream: StreamId; readonly atMs: number }
   | {
@@ -125,7 +137,8 @@ export interface SessionStore {
   loseInstance(input: { readonly instance: InstanceId; readonly nowMs: number }): Promise<number>;
   /**
    * After a rejoin: streams of ours on this instance that it does not list end as instance-lost (except those routed
-   * after `routedBeforeMs`); answers those it lists that we hold as ended or do not know.
+   * after `routedBeforeMs`); answers those it lists that we hold as ended or do not know. One that is open elsewhere is
+   * left alone: which of the two its client uses is not known here, and the other ends of itself.
    */
   reconcileStreams(input: {
     readonly instance: InstanceId;

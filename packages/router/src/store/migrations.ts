@@ -172,9 +172,18 @@ const troubles: Migration = {
   ],
 };
 
+/** When a stream was first seen open; what ended before may be tried elsewhere. */
+const streamOpened: Migration = {
+  name: '0010_stream_opened',
+  statements: [
+    'ALTER TABLE stream ADD COLUMN opened_ms INTEGER',
+    "UPDATE stream SET opened_ms = started_ms WHERE state = 'open' OR (state = 'ended' AND reason NOT IN ('target-refused', 'failed'))",
+  ],
+};
+
 const migrations: readonly Migration[] = [
   ...[initial, killed, detachedStreams, rotation, recovered, afterRotation],
-  ...[leftover, followUps, troubles],
+  ...[leftover, followUps, troubles, streamOpened],
 ];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */

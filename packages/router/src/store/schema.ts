@@ -96,6 +96,7 @@ export interface Database {
     state: string;
     started_ms: number;
     routed_ms: number;
+    opened_ms: number | null;
     ended_ms: number | null;
     reason: string | null;
     words: string;

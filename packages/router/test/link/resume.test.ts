@@ -38,8 +38,8 @@ async function opened(): Promise<{ session: string; stream: StreamId; holder: Sc
   await holder.events([{ event: 'opened', stream, atMs: 1 }]);
   return { session, stream, holder };
 }
-const resume = (session: string, stream: string) =>
-  anna.call('POST', `/v1/sessions/${session}/streams/${stream}/resume`, {});
+const resume = (session: string, stream: string, where: { readonly instance?: InstanceId } = {}) =>
+  anna.call('POST', `/v1/sessions/${session}/streams/${stream}/resume`, where);
 
 test('the device of a session gets a leg to the instance that holds its stream, and the instance another', async () => {
   const { session, stream, holder } = await opened();
@@ -59,6 +59,64 @@ test('a stream of another session, an unknown one and an ended session are not i
   await anna.must('POST', `/v1/sessions/${session}/end`, { reason: 'stopped' });
   expect(errorOf(await resume(session, stream)).code).toBe('PAM_SESSION_ENDED');
   expect(holder.resumed).toHaveLength(before);
+});
+
+/** Routed to one and then, passing it over, to the other; nobody said yet that it is open. */
+async function placedTwice() {
+  const session = await anna.newSession(made.pool.gateway, made.machine.uid);
+  const stream = uid<StreamId>();
+  const revs = { [made.machine.uid]: 1, [made.config.uid]: 1 };
+  const { gateway } = made.pool;
+  const route = async (not: readonly InstanceId[]) => {
+    const request = await anna.request({ gateway, session, stream, resource: made.machine.uid, revs });
+    const path = `/v1/sessions/${session}/streams`;
+    const { instance } = await anna.must<{ instance: InstanceId }>('POST', path, { stream, request, not });
+    const found = instances.find(({ identity }) => identity.id === instance);
+    if (found === undefined) throw new Error('no instance');
+    return found;
+  };
+  const first = await route([]);
+  return { session, stream, first, second: await route([first.identity.id]) };
+}
+
+test('the client is introduced where it says that its stream is open, if the stream was ever routed there', async () => {
+  const { session, stream, first, second } = await placedTwice();
+  const { identity } = first;
+  expect((await resume(session, stream, { instance: identity.id })).body).toMatchObject({ instance: identity.id });
+  expect(first.resumed.at(-1)).toMatchObject({ session, stream });
+  const before = first.resumed.length;
+  const stranger = `${'x'.repeat(21)}A` as InstanceId;
+  expect((await resume(session, stream, { instance: stranger })).body).toMatchObject({ instance: second.identity.id });
+  expect(first.resumed).toHaveLength(before);
+});
+
+test('what one instance says of an attempt that was taken back does not end the stream that another one opened', async () => {
+  const end = { event: 'ended', reason: 'client-lost', atMs: 2, bytesUp: 0, bytesDown: 0 } as const;
+  const early = await placedTwice();
+  // The end of the second overtakes the word of the first that it is open; a kill then reaches the first.
+  await early.second.events([{ ...end, stream: early.stream }]);
+  await early.first.events([{ event: 'opened', stream: early.stream, atMs: 1 }]);
+  expect((await resume(early.session, early.stream)).body).toMatchObject({ instance: early.first.identity.id });
+  await anna.must('POST', `/v1/sessions/${early.stream}/kill`, { reason: 'audit' }, true);
+  await expect.poll(() => early.first.ended.flatMap(({ streams }) => streams)).toContain(early.stream);
+
+  // The other way round: both ended, and only then the first is heard of.
+  const late = await placedTwice();
+  await late.second.events([{ ...end, stream: late.stream }]);
+  await late.second.events([{ ...end, stream: late.stream }]);
+  await late.first.events([{ event: 'opened', stream: late.stream, atMs: 1 }]);
+  expect((await resume(late.session, late.stream)).body).toMatchObject({ instance: late.first.identity.id });
+
+  // A kill while nobody has opened it reaches both, and who opens it all the same is told again.
+  const killed = await placedTwice();
+  await anna.must('POST', `/v1/sessions/${killed.stream}/kill`, { reason: 'audit' }, true);
+  for (const instance of [killed.first, killed.second]) {
+    await expect.poll(() => instance.ended.flatMap(({ streams }) => streams)).toContain(killed.stream);
+  }
+  const told = killed.first.ended.length;
+  await killed.first.events([{ event: 'opened', stream: killed.stream, atMs: 1 }]);
+  await expect.poll(() => killed.first.ended.length).toBe(told + 1);
+  expect(errorOf(await resume(killed.session, killed.stream))).toMatchObject({ code: 'PAM_SESSION_KILLED' });
 });
 
 test('a killed stream is not introduced again, and its client is told who ended it', async () => {

@@ -322,7 +322,8 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
         endedAtMs: null,
         reason: null,
       });
-      await store.session.writeStreams({ changes: [{ ...refused, reason: 'client-closed' }, elsewhere] });
+      const opened = { kind: 'opened', stream, instance: instanceId('j'), atMs: nowMs + 2 } as const;
+      await store.session.writeStreams({ changes: [opened, { ...refused, reason: 'client-closed' }, elsewhere] });
       expect((await store.session.explainStreams({ id: stream }))[0]?.stream.state).toBe('ended');
       await store.session.writeStreams({ changes: [routed('b'), { ...refused, stream: streamId('b') }] });
       await store.session.endSession({ session: sessionId('s'), reason: 'stopped', nowMs });
@@ -426,9 +427,35 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('on $name', (engine) => 
       await store.session.writeStreams({ changes: [{ kind: 'ended', stream: streamId('a'), ...refused }] });
       expect(await store.session.reconcileStreams({ instance: instanceId('j'), ...said })).toEqual([]);
       expect(await store.session.getStream({ stream: streamId('a') })).toMatchObject({ instance: instanceId('j') });
-      // Once it is open, nobody else is believed.
-      const [late] = await store.session.reconcileStreams({ instance: instanceId('k'), ...said });
+      // Open twice: which of the two its client uses is not known here.
+      expect(await store.session.reconcileStreams({ instance: instanceId('k'), ...said })).toEqual([]);
+      expect(await store.session.getStream({ stream: streamId('a') })).toMatchObject({ instance: instanceId('j') });
+      await store.session.writeStreams({
+        changes: [{ kind: 'held', stream: streamId('a'), instance: instanceId('k') }],
+      });
+      expect(await store.session.getStream({ stream: streamId('a') })).toMatchObject({ instance: instanceId('k') });
+      const over = { reason: 'client-closed', bytesUp: 0, bytesDown: 0, atMs: nowMs } as const;
+      const opened = { kind: 'opened', stream: streamId('a'), instance: instanceId('j'), atMs: nowMs } as const;
+      await store.session.writeStreams({
+        changes: [opened, { kind: 'ended', stream: streamId('a'), ...over }, opened],
+      });
+      const [late] = await store.session.reconcileStreams({ instance: instanceId('j'), ...said });
       expect(late).toEqual({ stream: streamId('a'), words: null });
+    });
+
+    on('believes who opened a stream after another attempt at it had ended, unless it was killed', async () => {
+      const store = await start();
+      const lost = { reason: 'client-lost', bytesUp: 0, bytesDown: 0, atMs: nowMs + 1 } as const;
+      const stream = streamId('a');
+      const opened = { kind: 'opened', stream, instance: instanceId('j'), atMs: nowMs + 2 } as const;
+      await store.session.writeStreams({ changes: [routed('a'), { kind: 'ended', stream, ...lost }, opened] });
+      const [one] = await store.session.explainStreams({ id: stream });
+      expect(one?.stream).toMatchObject({ state: 'open', instance: instanceId('j'), endedAtMs: null, reason: null });
+      await store.session.writeStreams({ changes: [routed('b')] });
+      await store.session.killSession({ id: streamId('b'), by: null, words: 'by anna', nowMs });
+      await store.session.writeStreams({ changes: [{ ...opened, stream: streamId('b') }, routed('b', nowMs + 3)] });
+      const [other] = await store.session.explainStreams({ id: streamId('b') });
+      expect(other?.stream).toMatchObject({ state: 'ended', reason: 'killed' });
     });
 
     on(

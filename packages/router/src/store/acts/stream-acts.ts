@@ -8,9 +8,9 @@ import { streamsOf, toInstance, toStream } from './session-rows.ts';
 /** Decisions kept of one stream; a stream is tried on a handful of instances at most. */
 const decisionsKept = 64;
 
-/** Ended here before any instance was seen to run it. */
-function wasGivenUp(reason: string | null): boolean {
-  return reason === 'target-refused' || reason === 'failed';
+/** Ended before any instance was seen to run it: an attempt that failed, and the client may make another. */
+function wasGivenUp(stream: Pick<Selectable<Database['stream']>, 'state' | 'opened_ms' | 'reason'>): boolean {
+  return stream.state === 'ended' && stream.opened_ms === null && stream.reason !== 'killed';
 }
 
 function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Act<void> {
@@ -26,6 +26,7 @@ function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Ac
         state: 'routing',
         started_ms: change.atMs,
         routed_ms: change.atMs,
+        opened_ms: null,
         ended_ms: null,
         reason: null,
         words: '',
@@ -43,13 +44,12 @@ function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Ac
       .set((of) => ({ decisions: of('decisions', '+', 1), routed_ms: change.atMs }))
       .where('id', '=', change.stream)
       .where('session', '=', change.session)
-      .returning(['decisions', 'state', 'reason']),
+      .returning(['decisions', 'state', 'opened_ms', 'reason']),
   );
   if (stream === undefined) return;
   // What one instance could not reach is tried at another: its word came before the client's. And whom nobody could take
   // asks again, without having heard of it: it did while this router was frozen (`npm run chaos`, seed 15).
-  const isTriedAgain =
-    stream.state === 'ended' && wasGivenUp(stream.reason) && session.ended_ms === null && change.instance !== null;
+  const isTriedAgain = wasGivenUp(stream) && session.ended_ms === null && change.instance !== null;
   if (stream.state === 'routing' || isTriedAgain) {
     yield* run(
       q.db
@@ -72,17 +72,38 @@ function* writeRouted(q: Queries, change: StreamChange & { kind: 'routed' }): Ac
   );
 }
 
+function* writeOpened(q: Queries, change: StreamChange & { kind: 'opened' }): Act<void> {
+  const stream = yield* first(
+    q.db
+      .selectFrom('stream')
+      .innerJoin('session', 'session.id', 'stream.session')
+      .select(['stream.state', 'stream.opened_ms', 'stream.reason', 'session.ended_ms as session_ended_ms'])
+      .where('stream.id', '=', change.stream),
+  );
+  if (stream === undefined) return;
+  if (stream.state === 'ended' && !(wasGivenUp(stream) && stream.session_ended_ms === null)) return;
+  const { instance, atMs } = change;
+  yield* run(
+    q.db
+      .updateTable('stream')
+      .set({ state: 'open', instance, opened_ms: stream.opened_ms ?? atMs, ended_ms: null, reason: null })
+      .where('id', '=', change.stream),
+  );
+}
+
 function* writeChange(q: Queries, change: StreamChange): Act<void> {
   switch (change.kind) {
     case 'routed':
       return yield* writeRouted(q, change);
     case 'opened':
+      return yield* writeOpened(q, change);
+    case 'held':
       yield* run(
         q.db
           .updateTable('stream')
-          .set({ state: 'open', instance: change.instance })
+          .set({ instance: change.instance })
           .where('id', '=', change.stream)
-          .where('state', '=', 'routing'),
+          .where('state', '<>', 'ended'),
       );
       return;
     case 'detached':
@@ -184,14 +205,15 @@ export const streamActs: Pick<
         q.db
           .selectFrom('stream')
           .innerJoin('session', 'session.id', 'stream.session')
-          .select(['stream.state', 'stream.reason', 'stream.words', 'session.ended_ms as session_ended_ms'])
+          .select(['stream.state', 'stream.opened_ms', 'stream.reason', 'stream.words'])
+          .select('session.ended_ms as session_ended_ms')
           .where('stream.id', '=', id),
       );
       // Picked here first, then elsewhere, where the target was not reached or nobody was asked, or no other pick was made
       // (npm run chaos, seed 14), and opened here: only the word of it is still on its way.
-      const isOpening =
-        row?.state === 'routing' || (row?.state === 'ended' && wasGivenUp(row.reason) && row.session_ended_ms === null);
-      if (isOpening) {
+      const lives = row !== undefined && row.session_ended_ms === null;
+      if (lives && row.state === 'open') continue;
+      if (lives && (row.state === 'routing' || wasGivenUp(row))) {
         const opened = { state: 'open', instance: input.instance, ended_ms: null, reason: null };
         yield* run(q.db.updateTable('stream').set(opened).where('id', '=', id));
         continue;
