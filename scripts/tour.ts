@@ -19,6 +19,9 @@ import { tally, Turns } from './tour/turns.ts';
 
 const startWithinMs = 60_000;
 const roundsBefore = 2;
+/** Rounds that are sent until one is fair, and the pause before the next: two beats and some. */
+const triesAtMost = 5;
+const untilOnTimeMs = 1_500;
 const requestsBeforeDeath = 5;
 const requestsAfterDeath = 55;
 const betweenRequestsMs = 20;
@@ -95,14 +98,23 @@ async function askAndTell(running: Running): Promise<string> {
   return served.by;
 }
 
-/** Sends rounds of requests, a new connection each, and requires that turns were fair. */
+/**
+ * Sends rounds of requests, a new connection each, and requires that turns were fair. On a busy machine an instance may answer
+ * later than the hedge: another one serves, and it is passed over until it is on time again. Then the rounds are sent anew.
+ */
 async function sendRounds(running: Running, rounds: number): Promise<void> {
-  const names: string[] = [];
-  for (let sent = 0; sent < rounds * running.instances.length; sent += 1) names.push(await askAndTell(running));
-  const { text, spread } = tally(names);
-  say(`    turns: ${text}`);
-  if (spread > 1 || new Set(names).size !== running.instances.length)
-    throw new Error(`the turns were not fair: ${text}`);
+  for (let tries = 1; ; tries += 1) {
+    const names: string[] = [];
+    for (let sent = 0; sent < rounds * running.instances.length; sent += 1) names.push(await askAndTell(running));
+    const { text, spread } = tally(names);
+    say(`    turns: ${text}`);
+    if (spread <= 1 && new Set(names).size === running.instances.length) return;
+    if (tries === triesAtMost) throw new Error(`the turns were not fair in ${tries} tries, the last: ${text}`);
+    say('    somebody was passed over for being late; what the router saw of the last one:');
+    say(indent(await running.pam.run(['session', 'why', 'last'])));
+    await pause(untilOnTimeMs);
+    say('    once more:');
+  }
 }
 
 interface StreamList {

@@ -11,16 +11,20 @@ export interface DescriptorBudget {
   /** Part of `legs`. */
   readonly parked: number;
   /**
-   * TLS connections that wait, or are on their way to the main process. They borrow from `legs`: a leg that needs the
-   * descriptor takes it from the one that came last.
+   * TLS connections that wait, or are on their way to the main process. Over `reserved` they borrow from `legs`: a leg
+   * that needs the descriptor takes it from the one that came last.
    */
   readonly waiting: number;
+  /** Kept for `waiting` whatever legs there are: who is full of streams must still be listed, and its streams ended. */
+  readonly reserved: number;
 }
 
 /** Node's own: standard streams, epoll, IPC, event descriptors, the listener, and some to spare. */
 const ownDescriptors = 48;
 /** Connections that wait cost some KiB each; nobody serves more in the minute for which a client waits. */
 const waitingAtMost = 32_768;
+/** They come and go in milliseconds; a sixteenth of a small limit. */
+const reservedAtMost = 128;
 /** Where the system does not say. */
 const usualDescriptors = 1_024;
 
@@ -32,9 +36,10 @@ const usualDescriptors = 1_024;
 export function divideDescriptors(descriptors: number, mostUndecided: number): DescriptorBudget {
   const free = Math.max(16, descriptors - ownDescriptors);
   const undecided = Math.min(mostUndecided, Math.floor(free / 4));
-  const legs = free - undecided;
-  const waiting = Math.min(waitingAtMost, Math.floor((legs * 3) / 4));
-  return { descriptors, undecided, legs, parked: Math.floor(legs / 10), waiting };
+  const reserved = Math.min(reservedAtMost, Math.ceil(free / 16));
+  const legs = free - undecided - reserved;
+  const waiting = Math.min(waitingAtMost, reserved + Math.floor((legs * 3) / 4));
+  return { descriptors, undecided, legs, parked: Math.floor(legs / 10), waiting, reserved };
 }
 
 /** TLS connections that may wait in the relay; it has the same limit of open files as the process that forks it. */

@@ -35,8 +35,10 @@ test('never plans more sockets than there are descriptors, whatever their number
   fc.assert(
     fc.property(fc.integer({ min: 64, max: 1_000_000 }), (descriptors) => {
       const budget = divideDescriptors(descriptors, 512);
-      expect(budget.undecided + budget.legs).toBeLessThanOrEqual(Math.max(16, descriptors - 48));
-      expect(budget.waiting).toBeLessThan(budget.legs);
+      const { undecided, legs, reserved, waiting } = budget;
+      expect(undecided + legs + reserved).toBeLessThanOrEqual(Math.max(16, descriptors - 48));
+      expect(reserved).toBeGreaterThan(0);
+      expect(waiting).toBeLessThan(reserved + legs);
       expect(budget.parked).toBeLessThanOrEqual(budget.legs / 10);
       expect(budget.legs).toBeGreaterThan(0);
     }),

@@ -137,9 +137,9 @@ export class RelayServer {
   }
 
   #wait(link: RelaySocket, arrival: TlsArrival): void {
-    const { waiting, legs } = this.#deps.budget;
+    const { waiting, reserved, legs } = this.#deps.budget;
     const now = this.#waiting.size + this.#handovers;
-    if (now >= waiting || now + this.#legs.size >= legs) {
+    if (now >= waiting || now >= reserved + Math.max(0, legs - this.#legs.size)) {
       this.#tally.droppedWaiting++;
       link.socket.destroy();
       return;
@@ -170,7 +170,8 @@ export class RelayServer {
       if (leg.phase !== 'spliced') socket.destroy();
     });
     const { budget } = this.#deps;
-    if (this.#legs.size + this.#waiting.size > budget.legs) this.#waiting.refuseNewest();
+    const borrowed = Math.max(0, this.#waiting.size + this.#handovers - budget.reserved);
+    if (this.#legs.size + borrowed > budget.legs) this.#waiting.refuseNewest();
     if (this.#legs.size > budget.legs || parked >= Math.max(1, budget.parked)) {
       return this.#say(leg, 'busy', Uint8Array.of(busyRetryMs >> 8, busyRetryMs & 255));
     }

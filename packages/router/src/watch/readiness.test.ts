@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { type ReadinessFacts, reasonsNotReady } from './readiness.ts';
 
-const budget = { descriptors: 20_000, undecided: 500, waiting: 700, legs: 1_000, parked: 100 };
+const budget = { descriptors: 20_000, undecided: 500, reserved: 5, waiting: 700, legs: 1_000, parked: 100 };
 const well: ReadinessFacts = {
   phase: 'running',
   storeAnswers: true,
