@@ -12,7 +12,7 @@ interface Booked {
 }
 
 /** What the end at one instance means for a stream. */
-export type StreamEnd =
+type StreamEnd =
   /** It was the end of the stream. */
   | { readonly kind: 'over' }
   /** Another attempt lives: the stream is there now. */
