@@ -28,6 +28,39 @@ interface Compilable<O> {
   compile(): CompiledQuery<O>;
 }
 
+/** In the place of a value of a prepared statement. */
+class Slot {
+  readonly name: string;
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+/**
+ * A statement that is built once and run with other values each time: to build one takes longer than SQLite needs to run
+ * most of them. `build` sees a slot for each value, so it must not look at them, and lists have as many members each time.
+ */
+export function prepared<Values extends object, O>(
+  build: (db: Kysely<Database>, values: Values) => Compilable<O>,
+): (q: Queries, values: Values) => Compilable<O> {
+  const slots = new Proxy({}, { get: (_, name) => new Slot(String(name)) }) as Values;
+  const built = new WeakMap<Queries, CompiledQuery<O>>();
+  return (q, values) => {
+    let known = built.get(q);
+    if (known === undefined) {
+      known = build(q.db, slots).compile();
+      built.set(q, known);
+    }
+    const { parameters, ...statement } = known;
+    return {
+      compile: () => ({
+        ...statement,
+        parameters: parameters.map((of) => (of instanceof Slot ? (Reflect.get(values, of.name) as unknown) : of)),
+      }),
+    };
+  };
+}
+
 /** All rows of a statement. */
 export function* all<O>(statement: Compilable<O>): Act<O[]> {
   const answer = yield statement.compile();

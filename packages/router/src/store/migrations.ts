@@ -181,9 +181,25 @@ const streamOpened: Migration = {
   ],
 };
 
+/**
+ * Who runs or waits at a server is found without a look at what ended; offers are in order in their index. Entries are
+ * counted where they are.
+ */
+const jobIndices: Migration = {
+  name: '0011_job_indices',
+  statements: [
+    'DROP INDEX job_at_server',
+    "CREATE INDEX job_running_at ON job (server) WHERE state = 'running'",
+    "CREATE INDEX job_waiting_at ON job (server, why, created_ms, id) WHERE state = 'waiting'",
+    'DROP INDEX job_offered',
+    "CREATE INDEX job_offered ON job (gateway, not_before_ms, id) WHERE state IN ('queued', 'waiting')",
+    'ALTER TABLE job DROP COLUMN entries',
+  ],
+};
+
 const migrations: readonly Migration[] = [
   ...[initial, killed, detachedStreams, rotation, recovered, afterRotation],
-  ...[leftover, followUps, troubles, streamOpened],
+  ...[leftover, followUps, troubles, streamOpened, jobIndices],
 ];
 
 /** One statement of a migration in the words of an engine: STRICT tables here, 64-bit integers there. */

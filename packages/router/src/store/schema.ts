@@ -176,7 +176,6 @@ export interface Database {
     after_counts: string | null;
     follow_ups: string;
     instances: string;
-    entries: number;
     created_ms: number;
     started_ms: number | null;
     ended_ms: number | null;

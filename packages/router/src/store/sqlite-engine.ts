@@ -11,8 +11,14 @@ import { fromSqlite, isSqliteFault } from './store-fault.ts';
 /** What happened to one request of a batch. */
 export type Outcome = { readonly results: readonly unknown[] } | { readonly error: PamError };
 
-/** Prepared statements kept; a cycle of all acts uses about a hundred. */
-const statementsKept = 256;
+/** Prepared statements kept, the oldest goes first; a cycle of all acts uses about a hundred. */
+const statementsKept = 512;
+
+interface Prepared {
+  readonly statement: StatementSync;
+  /** Whether it has rows to answer. */
+  readonly answers: boolean;
+}
 
 /**
  * SQLite through `node:sqlite`, in the thread it is called in: the worker's, or a simulation's with `:memory:`.
@@ -23,7 +29,7 @@ const statementsKept = 256;
 export class SqliteEngine {
   readonly #db: DatabaseSync;
   readonly #q: Queries;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #statements = new Map<string, Prepared>();
 
   constructor(file: string, q: Queries = queriesFor('sqlite')) {
     this.#q = q;
@@ -133,27 +139,24 @@ export class SqliteEngine {
   }
 
   readonly #execute = (compiled: CompiledQuery): Rows => {
-    const statement = this.#prepare(compiled.sql);
+    const { statement, answers } = this.#prepare(compiled.sql);
     const parameters = compiled.parameters.map(sqliteParameter);
-    if (statement.columns().length > 0) {
+    if (answers) {
       const rows = statement.all(...parameters);
       return { rows, affected: rows.length };
     }
     return { rows: [], affected: Number(statement.run(...parameters).changes) };
   };
 
-  #prepare(sql: string): StatementSync {
+  #prepare(sql: string): Prepared {
     const known = this.#statements.get(sql);
-    if (known !== undefined) {
-      this.#statements.delete(sql);
-      this.#statements.set(sql, known);
-      return known;
-    }
+    if (known !== undefined) return known;
     const statement = this.#db.prepare(sql);
-    this.#statements.set(sql, statement);
+    const made = { statement, answers: statement.columns().length > 0 };
     const oldest = this.#statements.keys().next();
-    if (this.#statements.size > statementsKept && oldest.done === false) this.#statements.delete(oldest.value);
-    return statement;
+    if (this.#statements.size >= statementsKept && oldest.done === false) this.#statements.delete(oldest.value);
+    this.#statements.set(sql, made);
+    return made;
   }
 }
 

@@ -1,9 +1,19 @@
 import { createHash } from 'node:crypto';
 import { auditEventSchema, PamError } from '@sallyport/protocol';
 import type { AuditStore, ChainHead, NewEvent } from '../../audit/index.ts';
-import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
+import { type Act, type ActsOf, all, first, prepared, type Queries, run } from '../act.ts';
+import type { Database } from '../schema.ts';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('base64url');
+
+const moveActor = prepared((db, of: { actor: string; seq: number; hash: string; before: number; prev: string }) =>
+  db
+    .updateTable('actor_chain')
+    .set({ seq: of.seq, hash: of.hash })
+    .where('actor', '=', of.actor)
+    .where('seq', '=', of.before)
+    .where('hash', '=', of.prev),
+);
 
 /** Continues an actor's chain by compare-and-set on its number and hash. */
 function* continueActor(q: Queries, actor: NonNullable<NewEvent['actor']>): Act<void> {
@@ -17,12 +27,7 @@ function* continueActor(q: Queries, actor: NonNullable<NewEvent['actor']>): Act<
     if (added === 1) return;
   } else {
     const moved = yield* run(
-      q.db
-        .updateTable('actor_chain')
-        .set({ seq: actor.seq, hash: actor.hash })
-        .where('actor', '=', actor.id)
-        .where('seq', '=', actor.seq - 1)
-        .where('hash', '=', actor.prev),
+      moveActor(q, { actor: actor.id, seq: actor.seq, hash: actor.hash, before: actor.seq - 1, prev: actor.prev }),
     );
     if (moved === 1) return;
   }
@@ -41,23 +46,43 @@ function* readActor(q: Queries, actor: string): Act<ChainHead> {
   return row ?? { seq: 0, hash: '' };
 }
 
-/** Takes the chain's row for this transaction; makes it at the first event of a start. */
+type ChainKey = Pick<Database['audit_chain'], 'router' | 'start'>;
+const chainOf = prepared((db, of: ChainKey) =>
+  db.selectFrom('audit_chain').select(['seq', 'hash']).where('router', '=', of.router).where('start', '=', of.start),
+);
+const lockedChain = prepared((db, of: ChainKey) =>
+  db
+    .updateTable('audit_chain')
+    .set((row) => ({ seq: row('seq', '+', 0) }))
+    .where('router', '=', of.router)
+    .where('start', '=', of.start)
+    .returning(['seq', 'hash']),
+);
+const moveChain = prepared((db, row: Database['audit_chain']) =>
+  db
+    .updateTable('audit_chain')
+    .set({ seq: row.seq, hash: row.hash, at_ms: row.at_ms })
+    .where('router', '=', row.router)
+    .where('start', '=', row.start),
+);
+const putEvent = prepared((db, row: Database['audit_event']) =>
+  db.insertInto('audit_event').values({
+    ...{ router: row.router, start: row.start, seq: row.seq, prev: row.prev, hash: row.hash },
+    ...{ at_ms: row.at_ms, kind: row.kind, body: row.body, actor_event: row.actor_event },
+  }),
+);
+
+/** Takes the chain's row for this transaction; makes it at the first event of a start. On SQLite the whole file is taken. */
 function* lockChain(q: Queries, router: string, start: number): Act<ChainHead> {
+  const known = q.engine === 'sqlite' ? yield* first(chainOf(q, { router, start })) : undefined;
+  if (known !== undefined) return known;
   yield* run(
     q.db
       .insertInto('audit_chain')
       .values({ router, start, seq: 0, hash: '', at_ms: 0 })
       .onConflict((on) => on.doNothing()),
   );
-  const row = yield* first(
-    q.db
-      .updateTable('audit_chain')
-      .set((of) => ({ seq: of('seq', '+', 0) }))
-      .where('router', '=', router)
-      .where('start', '=', start)
-      .returning(['seq', 'hash']),
-  );
-  return row ?? { seq: 0, hash: '' };
+  return (yield* first(lockedChain(q, { router, start }))) ?? { seq: 0, hash: '' };
 }
 
 export const auditActs: ActsOf<AuditStore> = {
@@ -72,20 +97,10 @@ export const auditActs: ActsOf<AuditStore> = {
       const seq = head.seq + 1;
       const prev = head.hash;
       const hash = sha256(JSON.stringify([router, start, seq, prev, atMs, kind, body, actorEvent]));
-      yield* run(
-        q.db
-          .insertInto('audit_event')
-          .values({ router, start, seq, prev, hash, at_ms: atMs, kind, body, actor_event: actorEvent }),
-      );
+      yield* run(putEvent(q, { router, start, seq, prev, hash, at_ms: atMs, kind, body, actor_event: actorEvent }));
       head = { seq, hash };
     }
-    yield* run(
-      q.db
-        .updateTable('audit_chain')
-        .set({ seq: head.seq, hash: head.hash, at_ms: atMs })
-        .where('router', '=', router)
-        .where('start', '=', start),
-    );
+    yield* run(moveChain(q, { router, start, seq: head.seq, hash: head.hash, at_ms: atMs }));
     return head;
   },
 

@@ -14,11 +14,12 @@ import {
   toWireError,
 } from '@sallyport/protocol';
 import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
-import { isOpen, jitterMs, openStates, probeBudget } from '@sallyport/rotation';
+import { isOpen, jitterMs, probeBudget } from '@sallyport/rotation';
 import { entriesKept, type NewJob, notesKept, type RotationStore, type StartedJob } from '../../rotation/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
-import { addEntry, addNote, fromJob, lockAccount, lockJob, readLogins, toJob, toVersion } from './job-rows.ts';
+import { addEntry, addNote, lockAccount, lockJob, readLogins, saveJob, toJob, toVersion } from './job-rows.ts';
+import { openJobs, waitingJobs } from './job-states.ts';
 import { planRetirement, readLeftover } from './retire-acts.ts';
 import { auditActs } from './audit-acts.ts';
 import { readTrouble, settleTrouble } from './trouble-acts.ts';
@@ -96,7 +97,6 @@ export function* insertJob(
         cancel_asked: 0,
         follow_ups: JSON.stringify(job.followUps ?? []),
         instances: '[]',
-        entries: 0,
         created_ms: job.nowMs,
         started_ms: null,
         ended_ms: job.ended === undefined ? null : job.nowMs,
@@ -130,11 +130,7 @@ function* doneBefore(q: Queries, record: string, rev: number): Act<readonly Foll
 
 function* openJobOf(q: Queries, record: string): Act<string | null> {
   const row = yield* first(
-    q.db
-      .selectFrom('job')
-      .select('id')
-      .where('record', '=', record)
-      .where('state', 'in', [...openStates]),
+    q.db.selectFrom('job').select('id').where('record', '=', record).where('state', 'in', openJobs),
   );
   return row?.id ?? null;
 }
@@ -245,8 +241,8 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
     let query = q.db.selectFrom('job').selectAll();
     if (input.record !== undefined) query = query.where('record', '=', input.record);
     if (input.state === 'attention') query = query.where('state', '=', 'attention');
-    if (input.state === 'open') query = query.where('state', 'in', [...openStates]);
-    if (input.state === 'ended') query = query.where('state', 'not in', [...openStates]);
+    if (input.state === 'open') query = query.where('state', 'in', openJobs);
+    if (input.state === 'ended') query = query.where('state', 'not in', openJobs);
     const { before } = input;
     if (before !== undefined) {
       query = query.where((of) =>
@@ -270,7 +266,7 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
       q.db
         .selectFrom('job')
         .select((of) => ['gateway', 'state', of.fn.countAll<number>().as('count')])
-        .where('state', 'in', [...openStates])
+        .where('state', 'in', openJobs)
         .groupBy(['gateway', 'state'])
         .orderBy('gateway'),
     );
@@ -290,13 +286,12 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
   },
 
   *listOffered(q, input) {
-    const waiting = ['queued', 'waiting'];
     const gateways = yield* all(
       q.db
         .selectFrom('job')
         .select('gateway')
         .distinct()
-        .where('state', 'in', waiting)
+        .where('state', 'in', waitingJobs)
         .where('not_before_ms', '<=', input.nowMs)
         .orderBy('gateway'),
     );
@@ -307,7 +302,7 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
           .selectFrom('job')
           .select(['id', 'kind', 'record', 'app', 'gateway', 'signed_order', 'due_ms', 'why'])
           .where('gateway', '=', gateway)
-          .where('state', 'in', waiting)
+          .where('state', 'in', waitingJobs)
           .where('not_before_ms', '<=', input.nowMs)
           .orderBy('not_before_ms')
           .orderBy('id')
@@ -334,7 +329,7 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
       q.db
         .selectFrom('job')
         .select((of) => of.fn.min<number | null>('not_before_ms').as('next'))
-        .where('state', 'in', ['queued', 'waiting'])
+        .where('state', 'in', waitingJobs)
         .where('not_before_ms', '>', input.nowMs),
     );
     return row?.next ?? null;
@@ -347,7 +342,7 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
         .updateTable('job')
         .set({ state: 'waiting', why: 'no-instance' })
         .where('id', 'in', [...input.jobs])
-        .where('state', 'in', ['queued', 'waiting']),
+        .where('state', 'in', waitingJobs),
     );
   },
 
@@ -372,7 +367,7 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
     if (wrote && job.account !== null) {
       yield* run(q.db.updateTable('account').set({ attention: input.why }).where('account', '=', job.account));
     }
-    yield* run(q.db.updateTable('job').set(fromJob(ended)).where('id', '=', job.id));
+    yield* saveJob(q, job, ended);
     yield* planRetirement(q, job, input.nowMs);
     yield* settleTrouble(q, ended, input.nowMs);
     yield* addEntry(q, job, { what: 'denied', instance: input.instance, nowMs: input.nowMs });

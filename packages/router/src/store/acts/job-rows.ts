@@ -20,7 +20,7 @@ import type { AccountRow, LoginRow, VersionRow } from '@sallyport/rotation';
 import type { Insertable, Selectable } from 'kysely';
 import { z } from 'zod';
 import { entriesKept, notesKept, type StoredJob } from '../../rotation/index.ts';
-import { type Act, all, first, type Queries, run } from '../act.ts';
+import { type Act, all, first, prepared, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
 
 type JobTuple = Selectable<Database['job']>;
@@ -72,8 +72,8 @@ export function toJob(tuple: JobTuple): StoredJob {
   };
 }
 
-/** Columns of a job; `entries` is counted where entries are written. */
-export function fromJob(job: StoredJob): Omit<Insertable<Database['job']>, 'entries'> {
+/** Columns of a job. */
+function fromJob(job: StoredJob): Insertable<Database['job']> {
   return {
     id: job.id,
     kind: job.kind,
@@ -121,9 +121,18 @@ export function toAccount(tuple: AccountTuple): AccountRow {
   };
 }
 
-export function toVersionRow(tuple: VersionTuple): VersionRow {
-  const { job, state, ...version } = toVersion(tuple);
-  return { account: tuple.account, n: version.n, job, rev: version.rev, state, atMs: version.atMs };
+/** What decisions read of a version: never its envelope. */
+const versionColumns = ['account', 'n', 'job', 'rev', 'state', 'at_ms'] as const;
+
+export function toVersionRow(tuple: Pick<VersionTuple, (typeof versionColumns)[number]>): VersionRow {
+  return {
+    account: tuple.account,
+    n: tuple.n,
+    job: tuple.job === null ? null : jobIdSchema.parse(tuple.job),
+    rev: tuple.rev,
+    state: versionStateSchema.parse(tuple.state),
+    atMs: tuple.at_ms,
+  };
 }
 
 export function toVersion(tuple: VersionTuple): AccountVersion {
@@ -139,61 +148,127 @@ export function toVersion(tuple: VersionTuple): AccountVersion {
   };
 }
 
-/** A job's row for this transaction. */
+const jobById = prepared((db, of: { job: string }) => db.selectFrom('job').selectAll().where('id', '=', of.job));
+const lockedJob = prepared((db, of: { job: string }) =>
+  db
+    .updateTable('job')
+    .set((row) => ({ attempts: row('attempts', '+', 0) }))
+    .where('id', '=', of.job)
+    .returningAll(),
+);
+
+/** A job's row for this transaction. SQLite gave it the whole file already; a write for nothing would go to disk. */
 export function* lockJob(q: Queries, job: string): Act<StoredJob | null> {
-  const tuple = yield* first(
-    q.db
-      .updateTable('job')
-      .set((of) => ({ attempts: of('attempts', '+', 0) }))
-      .where('id', '=', job)
-      .returningAll(),
-  );
+  const tuple = yield* first((q.engine === 'sqlite' ? jobById : lockedJob)(q, { job }));
   return tuple === undefined ? null : toJob(tuple);
 }
 
-/** An account's row for this transaction. */
+const accountById = prepared((db, of: { account: string }) =>
+  db.selectFrom('account').selectAll().where('account', '=', of.account),
+);
+const lockedAccount = prepared((db, of: { account: string }) =>
+  db
+    .updateTable('account')
+    .set((row) => ({ send: row('send', '+', 0) }))
+    .where('account', '=', of.account)
+    .returningAll(),
+);
+
+/** An account's row for this transaction; as `lockJob`. */
 export function* lockAccount(q: Queries, account: string): Act<AccountTuple | undefined> {
-  return yield* first(
-    q.db
-      .updateTable('account')
-      .set((of) => ({ send: of('send', '+', 0) }))
-      .where('account', '=', account)
-      .returningAll(),
-  );
+  return yield* first((q.engine === 'sqlite' ? accountById : lockedAccount)(q, { account }));
 }
 
-/** The newest versions, and those that are named, newest first. */
+type JobColumns = ReturnType<typeof fromJob>;
+type SavedColumn = keyof JobColumns;
+const saves = new Map<string, ReturnType<typeof saveOf>>();
+const saveOf = (columns: readonly SavedColumn[]) =>
+  prepared((db, row: JobColumns) =>
+    db
+      .updateTable('job')
+      .set(Object.fromEntries(columns.map((column) => [column, row[column]])))
+      .where('id', '=', row.id),
+  );
+
+/** Writes what changed and nothing else: a column that is set is written to each of its indices, even to the same value. */
+export function* saveJob(q: Queries, before: StoredJob, after: StoredJob): Act<void> {
+  const [was, is] = [fromJob(before), fromJob(after)];
+  const columns = (Object.keys(is) as SavedColumn[]).filter((column) => is[column] !== was[column]);
+  if (columns.length === 0) return;
+  const key = columns.join();
+  const save = saves.get(key) ?? saveOf(columns);
+  saves.set(key, save);
+  yield* run(save(q, is));
+}
+
+const newestVersions = prepared((db, of: { account: string; newest: number }) =>
+  db.selectFrom('account_version').selectAll().where('account', '=', of.account).orderBy('n', 'desc').limit(of.newest),
+);
+const newestRows = prepared((db, of: { account: string; newest: number }) =>
+  db
+    .selectFrom('account_version')
+    .select(versionColumns)
+    .where('account', '=', of.account)
+    .orderBy('n', 'desc')
+    .limit(of.newest),
+);
+
+const missing = (named: readonly (number | null)[], rows: readonly { readonly n: number }[]): number[] =>
+  named.filter((n) => n !== null).filter((n) => !rows.some((row) => row.n === n));
+
+/** The newest versions with their envelopes, and those that are named, newest first. */
 export function* readVersions(
   q: Queries,
   account: string,
   newest: number,
   named: readonly (number | null)[],
 ): Act<VersionTuple[]> {
-  const rows = yield* all(
-    q.db.selectFrom('account_version').selectAll().where('account', '=', account).orderBy('n', 'desc').limit(newest),
-  );
-  const missing = named.filter((n) => n !== null && !rows.some((row) => row.n === n));
-  if (missing.length === 0) return rows;
+  const rows = yield* all(newestVersions(q, { account, newest }));
+  const others = missing(named, rows);
+  if (others.length === 0) return rows;
   const more = yield* all(
     q.db
       .selectFrom('account_version')
       .selectAll()
       .where('account', '=', account)
-      .where('n', 'in', missing as number[])
+      .where('n', 'in', others)
       .orderBy('n', 'desc'),
   );
   return [...rows, ...more];
 }
 
-export function* readLogins(q: Queries, account: string, sinceMs: number): Act<LoginRow[]> {
-  const rows = yield* all(
+/** The same for a decision. */
+export function* readVersionRows(
+  q: Queries,
+  account: string,
+  newest: number,
+  named: readonly (number | null)[],
+): Act<VersionRow[]> {
+  const rows = yield* all(newestRows(q, { account, newest }));
+  const others = missing(named, rows);
+  if (others.length === 0) return rows.map(toVersionRow);
+  const more = yield* all(
     q.db
-      .selectFrom('account_login')
-      .selectAll()
+      .selectFrom('account_version')
+      .select(versionColumns)
       .where('account', '=', account)
-      .where('at_ms', '>', sinceMs)
-      .orderBy('at_ms'),
+      .where('n', 'in', others)
+      .orderBy('n', 'desc'),
   );
+  return [...rows, ...more].map(toVersionRow);
+}
+
+const loginsSince = prepared((db, of: { account: string; sinceMs: number }) =>
+  db
+    .selectFrom('account_login')
+    .selectAll()
+    .where('account', '=', of.account)
+    .where('at_ms', '>', of.sinceMs)
+    .orderBy('at_ms'),
+);
+
+export function* readLogins(q: Queries, account: string, sinceMs: number): Act<LoginRow[]> {
+  const rows = yield* all(loginsSince(q, { account, sinceMs }));
   return rows.map((row) => ({
     account: row.account,
     id: row.id,
@@ -202,28 +277,35 @@ export function* readLogins(q: Queries, account: string, sinceMs: number): Act<L
   }));
 }
 
-/** Appends what happened; what is over the limit takes the place of the last. */
+const lastEntry = prepared((db, of: { job: string }) =>
+  db.selectFrom('job_entry').select('n').where('job', '=', of.job).orderBy('n', 'desc').limit(1),
+);
+const putEntry = prepared((db, row: Database['job_entry']) =>
+  db
+    .insertInto('job_entry')
+    .values({ job: row.job, n: row.n, at_ms: row.at_ms, instance: row.instance, step: row.step, what: row.what })
+    .onConflict((on) =>
+      on
+        .columns(['job', 'n'])
+        .doUpdateSet({ at_ms: row.at_ms, instance: row.instance, step: row.step, what: row.what }),
+    ),
+);
+
+/** Appends what happened to a job that is locked; what is over the limit takes the place of the last. */
 export function* addEntry(
   q: Queries,
   of: Pick<StoredJob, 'id' | 'step'>,
   entry: { readonly what: string; readonly instance: InstanceId | null; readonly nowMs: number },
 ): Act<void> {
-  const counted = yield* first(
-    q.db
-      .updateTable('job')
-      .set((row) => ({ entries: row('entries', '+', 1) }))
-      .where('id', '=', of.id)
-      .returning('entries'),
-  );
-  const n = Math.min(counted?.entries ?? 1, entriesKept);
-  const row = { at_ms: entry.nowMs, instance: entry.instance, step: of.step, what: entry.what.slice(0, 64) };
-  yield* run(
-    q.db
-      .insertInto('job_entry')
-      .values({ job: of.id, n, ...row })
-      .onConflict((on) => on.columns(['job', 'n']).doUpdateSet(row)),
-  );
+  const last = yield* first(lastEntry(q, { job: of.id }));
+  const n = Math.min((last?.n ?? 0) + 1, entriesKept);
+  const { instance, nowMs } = entry;
+  yield* run(putEntry(q, { job: of.id, n, at_ms: nowMs, instance, step: of.step, what: entry.what.slice(0, 64) }));
 }
+
+const lastNote = prepared((db, of: { job: string }) =>
+  db.selectFrom('job_note').select('n').where('job', '=', of.job).orderBy('n', 'desc').limit(1),
+);
 
 /** Appends a sealed note; none over the limit. */
 export function* addNote(
@@ -232,9 +314,7 @@ export function* addNote(
   note: { readonly gen: number; readonly envelope: string } | null,
 ): Act<void> {
   if (note === null) return;
-  const last = yield* first(
-    q.db.selectFrom('job_note').select('n').where('job', '=', job).orderBy('n', 'desc').limit(1),
-  );
+  const last = yield* first(lastNote(q, { job }));
   const n = (last?.n ?? 0) + 1;
   if (n > notesKept) return;
   yield* run(

@@ -17,24 +17,25 @@ import {
   probeBudget,
   type VersionRow,
 } from '@sallyport/rotation';
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { instancesKept, type Refused, type RotationStore, type StoredJob } from '../../rotation/index.ts';
-import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
+import { type Act, type ActsOf, all, first, prepared, type Queries, run } from '../act.ts';
 import { incarnationUnit, readIncarnation } from '../migrations.ts';
 import type { Database } from '../schema.ts';
 import { auditActs } from './audit-acts.ts';
 import {
   addEntry,
   addNote,
-  fromJob,
   lockAccount,
   lockJob,
   readLogins,
+  readVersionRows,
   readVersions,
+  saveJob,
   toAccount,
   toVersion,
-  toVersionRow,
 } from './job-rows.ts';
+import { isRunning, isWaiting } from './job-states.ts';
 import { planRetirement } from './retire-acts.ts';
 import { settleTrouble } from './trouble-acts.ts';
 import { allParts, liveItems, putPart, readItems } from './vault-acts.ts';
@@ -62,22 +63,33 @@ const offerItems = 96;
 interface Held {
   readonly rows: AccountRows;
   readonly job: StoredJob;
-  readonly changedMs: number;
 }
 
 const refused = (code: Refused['refused'], why: string): Refused => ({ refused: code, why });
 
+const accountOfJob = prepared((db, of: { job: string }) =>
+  db.selectFrom('job').select(['record', 'account']).where('id', '=', of.job),
+);
+
 /** Rows of a job that was claimed before, locked: its account, then itself. */
 function* lockRows(q: Queries, id: string): Act<Held | Refused> {
-  const known = yield* first(q.db.selectFrom('job').select('account').where('id', '=', id));
+  const known = yield* first(accountOfJob(q, { job: id }));
   if (known === undefined) return refused('PAM_NOT_FOUND', `there is no job ${id}`);
   const account = known.account === null ? undefined : yield* lockAccount(q, known.account);
   const job = yield* lockJob(q, id);
   if (job === null || account === undefined) return refused('PAM_JOB_FENCED', 'the job was not claimed');
-  const versions = yield* readVersions(q, account.account, versionsTold, [account.current, job.candidate]);
-  const rows = { account: toAccount(account), job, versions: versions.map(toVersionRow), logins: [] };
-  return { rows, job, changedMs: account.changed_ms };
+  const versions = yield* readVersionRows(q, account.account, versionsTold, [account.current, job.candidate]);
+  return { rows: { account: toAccount(account), job, versions, logins: [] }, job };
 }
+
+const saveAccount = prepared(
+  (db, row: Omit<Selectable<Database['account']>, 'record' | 'server' | 'attention' | 'retire_tries'>) =>
+    db
+      .updateTable('account')
+      .set({ epoch: row.epoch, send: row.send, current: row.current, job: row.job })
+      .set({ next_version: row.next_version, leftover: row.leftover, changed_ms: row.changed_ms })
+      .where('account', '=', row.account),
+);
 
 /** Stores what a decision changed. `sealed`: of the version it made. */
 function* saveRows(
@@ -91,17 +103,14 @@ function* saveRows(
   },
 ): Act<StoredJob> {
   const { rows, job } = held;
-  const { nowMs } = with_;
-  if (to.account !== rows.account || with_.attention !== undefined) {
+  const { nowMs, attention } = with_;
+  if (to.account !== rows.account || attention !== undefined) {
     const { account, epoch, send, current, nextVersion, leftover } = to.account;
-    const attention = with_.attention === undefined ? {} : { attention: with_.attention };
-    yield* run(
-      q.db
-        .updateTable('account')
-        .set({ epoch, send, current, job: to.account.job, next_version: nextVersion, leftover })
-        .set({ changed_ms: nowMs, ...attention })
-        .where('account', '=', account),
-    );
+    const row = { account, epoch, send, current, job: to.account.job, next_version: nextVersion, leftover };
+    yield* run(saveAccount(q, { ...row, changed_ms: nowMs }));
+    if (attention !== undefined) {
+      yield* run(q.db.updateTable('account').set({ attention }).where('account', '=', account));
+    }
   }
   yield* saveVersions(q, rows.versions, to.versions, with_.sealed);
   if (to.job === rows.job) return job;
@@ -112,7 +121,7 @@ function* saveRows(
     why: jobWhySchema.parse(to.job.why === '' ? 'none' : to.job.why),
     endedAtMs: ended ? nowMs : job.endedAtMs,
   };
-  yield* run(q.db.updateTable('job').set(fromJob(saved)).where('id', '=', saved.id));
+  yield* saveJob(q, job, saved);
   if (ended || (to.job.holder === null && rows.job.holder !== null)) yield* afterHold(q, saved, ended, nowMs);
   return saved;
 }
@@ -120,27 +129,53 @@ function* saveRows(
 /** Of those that wait for a place at a server, so many are woken by one: it may be another instance that has the place. */
 const wokenByOne = 4;
 
+const dropAnswers = prepared((db, of: { job: string }) => db.deleteFrom('job_answer').where('job', '=', of.job));
+const forPlace = prepared((db, of: { server: string; nowMs: number; most: number }) =>
+  db
+    .selectFrom('job')
+    .select('id')
+    .where('server', '=', of.server)
+    .where('state', '=', isWaiting)
+    .where('why', '=', 'target-busy')
+    .where('not_before_ms', '>', of.nowMs)
+    .orderBy('created_ms')
+    .orderBy('id')
+    .limit(of.most),
+);
+const forAccount = prepared((db, of: { server: string; nowMs: number }) =>
+  db
+    .selectFrom('job')
+    .select('id')
+    .where('server', '=', of.server)
+    .where('state', '=', isWaiting)
+    .where('why', '=', 'account-busy')
+    .where('not_before_ms', '>', of.nowMs),
+);
+
 /** A place at the server is free, perhaps the account: who waits for one of them may begin. */
 function* afterHold(q: Queries, job: StoredJob, ended: boolean, nowMs: number): Act<void> {
   if (ended) {
-    yield* run(q.db.deleteFrom('job_answer').where('job', '=', job.id));
+    yield* run(dropAnswers(q, { job: job.id }));
     yield* settleTrouble(q, job, nowMs);
   }
-  if (job.server === null) return;
-  const waiting = q.db
-    .selectFrom('job')
-    .select('id')
-    .where('server', '=', job.server)
-    .where('state', '=', 'waiting')
-    .where('not_before_ms', '>', nowMs);
-  const forPlace = yield* all(
-    waiting.where('why', '=', 'target-busy').orderBy('created_ms').orderBy('id').limit(wokenByOne),
-  );
-  const forAccount = yield* all(waiting.where('why', '=', 'account-busy'));
-  const woken = [...forPlace, ...forAccount].map(({ id }) => id);
+  const { server } = job;
+  if (server === null) return;
+  const places = yield* all(forPlace(q, { server, nowMs, most: wokenByOne }));
+  const accounts = yield* all(forAccount(q, { server, nowMs }));
+  const woken = [...places, ...accounts].map(({ id }) => id);
   if (woken.length === 0) return;
   yield* run(q.db.updateTable('job').set({ not_before_ms: nowMs }).where('id', 'in', woken));
 }
+
+const markVersion = prepared((db, of: { account: string; n: number; state: string }) =>
+  db.updateTable('account_version').set({ state: of.state }).where('account', '=', of.account).where('n', '=', of.n),
+);
+const putVersion = prepared((db, row: Omit<Selectable<Database['account_version']>, 'source'>) =>
+  db.insertInto('account_version').values({
+    ...{ account: row.account, n: row.n, job: row.job, rev: row.rev, gen: row.gen, envelope: row.envelope },
+    ...{ state: row.state, at_ms: row.at_ms, source: null },
+  }),
+);
 
 function* saveVersions(
   q: Queries,
@@ -154,26 +189,30 @@ function* saveVersions(
     if (known === version) continue;
     const { account, n, job, rev, state, atMs } = version;
     if (known !== undefined) {
-      yield* run(q.db.updateTable('account_version').set({ state }).where('account', '=', account).where('n', '=', n));
+      yield* run(markVersion(q, { account, n, state }));
       continue;
     }
     if (sealed === undefined) throw new PamError('PAM_INTERNAL', 'a version was made and has no envelope');
-    yield* run(
-      q.db.insertInto('account_version').values({ account, n, job, rev, state, at_ms: atMs, source: null, ...sealed }),
-    );
+    yield* run(putVersion(q, { account, n, job, rev, state, at_ms: atMs, ...sealed }));
   }
 }
 
+type AnswerKey = Pick<Database['job_answer'], 'job' | 'epoch' | 'key'>;
+const answerBefore = prepared((db, of: AnswerKey) =>
+  db
+    .selectFrom('job_answer')
+    .select('answer')
+    .where('job', '=', of.job)
+    .where('epoch', '=', of.epoch)
+    .where('key', '=', of.key),
+);
+const keepAnswer = prepared((db, row: Database['job_answer']) =>
+  db.insertInto('job_answer').values({ job: row.job, epoch: row.epoch, key: row.key, answer: row.answer }),
+);
+
 /** The answer of this key, if it was given before. */
-function* answerOf(q: Queries, of: { job: string; epoch: number; key: string }): Act<unknown> {
-  const row = yield* first(
-    q.db
-      .selectFrom('job_answer')
-      .select('answer')
-      .where('job', '=', of.job)
-      .where('epoch', '=', of.epoch)
-      .where('key', '=', of.key),
-  );
+function* answerOf(q: Queries, { job, epoch, key }: AnswerKey): Act<unknown> {
+  const row = yield* first(answerBefore(q, { job, epoch, key }));
   return row === undefined ? null : JSON.parse(row.answer);
 }
 
@@ -225,49 +264,68 @@ function* keyed<Answer extends object>(
   const answer = yield* decided(q, held, input, decide(held.rows), told);
   if ('refused' in answer) return answer;
   const { job, epoch, key } = input;
-  yield* run(q.db.insertInto('job_answer').values({ job, epoch, key, answer: JSON.stringify(answer) }));
+  yield* run(keepAnswer(q, { job, epoch, key, answer: JSON.stringify(answer) }));
   return answer;
 }
 
 type Secrets = { readonly rev: number; readonly gen: number; readonly envelope: string };
 
+const liveItem = prepared((db, of: { uid: string }) =>
+  db.selectFrom('item').select('uid').where('uid', '=', of.uid).where('removed_ms', 'is', null),
+);
+const lockedItem = prepared((db, of: { uid: string }) =>
+  db
+    .updateTable('item')
+    .set((row) => ({ modified_ms: row('modified_ms', '+', 0) }))
+    .where('uid', '=', of.uid)
+    .where('removed_ms', 'is', null)
+    .returning('uid'),
+);
+const newestSecrets = prepared((db, of: { uid: string }) =>
+  db
+    .selectFrom('item_part')
+    .select(['rev', 'gen', 'envelope'])
+    .where('uid', '=', of.uid)
+    .where('part', '=', 'secrets')
+    .where('newest', '=', sql.lit(1)),
+);
+
 /** The newest secrets of a live record; null when it is gone, of revision 0 when it has none. */
 function* secretsOf(q: Queries, record: string): Act<Secrets | null> {
   // The item's row is locked as whoever writes it locks it: what is read here is what is written over, or not.
-  const touched = yield* run(
-    q.db
-      .updateTable('item')
-      .set((of) => ({ modified_ms: of('modified_ms', '+', 0) }))
-      .where('uid', '=', record)
-      .where('removed_ms', 'is', null),
-  );
-  if (touched === 0) return null;
-  const row = yield* first(
-    q.db
-      .selectFrom('item_part')
-      .select(['rev', 'gen', 'envelope'])
-      .where('uid', '=', record)
-      .where('part', '=', 'secrets')
-      .where('newest', '=', 1),
-  );
-  return row ?? { rev: 0, gen: 0, envelope: '' };
+  const live = yield* first((q.engine === 'sqlite' ? liveItem : lockedItem)(q, { uid: record }));
+  if (live === undefined) return null;
+  return (yield* first(newestSecrets(q, { uid: record }))) ?? { rev: 0, gen: 0, envelope: '' };
 }
+
+type LeaseKey = Pick<Database['work_lease'], 'instance' | 'lease'>;
+const heldLease = prepared((db, of: LeaseKey) =>
+  db
+    .selectFrom('work_lease')
+    .select('lease')
+    .where('instance', '=', of.instance)
+    .where('lease', '=', of.lease)
+    .where('state', '=', 'held'),
+);
+const lockedLease = prepared((db, of: LeaseKey) =>
+  db
+    .updateTable('work_lease')
+    .set((row) => ({ renewals: row('renewals', '+', 0) }))
+    .where('instance', '=', of.instance)
+    .where('lease', '=', of.lease)
+    .where('state', '=', 'held')
+    .returning('lease'),
+);
 
 /** The lease, held until this transaction ends. */
 function* holdsLease(q: Queries, instance: string, lease: number): Act<boolean> {
-  const held = yield* run(
-    q.db
-      .updateTable('work_lease')
-      .set((of) => ({ renewals: of('renewals', '+', 0) }))
-      .where('instance', '=', instance)
-      .where('lease', '=', lease)
-      .where('state', '=', 'held'),
-  );
-  return held === 1;
+  const held = yield* first((q.engine === 'sqlite' ? heldLease : lockedLease)(q, { instance, lease }));
+  return held !== undefined;
 }
 
-/** Takes the server's row, so that its claims come one by one. */
+/** Takes the server's row, so that its claims come one by one; on SQLite every transaction that writes does. */
 function* lockServer(q: Queries, server: string): Act<void> {
+  if (q.engine === 'sqlite') return;
   yield* run(
     q.db
       .insertInto('job_server')
@@ -276,6 +334,15 @@ function* lockServer(q: Queries, server: string): Act<void> {
   );
 }
 
+const runningAt = prepared((db, of: { server: string; but: string }) =>
+  db
+    .selectFrom('job')
+    .select(['due_ms', 'instance'])
+    .where('server', '=', of.server)
+    .where('state', '=', isRunning)
+    .where('id', '<>', of.but),
+);
+
 /** Jobs that run at this server now: those of schedules, and those of one instance. */
 function* countAtServer(
   q: Queries,
@@ -283,14 +350,7 @@ function* countAtServer(
   instance: string,
   but: string,
 ): Act<{ scheduled: number; here: number }> {
-  const rows = yield* all(
-    q.db
-      .selectFrom('job')
-      .select(['due_ms', 'instance'])
-      .where('server', '=', server)
-      .where('state', '=', 'running')
-      .where('id', '<>', but),
-  );
+  const rows = yield* all(runningAt(q, { server, but }));
   return {
     scheduled: rows.filter((row) => row.due_ms !== null).length,
     here: rows.filter((row) => row.instance === instance).length,
@@ -306,13 +366,16 @@ function* enterAccount(
   const epoch = (yield* readIncarnation(q)) * incarnationUnit;
   const send = epoch - incarnationUnit;
   const row = { account, record, server, epoch, send, current: null, job: null, next_version: 0 };
-  yield* run(
-    q.db
-      .insertInto('account')
-      .values({ ...row, attention: null, changed_ms: nowMs })
-      .onConflict((on) => on.doNothing()),
-  );
-  const locked = yield* lockAccount(q, account);
+  const known = q.engine === 'sqlite' ? yield* lockAccount(q, account) : undefined;
+  if (known === undefined) {
+    yield* run(
+      q.db
+        .insertInto('account')
+        .values({ ...row, attention: null, changed_ms: nowMs })
+        .onConflict((on) => on.doNothing()),
+    );
+  }
+  const locked = known ?? (yield* lockAccount(q, account));
   if (locked === undefined) throw new PamError('PAM_INTERNAL', 'an account was stored and is not there');
   if (locked.record === record || locked.job !== null) return locked;
   const isThere = (yield* liveItems(q, [locked.record])).length > 0;
@@ -337,11 +400,41 @@ function readAddress(text: string | null): { gen: number; envelope: string } | n
   return text === null ? null : (JSON.parse(text) as { gen: number; envelope: string });
 }
 
+const putLogin = prepared((db, row: Database['account_login']) =>
+  db
+    .insertInto('account_login')
+    .values({ account: row.account, id: row.id, at_ms: row.at_ms, state: row.state })
+    .onConflict((on) => on.columns(['account', 'id']).doUpdateSet({ state: row.state })),
+);
+const dropLogins = prepared((db, of: { account: string; sinceMs: number }) =>
+  db.deleteFrom('account_login').where('account', '=', of.account).where('at_ms', '<=', of.sinceMs),
+);
+const sealedVersion = prepared((db, of: { account: string; n: number }) =>
+  db
+    .selectFrom('account_version')
+    .select(['rev', 'gen', 'envelope'])
+    .where('account', '=', of.account)
+    .where('n', '=', of.n),
+);
+const touchItem = prepared((db, of: { uid: string; nowMs: number }) =>
+  db.updateTable('item').set({ modified_ms: of.nowMs }).where('uid', '=', of.uid),
+);
+const linkedTo = prepared((db, of: { target: string; most: number }) =>
+  db.selectFrom('item_link').select('item').where('target', '=', of.target).orderBy('item').limit(of.most),
+);
+const calmAccount = prepared((db, of: { account: string }) =>
+  db
+    .updateTable('account')
+    .set({ attention: null })
+    .where('account', '=', of.account)
+    .where('attention', 'is not', null),
+);
+
 export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
   *claimJob(q, input) {
     const { instance, lease, server, nowMs } = input;
     if (!(yield* holdsLease(q, instance, lease))) return refused('PAM_LEASE_LOST', 'the lease is not held any more');
-    const known = yield* first(q.db.selectFrom('job').select(['record', 'account']).where('id', '=', input.job));
+    const known = yield* first(accountOfJob(q, { job: input.job }));
     if (known === undefined) return refused('PAM_NOT_FOUND', `there is no job ${input.job}`);
     if (known.account !== null && known.account !== input.account) {
       // Its record was pointed somewhere else meanwhile; what was begun belongs to the account of then.
@@ -362,9 +455,9 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
       yield* failJob(q, job, 'record-invalid', nowMs);
       return refused('PAM_NOT_FOUND', 'the record is gone');
     }
-    const versions = yield* readVersions(q, account.account, versionsTold, [account.current, job.candidate]);
-    const rows = { account: toAccount(account), job, versions: versions.map(toVersionRow), logins: [] };
-    const held = { rows, job, changedMs: account.changed_ms };
+    const versions = yield* readVersionRows(q, account.account, versionsTold, [account.current, job.candidate]);
+    const rows = { account: toAccount(account), job, versions, logins: [] };
+    const held = { rows, job };
     const secretsRev = secrets?.rev ?? job.base ?? 0;
     const decision = decideClaim(rows, { instance, lease, secretsRev }, nowMs);
     if (!decision.ok) {
@@ -435,15 +528,10 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
     for (const login of decided.rows.logins) {
       if (logins.includes(login)) continue;
       const { id, atMs, state } = login;
-      yield* run(
-        q.db
-          .insertInto('account_login')
-          .values({ account, id, at_ms: atMs, state })
-          .onConflict((on) => on.columns(['account', 'id']).doUpdateSet({ state })),
-      );
+      yield* run(putLogin(q, { account, id, at_ms: atMs, state }));
     }
     if (input.act === 'take') {
-      yield* run(q.db.deleteFrom('account_login').where('account', '=', account).where('at_ms', '<=', sinceMs));
+      yield* run(dropLogins(q, { account, sinceMs }));
     }
     return { granted: decided.granted, inMs: Math.ceil(decided.inMs) };
   },
@@ -471,16 +559,10 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
       return { answer: edited, head, record, app, createdAtMs, again };
     }
     if (!again) {
-      const version = yield* first(
-        q.db
-          .selectFrom('account_version')
-          .select(['rev', 'gen', 'envelope'])
-          .where('account', '=', held.rows.account.account)
-          .where('n', '=', input.version),
-      );
+      const version = yield* first(sealedVersion(q, { account: held.rows.account.account, n: input.version }));
       if (version === undefined) throw new PamError('PAM_INTERNAL', 'a candidate has no envelope');
       yield* putPart(q, record, 'secrets', version, instance, nowMs);
-      yield* run(q.db.updateTable('item').set({ modified_ms: nowMs }).where('uid', '=', record));
+      yield* run(touchItem(q, { uid: record, nowMs }));
       const saved = yield* saveRows(q, held, decision.rows, { nowMs });
       yield* addEntry(q, saved, { what: 'promoted', instance, nowMs });
     }
@@ -557,7 +639,7 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
     const { ended } = decision.answer;
     const why = jobWhySchema.parse(decision.rows.job.why === '' ? 'none' : decision.rows.job.why);
     const saved = { ...job, ...decision.rows.job, why, endedAtMs: ended ? input.nowMs : null };
-    yield* run(q.db.updateTable('job').set(fromJob(saved)).where('id', '=', job.id));
+    yield* saveJob(q, job, saved);
     if (account !== undefined && decision.rows.account !== rows.account) {
       yield* run(q.db.updateTable('account').set({ job: null }).where('account', '=', account.account));
     }
@@ -582,8 +664,8 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
     const chosen = candidates.find((row) => row.attention !== null) ?? candidates[0];
     const account = chosen === undefined ? undefined : yield* lockAccount(q, chosen.account);
     if (account === undefined) throw new PamError('PAM_NOT_FOUND', `nothing was ever rotated for ${record}`);
-    const tuples = yield* readVersions(q, account.account, versionsTold, [account.current, version]);
-    const rows = { account: toAccount(account), versions: tuples.map(toVersionRow) };
+    const versions = yield* readVersionRows(q, account.account, versionsTold, [account.current, version]);
+    const rows = { account: toAccount(account), versions };
     const decision = decideResolve(rows, { version, rev: secrets?.rev ?? null }, nowMs);
     if (!decision.ok) throw new PamError(decision.code, decision.why, { detail: { record } });
     if (secrets !== null) {
@@ -608,9 +690,7 @@ export const jobRunActs: Pick<ActsOf<RotationStore>, RunMethods> = {
   *readOfferItems(q, input) {
     const [record] = yield* readItems(q, yield* liveItems(q, [input.record]), allParts);
     if (record === undefined) return [];
-    const linked = yield* all(
-      q.db.selectFrom('item_link').select('item').where('target', '=', input.record).orderBy('item').limit(offerItems),
-    );
+    const linked = yield* all(linkedTo(q, { target: input.record, most: offerItems }));
     const named = record.mirror.rotation?.resource ?? null;
     const resources = [...new Set([...(named === null ? [] : [named]), ...linked.map((row) => row.item)])];
     const first_ = yield* readItems(q, yield* liveItems(q, resources), allParts);
@@ -667,7 +747,7 @@ function attentionAfter(job: StoredJob, outcome: string, why: string): string | 
 /** A rotation that went through, and a check that opened, have seen what the vault holds open the account. */
 function* settleAttention(q: Queries, held: Held): Act<void> {
   if (held.job.kind === 'rehearse' || held.job.kind === 'after') return;
-  yield* run(q.db.updateTable('account').set({ attention: null }).where('account', '=', held.rows.account.account));
+  yield* run(calmAccount(q, { account: held.rows.account.account }));
 }
 
 function* planRechecks(q: Queries, job: StoredJob, recheckMs: readonly number[], nowMs: number): Act<void> {

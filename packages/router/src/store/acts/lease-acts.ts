@@ -2,7 +2,8 @@ import { gatewayUidSchema, instanceIdSchema, type JobId } from '@sallyport/proto
 import type { RotationStore } from '../../rotation/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 import { incarnationUnit, readIncarnation } from '../migrations.ts';
-import { addEntry, fromJob, lockAccount, lockJob } from './job-rows.ts';
+import { isRunning } from './job-states.ts';
+import { addEntry, lockAccount, lockJob, saveJob } from './job-rows.ts';
 
 type LeaseMethods = 'renewLease' | 'releaseLease' | 'listHeldLeases' | 'giveLeaseAway';
 
@@ -16,7 +17,7 @@ function* freeJobs(q: Queries, instance: string, lease: number, nowMs: number): 
       .selectFrom('job')
       .select(['id', 'account'])
       .where('instance', '=', instance)
-      .where('state', '=', 'running')
+      .where('state', '=', isRunning)
       .orderBy('account')
       .orderBy('id'),
   );
@@ -26,7 +27,7 @@ function* freeJobs(q: Queries, instance: string, lease: number, nowMs: number): 
     const job = yield* lockJob(q, id);
     if (job?.state !== 'running' || job.holder?.instance !== instance || job.holder.lease > lease) continue;
     const queued = { ...job, state: 'queued', why: 'none', holder: null, notBeforeMs: nowMs } as const;
-    yield* run(q.db.updateTable('job').set(fromJob(queued)).where('id', '=', job.id));
+    yield* saveJob(q, job, queued);
     yield* addEntry(q, job, { what: 'freed', instance: job.holder.instance, nowMs });
     freed.push(job.id);
   }
@@ -89,7 +90,7 @@ export const leaseActs: Pick<ActsOf<RotationStore>, LeaseMethods> = {
         .selectFrom('work_lease')
         .select(['instance', 'gateway', 'lease', 'renewals'])
         .where('state', '=', 'held')
-        .where('instance', 'in', (of) => of.selectFrom('job').select('job.instance').where('job.state', '=', 'running'))
+        .where('instance', 'in', (of) => of.selectFrom('job').select('job.instance').where('job.state', '=', isRunning))
         .orderBy('instance'),
     );
     return rows.map((row) => ({

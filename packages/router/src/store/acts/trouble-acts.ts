@@ -1,13 +1,17 @@
 import { gatewayUidSchema, rotationTroubleSchema } from '@sallyport/protocol';
-import { openStates } from '@sallyport/rotation';
 import { type RotationStore, type StoredJob, troubleAfter } from '../../rotation/index.ts';
-import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
+import { type Act, type ActsOf, all, first, prepared, type Queries, run } from '../act.ts';
+import { openJobs } from './job-states.ts';
 
 const keptSchema = rotationTroubleSchema.exclude(['late']);
 
+const troubleOf = prepared((db, of: { record: string }) =>
+  db.selectFrom('rotation_trouble').select('what').where('record', '=', of.record),
+);
+
 /** What is wrong with a record's rotation since its last run; null: nothing. */
 export function* readTrouble(q: Queries, record: string): Act<ReturnType<typeof troubleAfter>> {
-  const row = yield* first(q.db.selectFrom('rotation_trouble').select('what').where('record', '=', record));
+  const row = yield* first(troubleOf(q, { record }));
   return row === undefined ? null : keptSchema.parse(row.what);
 }
 
@@ -48,7 +52,7 @@ export const troubleActs: Pick<ActsOf<RotationStore>, 'countTroubles'> = {
       q.db
         .selectFrom('job')
         .select((of) => ['gateway', of.fn.countAll<number>().as('count')])
-        .where('state', 'in', [...openStates])
+        .where('state', 'in', openJobs)
         .where('due_ms', '<', input.dueBeforeMs)
         .groupBy('gateway')
         .orderBy('gateway'),

@@ -16,16 +16,19 @@ import {
   partSchema,
   revisionSchema,
 } from '@sallyport/protocol';
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { z } from 'zod';
 import type { VaultStore } from '../../vault/index.ts';
-import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
+import { type Act, type ActsOf, all, first, prepared, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
 import { dropSchedule, keepSchedule } from './schedule-acts.ts';
 import { dropTrouble } from './trouble-acts.ts';
 
 type ItemTuple = Selectable<Database['item']>;
 type PartTuple = Selectable<Database['item_part']>;
+
+/** A literal, so that both engines see that the partial index fits, and SQLite does not prepare anew each time. */
+const isNewest = sql.lit(1);
 
 const headSchema = z.object({ uid: itemUidSchema, app: applicationUidSchema, type: itemTypeSchema });
 const versionSchema = z.object({
@@ -66,7 +69,7 @@ export function* readItems(q: Queries, tuples: readonly ItemTuple[], only: reado
       .selectAll()
       .where('uid', 'in', uids)
       .where('part', 'in', [...only])
-      .where('newest', '=', 1),
+      .where('newest', '=', isNewest),
   );
   const byUid = Map.groupBy(rows, (row) => row.uid);
   return tuples.map((tuple) => toItem(tuple, byUid.get(tuple.uid) ?? []));
@@ -77,6 +80,29 @@ function linksOf(mirror: Mirror): readonly string[] {
   return [...new Set(links.filter((link) => link !== null))];
 }
 
+const newestRev = prepared((db, of: { uid: string; part: Part }) =>
+  db
+    .selectFrom('item_part')
+    .select('rev')
+    .where('uid', '=', of.uid)
+    .where('part', '=', of.part)
+    .where('newest', '=', isNewest),
+);
+const notNewest = prepared((db, of: { uid: string; part: Part }) =>
+  db
+    .updateTable('item_part')
+    .set({ newest: 0 })
+    .where('uid', '=', of.uid)
+    .where('part', '=', of.part)
+    .where('newest', '=', isNewest),
+);
+const putNewest = prepared((db, row: Omit<PartTuple, 'newest'>) =>
+  db.insertInto('item_part').values({
+    ...{ uid: row.uid, part: row.part, rev: row.rev, gen: row.gen, envelope: row.envelope },
+    ...{ author: row.author, at_ms: row.at_ms, newest: 1 },
+  }),
+);
+
 /** Appends one revision; it must be the next. */
 export function* putPart(
   q: Queries,
@@ -86,35 +112,16 @@ export function* putPart(
   author: string,
   nowMs: number,
 ): Act<void> {
-  const current = yield* first(
-    q.db.selectFrom('item_part').select('rev').where('uid', '=', uid).where('part', '=', part).where('newest', '=', 1),
-  );
+  const current = yield* first(newestRev(q, { uid, part }));
   const stored = current?.rev ?? 0;
   if (envelope.rev !== stored + 1) {
     throw new PamError('PAM_CONFLICT', `${part} of ${uid} is at revision ${stored}, not ${envelope.rev - 1}`, {
       detail: { uid, part, stored, given: envelope.rev },
     });
   }
-  yield* run(
-    q.db
-      .updateTable('item_part')
-      .set({ newest: 0 })
-      .where('uid', '=', uid)
-      .where('part', '=', part)
-      .where('newest', '=', 1),
-  );
-  yield* run(
-    q.db.insertInto('item_part').values({
-      uid,
-      part,
-      rev: envelope.rev,
-      gen: envelope.gen,
-      envelope: envelope.envelope,
-      author,
-      at_ms: nowMs,
-      newest: 1,
-    }),
-  );
+  yield* run(notNewest(q, { uid, part }));
+  const { rev, gen, envelope: sealed } = envelope;
+  yield* run(putNewest(q, { uid, part, rev, gen, envelope: sealed, author, at_ms: nowMs }));
 }
 
 /** Live items among `uids`, as rows. */
