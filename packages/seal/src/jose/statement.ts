@@ -1,7 +1,7 @@
 import { type ErrorCode, PamError } from '@sallyport/protocol';
 import { CompactSign, compactVerify, errors } from 'jose';
 import { z } from 'zod';
-import { fromBase64url, fromUtf8, utf8 } from '../bytes.ts';
+import { fromBase64url, fromUtf8, hashText, utf8 } from '../bytes.ts';
 import { type PublicJwk, type SigningKey, verificationKey } from '../keys/ec-key.ts';
 import { refusal } from '../refuse.ts';
 
@@ -75,8 +75,26 @@ export function readStatement<Payload>(
   return { kid: header.kid, payload: payload.data };
 }
 
+const verifiedKept = 1_024;
+const verified = new WeakMap<PublicJwk, Set<string>>();
+
+function isVerified(key: PublicJwk, digest: string): boolean {
+  return verified.get(key)?.has(digest) === true;
+}
+
+/** The oldest goes when there are more. */
+function keepVerified(key: PublicJwk, digest: string): void {
+  const digests = verified.get(key) ?? new Set();
+  verified.set(key, digests);
+  digests.add(digest);
+  const [oldest] = digests.size > verifiedKept ? digests : [];
+  if (oldest !== undefined) digests.delete(oldest);
+}
+
 /**
- * Reads and verifies a statement.
+ * Reads and verifies a statement. A signature that this key was seen to have made over this very text is not verified a
+ * second time: an instance opens the same resource and administrator for each account of a server. What is remembered is
+ * the text's digest, and nothing but that: who may sign what is asked each time, by `keyOf`.
  *
  * @throws rules.code with the whys of `readStatement`, 'signer' or 'signature'; or what `keyOf` throws.
  */
@@ -87,8 +105,11 @@ export async function openStatement<Payload>(
   const statement = readStatement(compact, rules);
   const key = await rules.keyOf(statement.kid, statement.payload);
   if (key === undefined) throw refusal(rules.code, 'signer', `${rules.what} is signed by a key that is not known.`);
+  const digest = await hashText(compact);
+  if (isVerified(key, digest)) return statement;
   try {
     await compactVerify(compact, await verificationKey(key), { algorithms: ['ES256'] });
+    keepVerified(key, digest);
   } catch (reason) {
     if (reason instanceof PamError) throw reason;
     if (reason instanceof errors.JOSEError || reason instanceof DOMException || reason instanceof TypeError) {

@@ -123,9 +123,15 @@ export async function signingKeyFromPem(pem: string): Promise<SigningKey> {
   return importSigningKey(parsed.data);
 }
 
-/** RFC 7638 SHA-256 thumbprint, 43 base64url characters. */
-export async function thumbprint(jwk: PublicJwk): Promise<string> {
-  return calculateJwkThumbprint({ kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y }, 'sha256');
+const thumbprints = new WeakMap<PublicJwk, Promise<string>>();
+
+/** RFC 7638 SHA-256 thumbprint, 43 base64url characters; made once per JWK object. */
+export function thumbprint(jwk: PublicJwk): Promise<string> {
+  const known = thumbprints.get(jwk);
+  if (known !== undefined) return known;
+  const made = calculateJwkThumbprint({ kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y }, 'sha256');
+  thumbprints.set(jwk, made);
+  return made;
 }
 
 /** Instance id: the first 22 characters of the thumbprint, so that no other key can claim it. */
