@@ -25,7 +25,7 @@ export interface NewEvent {
 export interface AuditStore {
   /**
    * Appends to the chain (router, start); answers its new head. PAM_AUDIT_SEQUENCE when `actor.seq` is not the stored
-   * one plus 1 or `actor.prev` not the stored hash (detail: actor, seq, stored).
+   * one plus 1 or `actor.prev` not the stored hash (detail: actor, seq, stored, storedHash).
    */
   appendEvents(input: {
     readonly router: string;

@@ -36,7 +36,7 @@ function* continueActor(q: Queries, actor: NonNullable<NewEvent['actor']>): Act<
     'PAM_AUDIT_SEQUENCE',
     `event ${actor.seq} does not continue the chain, which is at ${stored.seq}`,
     {
-      detail: { actor: actor.id, seq: actor.seq, stored: stored.seq },
+      detail: { actor: actor.id, seq: actor.seq, stored: stored.seq, storedHash: stored.hash },
     },
   );
 }
