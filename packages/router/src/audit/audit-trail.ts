@@ -9,7 +9,7 @@ export type EventBody = Readonly<Record<string, string | number | boolean | null
  * This router's own chain of events since this start.
  *
  * A1 what is acknowledged was written: `note` hands an event to the transaction of its effect; `later` is for events
- *    whose effect needs no acknowledgement and is written within a few ms.
+ *    whose effect needs no acknowledgement and is written within a tenth of a second, with those of the same time.
  * A2 the head handed out is signed, and never older than an event acknowledged before.
  */
 export interface AuditTrail {
@@ -45,7 +45,7 @@ export interface AuditTrailDeps {
 const batchEvents = 200;
 /** Events that wait while the store is away; over it the oldest decisions are lost and that is logged. */
 const waitingEvents = 20_000;
-const gatherMs = 2;
+const gatherMs = 50;
 const retryMs = 500;
 
 export function createAuditTrail(deps: AuditTrailDeps): AuditTrail {

@@ -48,6 +48,54 @@ test('room that nobody told of is found by one try, and what it finds by more', 
   expect(offers.take(job(4), gateway, 530)).toBe(false);
 });
 
+test('of a queue so many are looked at as may be offered, behind those in hand', () => {
+  const offers = desk();
+  expect(offers.wanted(gateway, 0)).toBe(2);
+  offers.take(job(1), gateway, 0);
+  expect(offers.wanted(gateway, 0)).toBe(2);
+  offers.take(job(2), gateway, 0);
+  expect(offers.wanted(gateway, 0)).toBeNull();
+  offers.settled(job(1));
+  offers.full(gateway, 0);
+  expect(offers.wanted(gateway, 499)).toBeNull();
+  expect(offers.wanted(gateway, 500)).toBe(2);
+  offers.settled(job(2));
+  offers.roomier(gateway);
+  expect(offers.wanted(gateway, 499)).toBe(1);
+});
+
+test('what is looked at holds everything that the desk would take', () => {
+  const move = fc.record({
+    what: fc.constantFrom('take', 'settle', 'full', 'roomier', 'accept'),
+    n: fc.nat(5),
+    ms: fc.nat(300),
+  });
+  fc.assert(
+    fc.property(fc.array(move, { maxLength: 40 }), (moves) => {
+      const offers = desk();
+      let [at, next] = [0, 10];
+      const held: number[] = [];
+      for (const { what, n, ms } of moves) {
+        at += ms;
+        const one = held[n % Math.max(1, held.length)];
+        if (what === 'full') offers.full(gateway, at);
+        if (what === 'roomier') offers.roomier(gateway);
+        if (what === 'accept' && one !== undefined) offers.accepted(job(one), at);
+        if (what === 'settle' && one !== undefined) {
+          offers.settled(job(one));
+          held.splice(held.indexOf(one), 1);
+        }
+        if (what !== 'take') continue;
+        const wanted = offers.wanted(gateway, at);
+        const isTaken = offers.take(job(next), gateway, at);
+        expect(isTaken).toBe(wanted !== null && wanted > held.length);
+        if (isTaken) held.push(next);
+        next += 1;
+      }
+    }),
+  );
+});
+
 test('of a long queue an instance with room for so many is offered few more than it does, and is never left idle', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 8 }), { minLength: 1, maxLength: 200 }), (takesOfJobs) => {

@@ -11,6 +11,8 @@ import type { GatewayUid, JobId } from '@sallyport/protocol';
  * `tryEveryMs`; one that is taken allows two more.
  */
 export interface OfferDesk {
+  /** Jobs of it to look at: those in hand, and as many as may be offered now; null: none may. */
+  wanted(gateway: GatewayUid, nowMs: number): number | null;
   /** May it be offered now? Takes it if so. */
   take(job: JobId, gateway: GatewayUid, nowMs: number): boolean;
   accepted(job: JobId, nowMs: number): void;
@@ -69,6 +71,13 @@ export function createOfferDesk(limits: {
   }
 
   return {
+    wanted: (gateway, nowMs) => {
+      const [now, room] = [counts.get(gateway) ?? 0, rooms.get(gateway)];
+      if (now >= limits.atOnce) return null;
+      if (room === undefined) return limits.atOnce;
+      const more = room.told + Math.max(room.tries, nowMs < room.nextTryMs ? 0 : 1);
+      return more === 0 ? null : Math.min(limits.atOnce, now + more);
+    },
     take: (job, gateway, nowMs) => {
       const known = inHand.get(job);
       if (known !== undefined && known.untilMs > nowMs) return false;

@@ -122,33 +122,47 @@ export function createRotationService(deps: RotationDeps): RotationService {
   let troubles: JobTroubles = [];
   let countedMs = Number.NEGATIVE_INFINITY;
   let running: Promise<void> | null = null;
-  let isWoken = false;
+  /** Gateways of which something may begin; null: of any. */
+  let woken: Set<GatewayUid> | null = new Set();
   let isStopped = false;
   let stopTicks = (): void => undefined;
 
-  function wake(): void {
-    isWoken = true;
+  function wake(gateway: GatewayUid | null = null): void {
+    if (gateway === null) woken = null;
+    else woken?.add(gateway);
+    offerWoken();
+  }
+
+  function offerWoken(): void {
     if (isStopped) return;
     running ??= offerAll().finally(() => {
       running = null;
-      if (isWoken) wake();
+      if (woken === null || woken.size > 0) offerWoken();
     });
   }
 
   async function offerAll(): Promise<void> {
-    isWoken = false;
+    const of = woken;
+    woken = new Set();
     try {
-      const offered = await store.listOffered({ nowMs: clock.nowMs(), each: offersOfGateway });
-      for (const job of offered) {
-        if (!desk.take(job.job, job.gateway, clock.monotonicMs())) continue;
-        offer(job).catch((reason: unknown) => {
-          desk.settled(job.job);
-          deps.failed(reason);
-        });
+      if (of === null) begin(await store.listOffered({ nowMs: clock.nowMs(), gateway: null, each: offersOfGateway }));
+      for (const gateway of of ?? []) {
+        const each = desk.wanted(gateway, clock.monotonicMs());
+        if (each !== null) begin(await store.listOffered({ nowMs: clock.nowMs(), gateway, each }));
       }
     } catch (reason) {
-      isWoken = false;
+      woken = new Set();
       deps.failed(reason);
+    }
+  }
+
+  function begin(offered: readonly OfferedJob[]): void {
+    for (const job of offered) {
+      if (!desk.take(job.job, job.gateway, clock.monotonicMs())) continue;
+      offer(job).catch((reason: unknown) => {
+        desk.settled(job.job);
+        deps.failed(reason);
+      });
     }
   }
 
@@ -283,7 +297,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
         desk.settled(params.job);
         if ('refused' in answer) {
           desk.roomier(gateway);
-          wake();
+          wake(gateway);
         }
         const { claimed, record } = answered(answer);
         audit.later('job.claimed', { job: params.job, record, gateway, instance, epoch: claimed.epoch });
@@ -306,7 +320,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
         const { gateway } = member();
         answered(await store.waitJob({ ...params, ...asked() }));
         desk.roomier(gateway);
-        wake();
+        wake(gateway);
         return {};
       },
       'job.finish': async ({ signed, ...params }) => finish(member().gateway, asked(), params, signed),
@@ -371,7 +385,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
     if (outcome === 'attention' || why === 'not-retired' || why === 'retired') countedMs = Number.NEGATIVE_INFINITY;
     desk.settled(job);
     desk.roomier(gateway);
-    wake();
+    wake(gateway);
     return {};
   }
 
@@ -393,7 +407,7 @@ export function createRotationService(deps: RotationDeps): RotationService {
       isStopped = true;
       stopTicks();
     },
-    wake,
+    wake: () => wake(),
     tellCancelled: (job) => {
       if (job.holder !== null) links.cancel(job.holder.instance, job.id);
       wake();

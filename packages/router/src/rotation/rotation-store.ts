@@ -177,8 +177,12 @@ export interface RotationStore {
       readonly count: number;
     }[]
   >;
-  /** Of each gateway at most `each`, those that may begin longest first. */
-  listOffered(input: { readonly nowMs: number; readonly each: number }): Promise<readonly OfferedJob[]>;
+  /** Of this gateway, or (null) of each, at most `each`, those that may begin longest first. */
+  listOffered(input: {
+    readonly nowMs: number;
+    readonly gateway: GatewayUid | null;
+    readonly each: number;
+  }): Promise<readonly OfferedJob[]>;
   /** When the next job that waits may begin; null: none waits. */
   findNextOffer(input: { readonly nowMs: number }): Promise<number | null>;
   /** Nobody is there to take it: it waits, and says so. Nothing when it is held or ended. */

@@ -73,7 +73,7 @@ test('no statement of a rotation, from order to end, reads a table that grows fr
   };
   const { lease } = rotation('renewLease', { instance, gateway: gatewayUid(), lease: null, after: 0 });
   rotation('startJobs', { orders: [order], told: told(1) });
-  expect(rotation('listOffered', { each: 16 })).toHaveLength(1);
+  expect(rotation('listOffered', { gateway: gatewayUid(), each: 16 })).toHaveLength(1);
   expect(rotation('readOfferItems', { record: itemUid('user') })).toHaveLength(1);
   const asked = { job, lease, account, server: hash('server'), instance, scheduledAtOnce: 1, orderedAtOnce: 8 };
   const { claimed } = rotation('claimJob', asked) as { claimed: { epoch: number } };

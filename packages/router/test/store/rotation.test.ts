@@ -491,10 +491,10 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
       ...{ state: 'waiting', why: 'target-busy', attempts: 0 },
     });
     for (const name of ['d', 'e', 'f', 'g']) expect(refusal(await take(name))).toBe('PAM_JOB_BUSY');
-    expect(await store.rotation.listOffered({ nowMs, each: 10 })).toEqual([]);
+    expect(await store.rotation.listOffered({ nowMs, gateway: null, each: 10 })).toEqual([]);
     kept(await run(store, 'job-a', first.epoch).finish('failed'));
     // Four of the five that wait, the oldest: all of a long queue would be opened for the one place.
-    expect((await store.rotation.listOffered({ nowMs, each: 10 })).map((each) => each.job)).toEqual(
+    expect((await store.rotation.listOffered({ nowMs, gateway: null, each: 10 })).map((each) => each.job)).toEqual(
       ['c', 'd', 'e', 'f'].map((name) => jobId(`job-${name}`)),
     );
     kept(await take('c'));
@@ -508,9 +508,9 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     const by = run(store, 'job', claimed.epoch);
     kept(await by.stage());
     expect([await by.wait(5_000), await by.wait(5_000)]).toEqual([{}, {}]);
-    expect(await store.rotation.listOffered({ nowMs: nowMs + 4_999, each: 10 })).toEqual([]);
+    expect(await store.rotation.listOffered({ nowMs: nowMs + 4_999, gateway: null, each: 10 })).toEqual([]);
     expect(await store.rotation.findNextOffer({ nowMs })).toBe(nowMs + 5_000);
-    expect(await store.rotation.listOffered({ nowMs: nowMs + 5_000, each: 10 })).toHaveLength(1);
+    expect(await store.rotation.listOffered({ nowMs: nowMs + 5_000, gateway: gatewayUid(), each: 10 })).toHaveLength(1);
     expect(kept(await claim(store, 'job', under)).claimed).toMatchObject({ step: 'intent', candidate: 1 });
   });
 

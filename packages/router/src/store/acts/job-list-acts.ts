@@ -16,7 +16,7 @@ import {
 import type { Expression, ExpressionBuilder, SqlBool } from 'kysely';
 import { isOpen, jitterMs, probeBudget } from '@sallyport/rotation';
 import { entriesKept, type NewJob, notesKept, type RotationStore, type StartedJob } from '../../rotation/index.ts';
-import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
+import { type Act, type ActsOf, all, first, prepared, type Queries, run } from '../act.ts';
 import type { Database } from '../schema.ts';
 import { addEntry, addNote, lockAccount, lockJob, readLogins, saveJob, toJob, toVersion } from './job-rows.ts';
 import { openJobs, waitingJobs } from './job-states.ts';
@@ -193,6 +193,27 @@ function* startJob(q: Queries, order: NewJob): Act<StartedJob> {
   return { job: stored };
 }
 
+const gatewaysWaiting = prepared((db, of: { nowMs: number }) =>
+  db
+    .selectFrom('job')
+    .select('gateway')
+    .distinct()
+    .where('state', 'in', waitingJobs)
+    .where('not_before_ms', '<=', of.nowMs)
+    .orderBy('gateway'),
+);
+const waitingAt = prepared((db, of: { gateway: string; nowMs: number; each: number }) =>
+  db
+    .selectFrom('job')
+    .select(['id', 'kind', 'record', 'app', 'gateway', 'signed_order', 'due_ms', 'why'])
+    .where('gateway', '=', of.gateway)
+    .where('state', 'in', waitingJobs)
+    .where('not_before_ms', '<=', of.nowMs)
+    .orderBy('not_before_ms')
+    .orderBy('id')
+    .limit(of.each),
+);
+
 export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
   *startJobs(q, input) {
     const results = new Map<NewJob, StartedJob>();
@@ -286,29 +307,11 @@ export const jobListActs: Pick<ActsOf<RotationStore>, ListMethods> = {
   },
 
   *listOffered(q, input) {
-    const gateways = yield* all(
-      q.db
-        .selectFrom('job')
-        .select('gateway')
-        .distinct()
-        .where('state', 'in', waitingJobs)
-        .where('not_before_ms', '<=', input.nowMs)
-        .orderBy('gateway'),
-    );
+    const { gateway: only, nowMs, each } = input;
+    const gateways = only === null ? yield* all(gatewaysWaiting(q, { nowMs })) : [{ gateway: only }];
     const offered: Awaited<ReturnType<RotationStore['listOffered']>>[number][] = [];
     for (const { gateway } of gateways) {
-      const rows = yield* all(
-        q.db
-          .selectFrom('job')
-          .select(['id', 'kind', 'record', 'app', 'gateway', 'signed_order', 'due_ms', 'why'])
-          .where('gateway', '=', gateway)
-          .where('state', 'in', waitingJobs)
-          .where('not_before_ms', '<=', input.nowMs)
-          .orderBy('not_before_ms')
-          .orderBy('id')
-          .limit(input.each),
-      );
-      for (const row of rows) {
+      for (const row of yield* all(waitingAt(q, { gateway, nowMs, each }))) {
         offered.push({
           job: jobIdSchema.parse(row.id),
           kind: jobKindSchema.parse(row.kind),

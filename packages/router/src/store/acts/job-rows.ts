@@ -124,7 +124,7 @@ export function toAccount(tuple: AccountTuple): AccountRow {
 /** What decisions read of a version: never its envelope. */
 const versionColumns = ['account', 'n', 'job', 'rev', 'state', 'at_ms'] as const;
 
-export function toVersionRow(tuple: Pick<VersionTuple, (typeof versionColumns)[number]>): VersionRow {
+function toVersionRow(tuple: Pick<VersionTuple, (typeof versionColumns)[number]>): VersionRow {
   return {
     account: tuple.account,
     n: tuple.n,
