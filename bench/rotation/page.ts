@@ -28,7 +28,7 @@ export function rotationPage(report: RotationReport): string {
     `- Server: PostgreSQL ${postgres}, SCRAM-SHA-256, without fsync, for script and pools alike. Router: embedded store, with fsync.`,
     `- Load average over 1, 5, 15 minutes: ${loadAverage.before.map(show).join(' ')} at the start, ${loadAverage.after.map(show).join(' ')} at the end.`,
     '- The script: `ALTER ROLE` and a fresh login for each, with the same client library; nothing is staged, checked or recorded.',
-    '- A pool: for each role a signed order, a candidate sealed and stored, a permit with a number, the write, a fresh login, the record promoted, the event signed. Time is from the first order to the end of the last job; orders are signed meanwhile, on the same cores, 32 with one event. A job waits for its turn before its first claim, which p50 and p99 leave out.',
+    '- A pool: for each role a signed order, a candidate sealed and stored, a permit with a number, the write, a fresh login, the record promoted, the event signed. Time is from the first order to the end of the last job, asked for twice a second; orders are signed meanwhile, on the same cores, 32 with one event. A job waits for its turn before its first claim, which p50 and p99 leave out.',
     '',
     ...rotationTables(report),
     '',
