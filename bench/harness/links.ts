@@ -5,7 +5,7 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { constants, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sayHello } from '../../packages/gateway/src/agent/hello.ts';
 import { createIdentityKeeper, openTrustMemory, trustFile } from '../../packages/gateway/src/agent/index.ts';
@@ -48,6 +48,9 @@ const runners: LinkRunner[] = [];
 let [up, joins, losses, lastError] = [0, 0, 0, ''];
 let block = 1;
 let dials = 0;
+
+// In life they are as many machines: here they take the time that router and relay leave them.
+setPriority(constants.priority.PRIORITY_LOW);
 
 /** Every connection to the router goes out from the next of this process's addresses. */
 const connectPlainly = Socket.prototype.connect;

@@ -118,6 +118,15 @@ test.skipIf(presence.isMissing)(
     expect(shown).toMatch(/not all that follows the last rotation was done: pam action after -r \S+/);
     await until('the alert', () => alerts().includes('firing rotation-after'));
 
+    // It is corrected and run again; the secret stays.
+    const edit = ['rotation', 'script-edit', '-r', 'app', '-n', 'fails'];
+    await pam(edit, { code: errorCatalog.PAM_USAGE.exit });
+    await pam([...edit, '--file', file('corrected', '#!/bin/sh\nexit 0\n')]);
+    await pam(['action', 'after', '-r', 'app', '--wait']);
+    expect(await troubled()).toBeNull();
+    expect(await lab.opens('app', { password })).toBe(true);
+    await pam([...edit, '--file', file('again', '#!/bin/sh\nexit 3\n')]);
+
     // Where nothing but scripts changes the account, one that fails is a rotation that failed.
     await pam(['rotation', 'edit', '-r', 'app', '--scripts-only', 'on']);
     const only = await json(['action', 'rotate', '-r', 'app', '--wait'], { code: 1 });
@@ -126,7 +135,7 @@ test.skipIf(presence.isMissing)(
     expect(await troubled()).toBe('failed');
     await until('the other alert', () => alerts().includes('firing rotation-failed'));
 
-    await pam(['rotation', 'script-edit', '-r', 'app', '-n', 'fails', '--enabled', 'off']);
+    await pam([...edit, '--enabled', 'off']);
     await pam(['action', 'rotate', '-r', 'app', '--wait']);
     expect(await troubled()).toBeNull();
     await until('the ends', () => alerts().filter((told) => told.startsWith('resolved')).length === 2);

@@ -114,11 +114,12 @@ const scripts: readonly CommandSpec[] = [
   },
   {
     name: 'script-edit',
-    about: 'switch a script on or off',
+    about: 'switch a script on or off, or give it another text',
     flags: [
       ...scriptTarget,
       { flag: '-n, --name <name>', about: 'its name', required: true },
-      { flag: '--enabled <on|off>', about: 'whether it runs', choices: onOff, required: true },
+      { flag: '--enabled <on|off>', about: 'whether it runs', choices: onOff },
+      { flag: '--file <file>', about: 'its text from now on; where it runs and with what stays' },
     ],
     shows: true,
     load: async () => import('./commands/rotation-script-edit.ts'),

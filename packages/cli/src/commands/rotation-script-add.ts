@@ -4,10 +4,10 @@ import { z } from 'zod';
 import type { Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
 import { readWhole } from '../gateway/gateway-flags.ts';
-import { readText } from '../profile/file-store.ts';
 import { findHolder, type Holder, scriptJson, scriptsOf, writeScripts } from '../rotation/script-holder.ts';
 import { resourceOf } from '../rotation/rotated-record.ts';
 import { findPlace, machineOf, type SignedPlace } from '../rotation/script-place.ts';
+import { readScriptText } from '../rotation/script-text.ts';
 import { showJson } from '../terminal/show.ts';
 import { nowSeconds } from '../time/clock.ts';
 import { findItem } from '../vault/find-item.ts';
@@ -25,7 +25,6 @@ const flagsSchema = z.object({
   timeout: z.string().default('60'),
 });
 type Flags = z.infer<typeof flagsSchema>;
-const bodyMaxBytes = 24_576;
 
 /** `pam rotation script-add`: attaches a script, signed by this device, which must be able to manage gateways. */
 export const run: Run = async (cli, _args, rawFlags) => {
@@ -34,21 +33,14 @@ export const run: Run = async (cli, _args, rawFlags) => {
     throw new PamError('PAM_USAGE', '--machine and --as go with --on target', { remedy: 'Add --on target.' });
   }
   const timeoutSeconds = readWhole('--timeout', flags.timeout, 1, 600);
-  const body = await readText(flags.file, bodyMaxBytes);
-  if (body === null)
-    throw new PamError('PAM_NOT_FOUND', `there is no file ${flags.file}`, { remedy: 'Check the path.' });
-  if (flags.command.length === 0 && !body.startsWith('#!')) {
-    throw new PamError('PAM_USAGE', `${flags.file} does not begin with #!, so nothing says what runs it`, {
-      remedy: 'Add a first line as #!/bin/sh, or name the program with --command.',
-    });
-  }
+  const body = await readScriptText(flags.file, flags.command);
   const session = await openVaultSession(cli);
   try {
     const holder = await findHolder(session, flags.record);
     const before = scriptsOf(holder);
     if (before.some((one) => one.name === flags.name)) {
       throw new PamError('PAM_CONFLICT', `“${holder.title}” has a script “${flags.name}” already`, {
-        remedy: `Remove it first: pam rotation script-remove -r ${holder.uid} -n ${JSON.stringify(flags.name)}.`,
+        remedy: `Give it another text: pam rotation script-edit -r ${holder.uid} -n ${JSON.stringify(flags.name)} --file ${JSON.stringify(flags.file)}.`,
       });
     }
     const records: ItemUid[] = [];
