@@ -58,20 +58,19 @@ export async function openPostgres(
   if (target.identity !== null && !target.useTls)
     return { kind: 'unknown', message: 'the key of the server is pinned, but TLS is off in the record' };
   let dialled: Duplex | null = null;
-  let isShown = false;
+  const progress: LoginProgress = { isAsked: false, isAuthenticated: false };
   try {
     return await timedWork(io, loginWithinMs, signal, async (limit) => {
       dialled = await io.dial(place.host, place.port, limit);
       const address = dialled instanceof Socket ? (dialled.remoteAddress ?? place.host) : place.host;
       const stream = target.useTls ? await startTls(dialled, place, io, limit) : dialled;
-      isShown = true;
       const guarded = new GuardedStream(stream, mostBytes, messageFilter());
       limit.addEventListener('abort', () => guarded.destroy(), { once: true });
-      return await logIn(target, login, label, guarded, address);
+      return await logIn(target, login, label, guarded, address, progress);
     });
   } catch (reason) {
     (dialled as Duplex | null)?.destroy();
-    return notOpened(reason, isShown, [credential.password]);
+    return notOpened(reason, progress.isAsked, [credential.password]);
   }
 }
 
@@ -118,8 +117,8 @@ async function logIn(
   label: string,
   stream: GuardedStream,
   address: string,
+  progress: LoginProgress,
 ): Promise<PostgresOpening> {
-  const progress: LoginProgress = { isAsked: false, isAuthenticated: false };
   let isClear = false;
   const client = new Client({
     host: target.host,
