@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { descendantsOf, isRunning, type Later } from '@sallyport/testkit';
 import { until } from '../harness/until.ts';
 import type { AccountLab } from './accounts/account-lab.ts';
@@ -9,8 +10,8 @@ import type { AccountLab } from './accounts/account-lab.ts';
 export interface ListeningProcess {
   /** Itself and its children, now. */
   pids(): readonly number[];
-  /** Who listens on the port now; null: nobody. */
-  listener(): number | null;
+  /** Who listens there now. */
+  listeners(): readonly number[];
   /** Lets all of it go on. */
   thaw(): void;
   /** Starts it again with its own arguments, folder and user, and waits until it accepts. */
@@ -19,22 +20,26 @@ export interface ListeningProcess {
 
 const listening = '0A';
 
-/** Pid of the process that listens on PORT, the eldest where children share the socket; null: nobody does. */
-function listenerOf(port: number): number | null {
-  const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+type Place = Pick<AccountLab, 'host' | 'port'>;
+
+/** Pids of the processes that listen there, the eldest first: children may share the socket. */
+function listenersOf({ host, port }: Place): readonly number[] {
+  const hex = (value: number, digits: number): string => value.toString(16).toUpperCase().padStart(digits, '0');
+  // The kernel shows an address as the number that it is in memory.
+  const address = host.split('.').reduceRight((text, part) => text + hex(Number(part), 2), '');
+  const wanted = [address, '00000000'].map((one) => `${one}:${hex(port, 4)}`);
   const inodes = new Set(
     readFileSync('/proc/net/tcp', 'utf8')
       .split('\n')
       .map((line) => line.trim().split(/\s+/))
-      .filter(([, local = '', , state]) => local.endsWith(wanted) && state === listening)
+      .filter(([, local = '', , state]) => wanted.includes(local) && state === listening)
       .map((columns) => `socket:[${columns[9] ?? ''}]`),
   );
-  const holders = readdirSync('/proc')
+  return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((pid) => socketsOf(pid).some((socket) => inodes.has(socket)));
-  const [eldest] = holders.sort((a, b) => a - b);
-  return eldest ?? null;
+    .filter((pid) => socketsOf(pid).some((socket) => inodes.has(socket)))
+    .sort((a, b) => a - b);
 }
 
 function socketsOf(pid: number): readonly string[] {
@@ -50,8 +55,8 @@ export function listeningProcess(
   later: Later,
   { host, port, args: given }: Pick<AccountLab, 'host' | 'port' | 'args'>,
 ): ListeningProcess {
-  const first = listenerOf(port);
-  if (first === null) throw new Error(`nobody listens on port ${port}`);
+  const [first] = listenersOf({ host, port });
+  if (first === undefined) throw new Error(`nobody listens on ${host}:${port}`);
   let pid = first;
   const read = (name: string): readonly string[] =>
     readFileSync(`/proc/${pid}/${name}`, 'utf8')
@@ -70,7 +75,7 @@ export function listeningProcess(
   const pids = (): readonly number[] => [pid, ...descendantsOf(pid)];
   return {
     pids,
-    listener: () => listenerOf(port),
+    listeners: () => listenersOf({ host, port }),
     thaw: () => {
       for (const one of pids()) if (isRunning(one)) process.kill(one, 'SIGCONT');
     },
@@ -79,22 +84,23 @@ export function listeningProcess(
       // A server looks first whether children of the one before it still live.
       for (let attempt = 0; attempt < 20; attempt += 1) {
         const child = spawn(command, args, { argv0, cwd, env, ...who, stdio: 'ignore' });
-        const ended = new Promise<'ended'>((resolve) => void child.once('exit', () => resolve('ended')));
+        let hasEnded = false;
+        const ended = new Promise<void>((resolve) => void child.once('exit', () => resolve()));
+        void ended.then(() => (hasEnded = true));
         later(async () => {
           child.kill('SIGKILL');
           await ended;
         });
         pid = child.pid ?? pid;
-        if ((await Promise.race([ended, accepts(host, port)])) === 'accepts') return;
+        // Threads of a killed process may hold its socket after its first one is gone: then those accept, and this one ends.
+        const isUp = async (): Promise<boolean> =>
+          (await isOpen(host, port)) && listenersOf({ host, port }).includes(pid);
+        if ((await until(`port ${port} accepts`, async () => hasEnded || (await isUp()))) && !hasEnded) return;
+        await pause(100);
       }
       throw new Error(`${command} did not start again`);
     },
   };
-}
-
-async function accepts(host: string, port: number): Promise<'accepts'> {
-  await until(`port ${port} accepts`, () => isOpen(host, port));
-  return 'accepts';
 }
 
 function isOpen(host: string, port: number): Promise<boolean> {

@@ -18,7 +18,7 @@ export async function tellUnended(
   return [
     ...`${stdout}${stderr}`.trim().split('\n'),
     `router ${showProcess(router.child.pid)}`,
-    `target listening: ${target.listener() ?? 'nobody'}; ${target.pids().map(showProcess).join(', ')}`,
+    `target listening: ${target.listeners().join(', ') || 'nobody'}; ${target.pids().map(showProcess).join(', ')}`,
     ...instances().flatMap((instance) => tellInstance(instance, job, createdAtMs)),
   ];
 }
