@@ -1,4 +1,5 @@
-import { hash } from 'node:crypto';
+import { sha256 } from '#digest';
+import { toBase64url } from '@sallyport/protocol';
 import { base64url } from 'jose';
 
 /** Bytes that WebCrypto takes: never a view of shared memory. */
@@ -43,12 +44,9 @@ export function fromBase64url(text: string): Bytes | undefined {
   return base64url.decode(text) as Bytes;
 }
 
-/** In this thread: WebCrypto gives each digest to another one, which takes longer than the digest. */
-export async function sha256(bytes: Bytes): Promise<Bytes> {
-  return new Uint8Array(hash('sha256', bytes, 'buffer'));
-}
+export { sha256 } from '#digest';
 
 /** base64url SHA-256 of UTF-8 text, 43 characters: how log entries, requests and events are named. */
 export async function hashText(text: string): Promise<string> {
-  return hash('sha256', text, 'base64url');
+  return toBase64url(await sha256(utf8(text)));
 }
