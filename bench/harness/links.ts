@@ -52,7 +52,38 @@ let dials = 0;
 // In life they are as many machines: here they take the time that router and relay leave them.
 setPriority(constants.priority.PRIORITY_LOW);
 
-/** Every connection to the router goes out from the next of this process's addresses. */
+/**
+ * Dials under way at once. A machine says its first word when it is connected; this process has thousands to do, and would leave
+ * the router with connections that say nothing for seconds.
+ */
+const dialsAtOnce = 32;
+let underWay = 0;
+const waiting: (() => void)[] = [];
+
+function inTurn(socket: Socket, dial: () => void): void {
+  const begin = (): void => {
+    if (socket.destroyed) return void next();
+    underWay += 1;
+    let isDone = false;
+    const done = (): void => {
+      if (isDone) return;
+      isDone = true;
+      underWay -= 1;
+      next();
+    };
+    // What is said on it is written in this turn.
+    socket.once('connect', () => setImmediate(done));
+    socket.once('close', done);
+    dial();
+  };
+  const next = (): void => {
+    if (underWay < dialsAtOnce) waiting.shift()?.();
+  };
+  waiting.push(begin);
+  next();
+}
+
+/** Every connection to the router goes out from the next of this process's addresses, a few at a time. */
 const connectPlainly = Socket.prototype.connect;
 Socket.prototype.connect = function connectFrom(this: Socket, ...args: unknown[]): Socket {
   // Node hands its own functions an array of options and callback.
@@ -61,6 +92,8 @@ Socket.prototype.connect = function connectFrom(this: Socket, ...args: unknown[]
   if (typeof options === 'object' && options !== null && 'host' in options && options.host === '127.0.0.1') {
     dials += 1;
     Object.assign(options, { localAddress: `127.${block}.${1 + (dials % addressesPerBlock)}.1` });
+    inTurn(this, () => void Reflect.apply(connectPlainly, this, args));
+    return this;
   }
   return Reflect.apply(connectPlainly, this, args);
 };

@@ -37,7 +37,10 @@ export type LegStatus = keyof typeof legStatus;
 /** Times and bounds of legs; milliseconds and bytes. Reasons: architecture section 5. */
 export const legLimits = {
   preambleWithinMs: 2_000,
-  undecidedSockets: 512,
+  /** As many as wait in the backlog of a listener: all of them are accepted in one turn, before the first is read. */
+  undecidedSockets: 4_096,
+  /** Inside TLS, where each has cost a handshake. */
+  undecidedCarriers: 512,
   undecidedPerAddress: 64,
   ticketLifeMs: 10_000,
   aloneAfterMs: 5_000,

@@ -6,6 +6,8 @@
 export class UndecidedSockets<Key> {
   readonly #sockets = new Map<Key, { readonly address: string; readonly sinceMs: number }>();
   readonly #byAddress = new Map<string, Set<Key>>();
+  /** Addresses with more than `perAddress`. */
+  readonly #greedy = new Set<string>();
   readonly #most: number;
   readonly #perAddress: number;
 
@@ -21,8 +23,7 @@ export class UndecidedSockets<Key> {
   /** Notes a socket; returns the one that must go for it, or null. */
   add(key: Key, address: string, nowMs: number): Key | null {
     this.#sockets.set(key, { address, sinceMs: nowMs });
-    const ofAddress = this.#byAddress.get(address) ?? new Set();
-    this.#byAddress.set(address, ofAddress.add(key));
+    this.#join(key, address);
     if (this.#sockets.size <= this.#most) return null;
     const oldest = (this.#greediest() ?? this.#sockets).keys().next();
     if (oldest.done === true) return null;
@@ -36,15 +37,22 @@ export class UndecidedSockets<Key> {
     if (entry === undefined) return;
     this.#leave(key, entry.address);
     this.#sockets.set(key, { ...entry, address });
-    this.#byAddress.set(address, (this.#byAddress.get(address) ?? new Set()).add(key));
+    this.#join(key, address);
   }
 
   #greediest(): ReadonlySet<Key> | null {
     let most: ReadonlySet<Key> | null = null;
-    for (const keys of this.#byAddress.values()) {
-      if (keys.size > Math.max(this.#perAddress, most?.size ?? 0)) most = keys;
+    for (const address of this.#greedy) {
+      const keys = this.#byAddress.get(address);
+      if (keys !== undefined && keys.size > (most?.size ?? 0)) most = keys;
     }
     return most;
+  }
+
+  #join(key: Key, address: string): void {
+    const ofAddress = this.#byAddress.get(address) ?? new Set();
+    this.#byAddress.set(address, ofAddress.add(key));
+    if (ofAddress.size > this.#perAddress) this.#greedy.add(address);
   }
 
   remove(key: Key): void {
@@ -57,6 +65,7 @@ export class UndecidedSockets<Key> {
   #leave(key: Key, address: string): void {
     const ofAddress = this.#byAddress.get(address);
     ofAddress?.delete(key);
+    if (ofAddress === undefined || ofAddress.size <= this.#perAddress) this.#greedy.delete(address);
     if (ofAddress?.size === 0) this.#byAddress.delete(address);
   }
 

@@ -44,7 +44,7 @@ export function createWrappedLegs(
   // By their ends: TLS and HTTP show a connection in wrappings of their own.
   const sockets = new Map<string, Socket>();
   const undecided = new UndecidedSockets<string>(
-    options.undecided ?? { most: legLimits.undecidedSockets, perAddress: legLimits.undecidedPerAddress },
+    options.undecided ?? { most: legLimits.undecidedCarriers, perAddress: legLimits.undecidedPerAddress },
   );
   const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: legCarrier.messageBytes });
   const https: Server = createServer(

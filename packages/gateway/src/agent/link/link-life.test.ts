@@ -233,6 +233,23 @@ test('a shorter interval told in a pong is taken up at once', () => {
   expect((linkWakeAtMs(it.state()) ?? 0) - it.now()).toBe(250);
 });
 
+test('with a longer beat told in a pong goes a longer silence, and with a shorter one a shorter', () => {
+  const it = play();
+  it.send({ kind: 'start' });
+  it.admit({ kind: 'slot', seq: 4, epoch: 9 });
+  const silentFor = (): number => {
+    const from = it.now();
+    for (let n = 0; n < 1_000 && it.state().phase.kind === 'admitted'; n++) it.wake();
+    return it.now() - from;
+  };
+  it.wake();
+  it.send({ kind: 'pong', link: 1, seq: 1, beatMs: 8 * beatMs });
+  it.send({ kind: 'tick' });
+  const { phase } = it.state();
+  expect(phase).toMatchObject({ kind: 'admitted', beatMs: 2_000, suspectMs: 8_000 });
+  expect(silentFor()).toBe(16_000);
+});
+
 test('a standby says why it waits, once per reason, and says its promotion', () => {
   const it = play();
   it.send({ kind: 'start' });

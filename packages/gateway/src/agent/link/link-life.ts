@@ -299,7 +299,10 @@ function tick(state: LinkState, settings: LinkSettings, now: LinkNow): LinkStep 
       return dial(state, now);
     case 'admitted': {
       if (now.nowMs - phase.heardAtMs >= 2 * phase.suspectMs) {
-        const error = new PamError('PAM_ROUTER_UNREACHABLE', `no pong from the router for ${2 * phase.suspectMs} ms`);
+        const error = new PamError(
+          'PAM_ROUTER_UNREACHABLE',
+          `no pong from the router for ${Math.round(2 * phase.suspectMs)} ms`,
+        );
         return fail(moved, error, 'no-pong', settings, now);
       }
       if (now.nowMs < phase.beatAtMs) return { state: moved, effects: [] };
@@ -369,7 +372,9 @@ export function stepLink(state: LinkState, event: LinkEvent, settings: LinkSetti
     case 'pong': {
       if (phase.kind !== 'admitted' || event.seq <= phase.heardSeq || event.seq > phase.sentSeq) return unchanged;
       const beatAtMs = Math.min(phase.beatAtMs, now.nowMs + event.beatMs);
-      const heard = { heardSeq: event.seq, heardAtMs: now.nowMs, beatMs: event.beatMs, beatAtMs };
+      // S grows and falls with the beat, as at the router: who was admitted to few links may be one of thousands now.
+      const suspectMs = (phase.suspectMs * event.beatMs) / phase.beatMs;
+      const heard = { heardSeq: event.seq, heardAtMs: now.nowMs, beatMs: event.beatMs, suspectMs, beatAtMs };
       return { state: { ...state, phase: { ...phase, ...heard } }, effects: [] };
     }
     case 'lost':
