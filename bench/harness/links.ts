@@ -60,27 +60,31 @@ const dialsAtOnce = 32;
 let underWay = 0;
 const waiting: (() => void)[] = [];
 
+function beginNext(): void {
+  if (underWay < dialsAtOnce) waiting.shift()?.();
+}
+
 function inTurn(socket: Socket, dial: () => void): void {
   const begin = (): void => {
-    if (socket.destroyed) return void next();
+    if (socket.destroyed) {
+      beginNext();
+      return;
+    }
     underWay += 1;
     let isDone = false;
     const done = (): void => {
       if (isDone) return;
       isDone = true;
       underWay -= 1;
-      next();
+      beginNext();
     };
     // What is said on it is written in this turn.
     socket.once('connect', () => setImmediate(done));
     socket.once('close', done);
     dial();
   };
-  const next = (): void => {
-    if (underWay < dialsAtOnce) waiting.shift()?.();
-  };
   waiting.push(begin);
-  next();
+  beginNext();
 }
 
 /** Every connection to the router goes out from the next of this process's addresses, a few at a time. */

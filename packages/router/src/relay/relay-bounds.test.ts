@@ -35,7 +35,7 @@ test('whatever comes, moves and goes: over the limit the oldest of the address w
       const sockets = new UndecidedSockets<number>(limits);
       // Keys in the order in which they came to their address, and in all.
       const all: number[] = [];
-      const at = new Map<string, number[]>([...'abc'].map((address) => [address, []]));
+      const at = new Map<string, number[]>(['a', 'b', 'c'].map((address) => [address, []]));
       const leave = (key: number): void => {
         for (const keys of at.values()) if (keys.includes(key)) keys.splice(keys.indexOf(key), 1);
       };

@@ -233,6 +233,15 @@ test('a shorter interval told in a pong is taken up at once', () => {
   expect((linkWakeAtMs(it.state()) ?? 0) - it.now()).toBe(250);
 });
 
+test('who knows one router only waits longer for his turn: there is nowhere else to go', () => {
+  const untilMs = (routers: number): number | null => {
+    let state = stepLink(newLinkState(), { kind: 'start' }, { ...settings, routers }, { nowMs: 0, random: 0 }).state;
+    ({ state } = stepLink(state, { kind: 'reached', link: 1 }, { ...settings, routers }, { nowMs: 0, random: 0 }));
+    return linkWakeAtMs(state);
+  };
+  expect([1, 2, 8].map(untilMs)).toEqual([300_000, 60_000, 60_000]);
+});
+
 test('with a longer beat told in a pong goes a longer silence, and with a shorter one a shorter', () => {
   const it = play();
   it.send({ kind: 'start' });

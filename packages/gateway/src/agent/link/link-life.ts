@@ -15,7 +15,8 @@ import { type ErrorCode, type MembershipView, PamError } from '@sallyport/protoc
  * L5 a refusal that no waiting cures ends the program; once admitted, only the removal of the gateway or its keys does.
  * L6 a router that says twice in a row that another live process has this identity is believed, and the link gives up:
  *    the program begins anew as another instance (`start-command.ts`). Once may be our own ghost.
- * L7 a connection that waits for its handshake is worth more than a new one, which would wait behind it: it has 60 s.
+ * L7 a connection that waits for its handshake is worth more than a new one, which would wait behind it: it has 60 s where
+ *    another router may be tried, and longer than any crowd takes where there is none.
  *
  * @see architecture section 4, table of times
  */
@@ -23,6 +24,8 @@ export const linkTimes = {
   dialWithinMs: 10_000,
   /** A connection waits in the router's queue for its turn, and costs nobody anything there. */
   queuedWithinMs: 60_000,
+  /** Ten thousand at 33 a second. Who hangs up after 60 s goes to the end, and takes the work for his handshake with him. */
+  queuedAtOnlyRouterMs: 300_000,
   greetWithinMs: 10_000,
   proveWithinMs: 20_000,
   firstRedialMs: 200,
@@ -177,6 +180,10 @@ interface RedialOf {
   readonly isCrowd: boolean;
 }
 
+function queuedWithinMs({ routers }: LinkSettings): number {
+  return routers > 1 ? linkTimes.queuedWithinMs : linkTimes.queuedAtOnlyRouterMs;
+}
+
 function redialMaxMs({ isHeld, carries, isCrowd }: RedialOf): number {
   if (carries) return isCrowd ? linkTimes.carryingCrowdRedialMaxMs : linkTimes.carryingRedialMs;
   if (isHeld) return isCrowd ? linkTimes.heldCrowdRedialMaxMs : linkTimes.heldRedialMaxMs;
@@ -280,7 +287,7 @@ function afterPause(phase: LinkPhase, lateMs: number): LinkPhase {
 
 const lateWords = {
   dialling: ['PAM_ROUTER_UNREACHABLE', 'no connection to the router within 10 s'],
-  queued: ['PAM_ROUTER_UNREACHABLE', 'the router did not get to this instance within 60 s; it has too many'],
+  queued: ['PAM_ROUTER_UNREACHABLE', 'the router did not get to this instance in time; it has too many'],
   greeting: ['PAM_TIMEOUT', 'the router did not greet within 10 s'],
   proving: ['PAM_TIMEOUT', 'the router did not answer the hello within 20 s'],
 } as const;
@@ -338,7 +345,7 @@ export function stepLink(state: LinkState, event: LinkEvent, settings: LinkSetti
       return tick(state, settings, now);
     case 'reached':
       return phase.kind === 'dialling'
-        ? { state: { ...state, phase: { kind: 'queued', untilMs: now.nowMs + linkTimes.queuedWithinMs } }, effects: [] }
+        ? { state: { ...state, phase: { kind: 'queued', untilMs: now.nowMs + queuedWithinMs(settings) } }, effects: [] }
         : unchanged;
     case 'connected':
       return phase.kind === 'dialling' || phase.kind === 'queued'
