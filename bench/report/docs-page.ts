@@ -38,8 +38,8 @@ ${tablesOf(report).join('\n')}
 - (g) new connections follow back to back while the instance empties.
 - (h) simulated instances do the true hello and beat as true ones, over TLS, from many loopback addresses; they share the
   machine with the router, and what they cost stands beside what it costs: in life they are as many machines. They start
-  one each millisecond. \`--accepts-per-second\` and the beat are the router's own defaults. A number that did not come up
-  has no row. What is known of one link: [note](notes/control-links-profile.md).
+  one each millisecond. \`--accepts-per-second\` and the beat are the router's own defaults. They have the
+  lowest priority. What is known of one link, and the figures of 10,000: [note](notes/control-links-profile.md).
 - What framing for resume costs is in (a): compare with the first issue's figures, 400 and 583 MiB/s for 1 and 8 streams
   at 3.70 and 2.71 CPU-s/GiB, in a run whose OpenSSH rows are alike.
 
