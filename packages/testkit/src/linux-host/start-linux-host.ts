@@ -119,7 +119,8 @@ export async function startLinuxHost(later: Later, options: LinuxHostOptions = {
   const first = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim();
 
   const run: LinuxHost['run'] = async (command, args, input) => {
-    const enter = ['--target', first, '--mount', '--uts', '--pid', '--', command, ...args];
+    // With its root, too: where this process lives in a chroot, that of the namespace is the machine around it.
+    const enter = ['--target', first, '--mount', '--root', '--uts', '--pid', '--', command, ...args];
     const done = await runChild('nsenter', enter, input === undefined ? {} : { input });
     if (done.code !== 0) throw new Error(`${command}: ${done.stderr}${done.stdout}`);
     return done.stdout;
