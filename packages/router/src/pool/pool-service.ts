@@ -23,8 +23,8 @@ import {
 import type { PoolStore } from './pool-store.ts';
 import { type PoolView, viewPool } from './pool-view.ts';
 import { type Picked, route, type RouteRequest } from './route.ts';
-import { graceMs, step } from './step.ts';
-import { beatIntervalMs, type PoolTiming, silenceLimits } from './timing.ts';
+import { beatMs, graceMs, limits, step } from './step.ts';
+import type { PoolTiming } from './timing.ts';
 
 interface PoolClock {
   /** Wall time, Unix milliseconds. */
@@ -233,8 +233,8 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
       intent,
       maxInstances: gateway.maxInstances,
       admitted: state.pools.get(gateway.uid)?.ring.length ?? 0,
-      beatMs: beatIntervalMs(timing, state.links.size),
-      suspectMs: silenceLimits(timing, state.links.size).suspectMs,
+      beatMs: beatMs(state),
+      suspectMs: limits(state).suspectMs,
     });
   }
 
@@ -290,7 +290,7 @@ export function createPoolService(deps: PoolServiceDeps): PoolService {
     },
     beat: (link, ping) => {
       feed({ kind: 'beat', link, heard: ping.heard, wallMs: clock.nowMs() });
-      return { beatMs: beatIntervalMs(timing, state.links.size) };
+      return { beatMs: beatMs(state) };
     },
     linkClosed: (link) => {
       refuse(link, new PamError('PAM_LEG_FAILED', 'the link closed before the admission was answered'));

@@ -6,7 +6,7 @@ import type { GatewayRow, GoneReason, Intent, MemberRow, PoolDelta, PoolSnapshot
 import type { Openings } from './openings.ts';
 import type { MemberRef } from './pool-store.ts';
 import { type PoolRules, productionRules } from './rules.ts';
-import type { PoolTiming } from './timing.ts';
+import type { PoolTiming, ToldBeat } from './timing.ts';
 
 /**
  * What one router knows of its pools: the rows of the store at a version, and register 3 (health), which is its own.
@@ -23,6 +23,8 @@ export interface RouterPools {
   /** UIDs are never used again: what arrives late about these is dropped. */
   readonly removed: Set<GatewayUid>;
   judgeMs: number;
+  /** The beat of this router's links, and S and G with it (timing.ts). */
+  told: ToldBeat;
   /** Judge time before which a tick finds nothing to do; 0: it may. */
   lookAtMs: number;
   /** Monotonic time of the last event. */
@@ -209,6 +211,7 @@ export function createPools(timing: PoolTiming, nowMs: number, rules: PoolRules 
     links: new Map(),
     removed: new Set(),
     judgeMs: 0,
+    told: { beatMs: timing.beatMs, atMs: 0 },
     lookAtMs: 0,
     seenAtMs: nowMs,
     closes: [],

@@ -17,7 +17,7 @@ import {
 } from './pool-state.ts';
 import { forgetEvidenceOf, slowStart, sweepEvidence, takeWord } from './take-word.ts';
 import { isReplaced } from './pool-rows.ts';
-import { graceFor, silenceLimits } from './timing.ts';
+import { beatIntervalMs, graceFor, silenceLimits, tellBeat } from './timing.ts';
 
 /**
  * The pool's state machine: one event in, effects out; synchronous, no I/O, no clock of its own.
@@ -109,7 +109,7 @@ function apply(state: RouterPools, event: Exclude<PoolEvent, { kind: 'beat' | 't
 function beat(state: RouterPools, event: PoolEvent & { kind: 'beat' }): readonly PoolEffect[] {
   const link = state.links.get(event.link);
   if (link === undefined || event.heard <= link.heard) return none;
-  const onTime = state.judgeMs - link.heardAtMs <= 2 * state.timing.beatMs;
+  const silentMs = state.judgeMs - link.heardAtMs;
   link.heard = event.heard;
   link.heardAtMs = state.judgeMs;
   if (state.massLoss !== null && link.upSinceMs < state.massLoss.sinceMs) refuteMassLoss(state, state.massLoss);
@@ -117,7 +117,7 @@ function beat(state: RouterPools, event: PoolEvent & { kind: 'beat' }): readonly
   if (member === undefined || member.link !== link) return none;
   member.heartbeatAtMs = event.wallMs;
   if (member.health === 'suspect') {
-    member.beatsOnTime = onTime ? member.beatsOnTime + 1 : 1;
+    member.beatsOnTime = silentMs <= 2 * beatMs(state) ? member.beatsOnTime + 1 : 1;
     if (member.beatsOnTime >= 2) {
       member.health = 'ok';
       warmUp(member);
@@ -531,8 +531,15 @@ type Silence = ReturnType<typeof silenceLimits>;
 
 const never = Number.POSITIVE_INFINITY;
 
-function limits(state: RouterPools): Silence {
-  return silenceLimits(state.timing, state.links.size);
+/** h as it is told now, ms. */
+export function beatMs(state: RouterPools): number {
+  state.told = tellBeat(state.timing, state.told, state.links.size, state.judgeMs);
+  return Math.ceil(state.told.beatMs);
+}
+
+/** S and G as they are now. */
+export function limits(state: RouterPools): Silence {
+  return silenceLimits(state.timing, beatMs(state));
 }
 
 /**
@@ -548,7 +555,8 @@ function look(state: RouterPools): readonly PoolEffect[] {
     state.lookAtMs = state.judgeMs;
     return effects;
   }
-  let at = never;
+  const sinks = state.told.beatMs > beatIntervalMs(state.timing, state.links.size);
+  let at = sinks ? state.judgeMs + state.timing.beatMs : never;
   for (const pool of state.pools.values()) at = Math.min(at, nextLookAt(state, pool, silence));
   state.lookAtMs = at;
   return effects;

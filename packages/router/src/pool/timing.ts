@@ -153,11 +153,30 @@ export function beatIntervalMs(timing: PoolTiming, links: number): number {
   return Math.max(timing.beatMs, Math.ceil((links * 1_000) / timing.beatsPerSecond));
 }
 
-/** S and G at the beat that is told now. */
+/** The beat told in pongs at `atMs` of the judge's clock, ms; with fractions, since it sinks by less than one at a time. */
+export interface ToldBeat {
+  readonly beatMs: number;
+  readonly atMs: number;
+}
+
+/** The beat sinks by one part in so many of the time that passes. */
+const sinkParts = 16;
+
+/**
+ * h at `nowMs` of the judge's clock: it rises at once with the links and sinks slowly. Where it fell at once with them,
+ * members that were told the long one would be silent for longer than S at the short one. At this rate whoever was told h
+ * may miss three beats of it, as always.
+ */
+export function tellBeat(timing: PoolTiming, told: ToldBeat, links: number, nowMs: number): ToldBeat {
+  const sunk = told.beatMs - (nowMs - told.atMs) / sinkParts;
+  return { beatMs: Math.max(beatIntervalMs(timing, links), sunk), atMs: nowMs };
+}
+
+/** S and G, ms, at a beat. */
 export function silenceLimits(
   timing: PoolTiming,
-  links: number,
+  beatMs: number,
 ): { readonly suspectMs: number; readonly cutMs: number } {
-  const suspectMs = Math.round((timing.suspectMs * beatIntervalMs(timing, links)) / timing.beatMs);
+  const suspectMs = Math.round((timing.suspectMs * beatMs) / timing.beatMs);
   return { suspectMs, cutMs: Math.max(timing.cutMs, 4 * suspectMs) };
 }

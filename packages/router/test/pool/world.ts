@@ -13,7 +13,7 @@ import { route, type RouteRequest } from '../../src/pool/route.ts';
 import { type PoolRules, productionRules } from '../../src/pool/rules.ts';
 import { step } from '../../src/pool/step.ts';
 import type { AdmissionOutcome, Intent, MemberRow, PoolDelta, PoolSnapshot } from '../../src/pool/index.ts';
-import { defaultTiming } from '../../src/pool/timing.ts';
+import { defaultTiming, type PoolTiming } from '../../src/pool/timing.ts';
 import type { ActCall } from '../../src/store/acts/index.ts';
 import { SqliteEngine } from '../../src/store/sqlite-engine.ts';
 import { appUid, gatewayUid, host, instanceId } from '../store/samples.ts';
@@ -46,14 +46,21 @@ export class World {
   readonly lost: InstanceId[] = [];
   readonly pairs: string[] = [];
   readonly #rules: PoolRules;
+  readonly #timing: PoolTiming;
   #links = 0;
 
-  constructor(maxInstances: number, rules: PoolRules = productionRules, engine = new SqliteEngine(':memory:')) {
+  constructor(
+    maxInstances: number,
+    rules: PoolRules = productionRules,
+    engine = new SqliteEngine(':memory:'),
+    timing: PoolTiming = defaultTiming,
+  ) {
     this.engine = engine;
     engine.migrate(0);
     this.#rules = rules;
+    this.#timing = timing;
     this.call('createGateway', { uid: this.gateway, app: appUid(), maxInstances, token: null, nowMs: this.wallMs() });
-    this.state = createPools(defaultTiming, 0, rules);
+    this.state = createPools(this.#timing, 0, rules);
     this.startRouter();
   }
 
@@ -69,7 +76,7 @@ export class World {
   /** A router that was killed and started again: memory gone, rows as they were. */
   startRouter(): void {
     this.held.length = 0;
-    this.state = createPools(defaultTiming, this.nowMs, this.#rules);
+    this.state = createPools(this.#timing, this.nowMs, this.#rules);
     this.feed({ kind: 'started', snapshots: this.call('readPools', {}) as PoolSnapshot[] });
   }
 
