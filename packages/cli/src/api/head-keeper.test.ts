@@ -2,7 +2,7 @@ import { PamError } from '@sallyport/protocol';
 import { newSigningKey, pinOfKey, signHead } from '@sallyport/seal';
 import { createFakeClock, settle } from '@sallyport/testkit';
 import { expect, test } from 'vitest';
-import type { Memory } from '../profile/profile-store.ts';
+import { newMemory, newsIn, type Sighting, withNews } from '../profile/memory.ts';
 import { keepHeads } from './head-keeper.ts';
 import { auditHeadHeader } from './heads.ts';
 
@@ -14,17 +14,17 @@ const headers = async (seq: number, start = 1) => ({
 
 /** A profile whose writes are counted, can be held back and can fail. */
 function fakeProfile() {
-  let memory: Memory = { v: 1, logHead: null, revs: {}, auditHeads: {}, chains: {} };
+  let memory = newMemory();
   const profile = {
     writes: 0,
     full: false,
     seq: (start = 1) => memory.auditHeads[String(start)]?.seq,
     readMemory: async () => memory,
-    changeMemory: async (change: (before: Memory) => Memory) => {
+    remember: async (seen: Sighting) => {
       profile.writes += 1;
       await settle();
       if (profile.full) throw new PamError('PAM_CONFIG_INVALID', 'memory.json: ENOSPC');
-      memory = change(memory);
+      memory = withNews(memory, newsIn(memory, seen) ?? {});
       return memory;
     },
   };
@@ -91,4 +91,12 @@ test('a full disk is an error of the next reply and of flush, and nothing seen i
   store.full = false;
   await keeper.flush();
   expect(store.seq()).toBe(2);
+});
+
+test('heads a caller gathers are compared at once and written by him', async () => {
+  const { store, keeper, see } = await open();
+  const gathered: Sighting[] = [];
+  await keeper.watch(gathered)(await headers(6));
+  expect([store.writes, gathered.map((seen) => seen.auditHeads?.['1']?.seq)]).toEqual([0, [6]]);
+  await expect(see(5)).rejects.toThrow(expect.objectContaining({ code: 'PAM_AUDIT_BROKEN' }));
 });

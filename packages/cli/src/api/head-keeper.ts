@@ -1,15 +1,9 @@
 import { PamError } from '@sallyport/protocol';
-import { type RouterHead, verifyHead } from '@sallyport/seal';
-import type { Memory, Profile, ProfileStore } from '../profile/profile-store.ts';
+import { verifyHead } from '@sallyport/seal';
+import { type Memory, newsIn, type Sighting, withNews } from '../profile/memory.ts';
+import type { Profile, ProfileStore } from '../profile/profile-store.ts';
 import type { Clock } from '../time/clock.ts';
-import {
-  auditHeadHeader,
-  checkAuditHead,
-  compareLogHead,
-  logHeadHeader,
-  parseLogHead,
-  rememberAuditHead,
-} from './heads.ts';
+import { auditHeadHeader, checkAuditHead, compareLogHead, logHeadHeader, parseLogHead } from './heads.ts';
 import type { WatchHeads } from './router-client.ts';
 
 /**
@@ -17,7 +11,8 @@ import type { WatchHeads } from './router-client.ts';
  *
  * H1 a reply is never taken before its heads were compared and are known to this process.
  * H2 nor before they are in the profile, unless `writeBehind` was called: then they are there within a second, or after
- *    `flush`, and what a kill loses is a second of what one process saw.
+ *    `flush`, and what a kill loses is a second of what one process saw. A caller that gathers what a reply brings writes
+ *    them with the rest before anybody relies on it.
  * H3 heads that could not be written are an error of a reply or of `flush`, and are tried again.
  */
 export interface HeadKeeper {
@@ -29,26 +24,24 @@ export interface HeadKeeper {
 }
 
 export interface HeadKeeperDeps {
-  readonly store: Pick<ProfileStore, 'readMemory' | 'changeMemory'>;
+  readonly store: Pick<ProfileStore, 'readMemory' | 'remember'>;
   readonly pins: Profile['pins'];
   readonly clock: Pick<Clock, 'after'>;
 }
 
 const writeWithinMs = 1_000;
 
-interface Seen {
-  readonly head: RouterHead;
-  readonly jws: string;
-}
+/** The memory as this process has it, with heads it saw. */
+const knowing = (memory: Memory, auditHeads: AuditHeads): Memory =>
+  withNews(memory, newsIn(memory, { auditHeads }) ?? {});
 
-const withSeen = (memory: Memory, seen: Iterable<Seen>): Memory =>
-  [...seen].reduce((known, { head, jws }) => rememberAuditHead(known, head, jws), memory);
+type AuditHeads = NonNullable<Sighting['auditHeads']>;
 
 export async function keepHeads(deps: HeadKeeperDeps): Promise<HeadKeeper> {
   const { store, pins, clock } = deps;
   let known = await store.readMemory();
-  /** Newest head of each start that is not in the profile yet. */
-  const unwritten = new Map<number, Seen>();
+  /** Newest head of each start that is not known to be in the profile. */
+  const unwritten = new Map<string, AuditHeads[string]>();
   let writing: Promise<void> | null = null;
   let cancelTimer: (() => void) | null = null;
   let failure: PamError | null = null;
@@ -56,12 +49,12 @@ export async function keepHeads(deps: HeadKeeperDeps): Promise<HeadKeeper> {
 
   const writeAll = async (): Promise<void> => {
     while (unwritten.size > 0) {
-      const batch = [...unwritten.values()];
+      const batch = [...unwritten];
       unwritten.clear();
       try {
-        known = withSeen(await store.changeMemory((memory) => withSeen(memory, batch)), unwritten.values());
+        known = knowing(await store.remember({ auditHeads: Object.fromEntries(batch) }), Object.fromEntries(unwritten));
       } catch (reason) {
-        for (const seen of batch) if (!unwritten.has(seen.head.start)) unwritten.set(seen.head.start, seen);
+        for (const [start, seen] of batch) if (!unwritten.has(start)) unwritten.set(start, seen);
         throw reason;
       }
     }
@@ -85,7 +78,11 @@ export async function keepHeads(deps: HeadKeeperDeps): Promise<HeadKeeper> {
     );
   };
 
-  const take = async (before: Memory, headers: Readonly<Record<string, string>>): Promise<void> => {
+  const take = async (
+    before: Memory,
+    headers: Readonly<Record<string, string>>,
+    gathered: Sighting[] | undefined,
+  ): Promise<void> => {
     const shown = parseLogHead(headers[logHeadHeader]);
     if (shown !== null) compareLogHead(before.logHead, shown);
     const jws = headers[auditHeadHeader];
@@ -94,8 +91,13 @@ export async function keepHeads(deps: HeadKeeperDeps): Promise<HeadKeeper> {
     checkAuditHead(before.auditHeads, head);
     const latest = known.auditHeads[String(head.start)];
     if (latest !== undefined && latest.seq >= head.seq) return;
-    known = rememberAuditHead(known, head, jws);
-    unwritten.set(head.start, { head, jws });
+    const seen = { seq: head.seq, hash: head.hash, jws };
+    known = knowing(known, { [String(head.start)]: seen });
+    unwritten.set(String(head.start), seen);
+    if (gathered !== undefined) {
+      gathered.push({ auditHeads: { [String(head.start)]: seen } });
+      return;
+    }
     if (!isBehind) return write();
     writeSoon();
     if (failure === null) return;
@@ -105,9 +107,9 @@ export async function keepHeads(deps: HeadKeeperDeps): Promise<HeadKeeper> {
   };
 
   return {
-    watch: () => {
+    watch: (gathered) => {
       const before = known;
-      return async (headers) => take(before, headers);
+      return async (headers) => take(before, headers, gathered);
     },
     writeBehind: () => {
       isBehind = true;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import type { Memory } from '../profile/profile-store.ts';
+import type { Memory } from '../profile/memory.ts';
 import { acceptChainEnd } from './actor-chain.ts';
-import { checkAuditHead, compareLogHead, parseLogHead, rememberAuditHead } from './heads.ts';
+import { checkAuditHead, compareLogHead, parseLogHead } from './heads.ts';
 
 const [a, b] = ['a'.repeat(43), 'b'.repeat(43)];
 const code = (wanted: string) => expect.objectContaining({ code: wanted });
@@ -29,14 +29,6 @@ test('an audit log that was cut, rewritten or set back to an earlier start is re
   expect(() => checkAuditHead(known, head(5, 9))).not.toThrow();
   for (const bad of [head(5, 8), head(5, 9, b), head(4, 99)])
     expect(() => checkAuditHead(known, bad)).toThrow(code('PAM_AUDIT_BROKEN'));
-});
-
-test('only the highest head of each start is remembered, and the latest hundred starts', () => {
-  let memory: Memory = { v: 1, logHead: null, revs: {}, auditHeads: {}, chains: {} };
-  for (let start = 1; start <= 120; start++) memory = rememberAuditHead(memory, head(start, 2), 'x.y.z');
-  expect(rememberAuditHead(memory, head(120, 1), 'x.y.z')).toBe(memory);
-  expect(Object.keys(memory.auditHeads)).toHaveLength(100);
-  expect(memory.auditHeads['21']).toBeDefined();
 });
 
 test('the end of our own chain is believed only where it contradicts nothing we remember', () => {

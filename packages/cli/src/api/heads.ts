@@ -1,6 +1,6 @@
 import { type Head, headSchema, PamError } from '@sallyport/protocol';
 import type { RouterHead } from '@sallyport/seal';
-import type { Memory } from '../profile/profile-store.ts';
+import type { Memory } from '../profile/memory.ts';
 
 /** Response headers by which the router says where its two logs end. */
 export const auditHeadHeader = 'sallyport-audit-head';
@@ -54,16 +54,4 @@ export function checkAuditHead(known: Memory['auditHeads'], head: RouterHead): v
   if (head.seq === before.seq && head.hash !== before.hash) {
     throw new PamError('PAM_AUDIT_BROKEN', `the router shows another event ${head.seq} of its audit log than before`);
   }
-}
-
-/** Memory with this head, if it is the highest of its start. Keeps the 100 latest starts. */
-export function rememberAuditHead(memory: Memory, head: RouterHead, jws: string): Memory {
-  const key = String(head.start);
-  const before = memory.auditHeads[key];
-  if (before !== undefined && before.seq >= head.seq) return memory;
-  const all = { ...memory.auditHeads, [key]: { seq: head.seq, hash: head.hash, jws } };
-  const kept = Object.entries(all)
-    .sort(([a], [b]) => Number(a) - Number(b))
-    .slice(-100);
-  return { ...memory, auditHeads: Object.fromEntries(kept) };
 }

@@ -1,6 +1,7 @@
 import { type Head, PamError, type Route, wireErrorSchema } from '@sallyport/protocol';
 import type { SigningKey } from '@sallyport/seal';
 import { z } from 'zod';
+import type { Sighting } from '../profile/memory.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import { logHeadHeader, parseLogHead } from './heads.ts';
 import { nextTry } from './retry-call.ts';
@@ -16,7 +17,9 @@ export interface CallInput<Query extends z.ZodType, Body extends z.ZodType> {
 
 interface CallOptions {
   /** For callers that try again by a rhythm of their own; by default what `nextTry` says. */
-  readonly once: boolean;
+  readonly once?: boolean;
+  /** Where what the reply says of the router's logs is put, for a caller that writes it to the profile with the rest. */
+  readonly gathered?: Sighting[];
 }
 
 /** Calls routes of the router; replies are checked against the route's schema. */
@@ -34,7 +37,7 @@ export interface RouterClient {
 }
 
 /** Sees what the router says about its logs: `before` when a call starts, the returned function with its headers. */
-export type WatchHeads = () => (headers: Readonly<Record<string, string>>) => Promise<void>;
+export type WatchHeads = (gathered?: Sighting[]) => (headers: Readonly<Record<string, string>>) => Promise<void>;
 
 export interface RouterClientDeps {
   readonly transport: Transport;
@@ -53,8 +56,13 @@ const skewMs = 30_000;
 export function createRouterClient(deps: RouterClientDeps): RouterClient {
   const { transport } = deps;
   let shown: Head | null = null;
-  const once = async (route: Route<z.ZodType, z.ZodType, z.ZodType>, path: string, body: string | null) => {
-    const seen = deps.watchHeads?.();
+  const once = async (
+    route: Route<z.ZodType, z.ZodType, z.ZodType>,
+    path: string,
+    body: string | null,
+    gathered: Sighting[] | undefined,
+  ) => {
+    const seen = deps.watchHeads?.(gathered);
     const reply = await transport.send({
       method: route.method,
       path,
@@ -72,7 +80,7 @@ export function createRouterClient(deps: RouterClientDeps): RouterClient {
     address: transport.address,
     shownLogHead: () => shown,
     close: () => transport.close(),
-    call: async (route, input = {}, options = { once: false }) => {
+    call: async (route, input = {}, options = {}) => {
       const path = fillPath(route.path, input.params ?? {}) + queryText(input.query);
       const body = route.method === 'GET' ? null : JSON.stringify(input.body ?? {});
       if (body !== null && Buffer.byteLength(body) > route.bodyLimitBytes) {
@@ -83,9 +91,9 @@ export function createRouterClient(deps: RouterClientDeps): RouterClient {
       }
       for (let attempts = 1; ; attempts++) {
         try {
-          return (await once(route, path, body)) as never;
+          return (await once(route, path, body, options.gathered)) as never;
         } catch (reason) {
-          if (options.once || !(reason instanceof PamError)) throw reason;
+          if (options.once === true || !(reason instanceof PamError)) throw reason;
           const after = reason.detail['retryAfterMs'];
           const next = nextTry(
             {

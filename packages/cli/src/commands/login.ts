@@ -21,6 +21,7 @@ import { askPassword } from '../person/password.ts';
 import { reachRouter } from '../person/reach-router.ts';
 import { lifeMinutes } from '../person/sign-in-life.ts';
 import { jitter, type PersonKeyPair } from '../person/signed-in.ts';
+import { newMemory } from '../profile/memory.ts';
 import type { DeviceFile, Profile } from '../profile/profile-store.ts';
 import { withProgress } from '../terminal/progress.ts';
 import { showJson } from '../terminal/show.ts';
@@ -158,8 +159,8 @@ async function enrolDevice(
     store: {
       readLog: async () => kept,
       keepLog: async () => undefined,
-      readMemory: async () => ({ v: 1, logHead: remembered, revs: {}, auditHeads: {}, chains: {} }),
-      changeMemory: async (change) => change({ v: 1, logHead: remembered, revs: {}, auditHeads: {}, chains: {} }),
+      readMemory: async () => ({ ...newMemory(), logHead: remembered }),
+      remember: async () => newMemory(),
     },
     clock: cli.clock,
     signal: cli.signal,

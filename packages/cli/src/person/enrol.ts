@@ -65,9 +65,7 @@ export async function saveSignIn(
     floor: profile.floor,
     person: { uid: person.uid, name: person.name },
   });
-  await store.changeMemory((memory) =>
-    (memory.logHead?.n ?? -1) >= profile.floor.n ? memory : { ...memory, logHead: profile.floor },
-  );
+  await store.remember({ logHead: profile.floor });
   await store.writeSignIn(signIn);
   if ((await currentProfile(cli.home)) === null) await setCurrentProfile(cli.home, store.name);
 }

@@ -59,7 +59,7 @@ export async function refuseExisting(path: string): Promise<void> {
   try {
     await lstat(path);
   } catch (reason) {
-    if (codeOf(reason) === 'ENOENT') return;
+    if (isMissing(reason)) return;
     throw fileError(reason, path);
   }
   throw exists(path);
@@ -72,7 +72,7 @@ export async function readText(path: string, limitBytes: number): Promise<string
     if (size > limitBytes) throw new PamError('PAM_TOO_LARGE', `${path} is over ${limitBytes} bytes`);
     return await readFile(path, 'utf8');
   } catch (reason) {
-    if (codeOf(reason) === 'ENOENT') return null;
+    if (isMissing(reason)) return null;
     throw fileError(reason, path);
   }
 }
@@ -89,13 +89,14 @@ export async function shred(path: string): Promise<void> {
       await file.close();
     }
   } catch (reason) {
-    if (codeOf(reason) === 'ENOENT') return;
+    if (isMissing(reason)) return;
     throw fileError(reason, path);
   }
   await rm(path, { force: true });
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** Makes a name that was added to a folder last. */
+export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
     await folder.sync();
@@ -110,7 +111,8 @@ function exists(path: string): PamError {
   });
 }
 
-function fileError(reason: unknown, path: string): PamError {
+/** What the disk says, as PAM_CONFIG_INVALID naming the path; PAM_CONFLICT for what exists already. */
+export function fileError(reason: unknown, path: string): PamError {
   if (reason instanceof PamError) return reason;
   if (codeOf(reason) === 'EEXIST') return exists(path);
   return new PamError('PAM_CONFIG_INVALID', `${path}: ${codeOf(reason) ?? 'cannot be used'}`, {
@@ -118,6 +120,9 @@ function fileError(reason: unknown, path: string): PamError {
     remedy: 'Check that the folder exists, belongs to you and has room.',
   });
 }
+
+/** Whether there is no such file. */
+export const isMissing = (reason: unknown): boolean => codeOf(reason) === 'ENOENT';
 
 function codeOf(reason: unknown): string | undefined {
   return reason instanceof Error && 'code' in reason && typeof reason.code === 'string' ? reason.code : undefined;

@@ -57,8 +57,8 @@ test('twelve processes that change the memory at once lose nothing', async () =>
     const { openProfileStore } = await import(${JSON.stringify(fileURLToPath(new URL('./profile-store.ts', import.meta.url)))});
     const { systemClock } = await import(${JSON.stringify(fileURLToPath(new URL('../time/system-clock.ts', import.meta.url)))});
     const store = openProfileStore(process.argv[1], 'default', { clock: systemClock, signal: new AbortController().signal });
-    for (let i = 0; i < 5; i++) await store.changeMemory((memory) => ({
-      ...memory, revs: { ...memory.revs, [process.argv[2] + '/' + i]: { rev: 1, hash: 'h'.repeat(43) } } }));
+    for (let i = 0; i < 5; i++) await store.remember({
+      revs: { [process.argv[2] + '/' + i]: { rev: 1, hash: 'h'.repeat(43) } } });
   `;
   const runs = Array.from({ length: 12 }, async (_, n) => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', script, home, `p${n}`], {
@@ -106,7 +106,7 @@ test('signing out shreds the keys and keeps what was seen', async () => {
   const one = store(home);
   await one.writeProfile(profile);
   await one.writeSignIn({ v: 1, accessToken: 't'.repeat(43), expiresAtMs: 1, keys: 'sealed' });
-  await one.changeMemory((memory) => ({ ...memory, logHead: { n: 3, hash } }));
+  await one.remember({ logHead: { n: 3, hash } });
   await one.forgetKeys();
   expect(await one.readSignIn()).toBeNull();
   expect((await one.readMemory()).logHead).toEqual({ n: 3, hash });

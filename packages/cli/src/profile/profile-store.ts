@@ -1,14 +1,14 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { deviceIdSchema, hashSchema, headSchema, jwsSchema, PamError, personUidSchema } from '@sallyport/protocol';
+import { deviceIdSchema, hashSchema, headSchema, personUidSchema } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Clock } from '../time/clock.ts';
 import { makePrivateFolder, readText, shred, writeWhole } from './file-store.ts';
 import { profileFolder } from './home.ts';
 import { withLock } from './lock.ts';
-
-const auditHeadSchema = z.strictObject({ seq: z.int().min(0), hash: z.string().max(43), jws: jwsSchema });
-const chainEndSchema = z.strictObject({ seq: z.int().min(0), hash: z.string().max(43) });
+import type { Memory, Sighting } from './memory.ts';
+import { openMemoryFile } from './memory-file.ts';
+import { parseFile } from './parse-file.ts';
 
 /** What the profile knows about its router and its person; written once, at setup or login. */
 export const profileSchema = z.strictObject({
@@ -49,20 +49,6 @@ export const signInFileSchema = z.strictObject({
 });
 export type SignInFile = z.infer<typeof signInFileSchema>;
 
-/** What this profile has seen and will not go behind. */
-export const memorySchema = z.strictObject({
-  v: z.literal(1),
-  logHead: headSchema.nullable(),
-  /** Highest revision seen of each part, `UID/part`, with the hash of that envelope. */
-  revs: z.record(z.string().max(64), z.strictObject({ rev: z.int().min(1), hash: hashSchema })),
-  /** Highest head seen of each start of the router. */
-  auditHeads: z.record(z.string().max(20), auditHeadSchema),
-  /** End of this device's own chain of signed events; `pending` was sent and not yet acknowledged. */
-  chains: z.record(z.string().max(64), z.strictObject({ ...chainEndSchema.shape, pending: chainEndSchema.nullable() })),
-});
-export type Memory = z.infer<typeof memorySchema>;
-const noMemory: Memory = { v: 1, logHead: null, revs: {}, auditHeads: {}, chains: {} };
-
 const lastListSchema = z.strictObject({ v: z.literal(1), atMs: z.int(), list: z.unknown() });
 
 /** The files of one profile. Every read is checked; a damaged file is an error, never taken as absent. */
@@ -79,9 +65,10 @@ export interface ProfileStore {
   readLog(): Promise<readonly string[]>;
   /** Keeps the longer of what is stored and `entries` (which must begin with what is stored). */
   keepLog(entries: readonly string[]): Promise<void>;
+  /** Its `revs` gain what this process remembers later. */
   readMemory(): Promise<Memory>;
-  /** Reads, changes and writes the memory as one step among all processes of this profile. */
-  changeMemory(change: (memory: Memory) => Memory): Promise<Memory>;
+  /** Writes what of this is news, as one step among all processes of this profile: remembered for good when it resolves. */
+  remember(seen: Sighting): Promise<Memory>;
   readLastList(): Promise<{ readonly atMs: number; readonly list: unknown } | null>;
   writeLastList(atMs: number, list: unknown): Promise<void>;
   /** Holds the lock of the chain of signed events. */
@@ -109,11 +96,13 @@ export function openProfileStore(
     const text = (await readText(at('log.jsonl'), 256 * 1_024 * 1_024)) ?? '';
     return text.split('\n').filter((line) => line !== '');
   };
-  const readMemory = async () => (await read('memory.json', memorySchema, 64 * 1_024 * 1_024)) ?? noMemory;
   const locked = async <T>(lock: string, work: () => Promise<T>) => {
     await makePrivateFolder(folder);
     return withLock(at(lock), deps, work);
   };
+  const memory = openMemoryFile({ folder, whole: at('memory.json'), lines: at('memory.jsonl') }, async (work) =>
+    locked('memory.lock', work),
+  );
   return {
     name,
     folder,
@@ -130,14 +119,8 @@ export function openProfileStore(
         if (known.length >= entries.length) return;
         await writeWhole(at('log.jsonl'), entries.map((entry) => `${entry}\n`).join(''));
       }),
-    readMemory,
-    changeMemory: async (change) =>
-      locked('memory.lock', async () => {
-        const before = await readMemory();
-        const after = change(before);
-        if (after !== before) await write('memory.json', after);
-        return after;
-      }),
+    readMemory: memory.read,
+    remember: memory.remember,
     readLastList: async () => read('gateways.json', lastListSchema, 64 * 1_024 * 1_024),
     writeLastList: async (atMs, list) => write('gateways.json', { v: 1, atMs, list }),
     withChain: async (work) => locked('chain.lock', work),
@@ -147,24 +130,4 @@ export function openProfileStore(
       await rm(at('gateways.json'), { force: true });
     },
   };
-}
-
-function parseFile<T>(path: string, text: string, schema: z.ZodType<T>): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (reason) {
-    throw damaged(path, 'is not JSON', reason);
-  }
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw damaged(path, `has a bad field ${issue?.path.join('.') ?? ''}`, parsed.error);
-}
-
-function damaged(path: string, what: string, cause: unknown): PamError {
-  return new PamError('PAM_CONFIG_INVALID', `${path} ${what}`, {
-    cause,
-    remedy: 'Restore the file, or make a new profile with pam login --profile NAME.',
-  });
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { PamError } from '@sallyport/protocol';
-import type { Memory } from '../profile/profile-store.ts';
+import type { Memory } from '../profile/memory.ts';
 
 /** One part as the router served it. */
 export interface ServedPart {
@@ -36,12 +36,8 @@ export function checkRevision(memory: Memory['revs'], served: ServedPart): void 
   }
 }
 
-/** Revisions with these parts, where they are newer; the same object when nothing is. */
-export function rememberRevisions(memory: Memory['revs'], served: readonly ServedPart[]): Memory['revs'] {
+/** The entries of these parts, where they are newer than what is remembered. */
+export function newRevisions(memory: Memory['revs'], served: readonly ServedPart[]): Memory['revs'] {
   const newer = served.filter((part) => (memory[keyOf(part)]?.rev ?? 0) < part.rev);
-  if (newer.length === 0) return memory;
-  return {
-    ...memory,
-    ...Object.fromEntries(newer.map((part) => [keyOf(part), { rev: part.rev, hash: hashOf(part) }])),
-  };
+  return Object.fromEntries(newer.map((part) => [keyOf(part), { rev: part.rev, hash: hashOf(part) }]));
 }

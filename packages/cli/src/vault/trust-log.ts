@@ -40,7 +40,7 @@ export interface TrustLog {
 
 export async function openTrustLog(deps: {
   readonly client: RouterClient;
-  readonly store: Pick<ProfileStore, 'readLog' | 'keepLog' | 'readMemory' | 'changeMemory'>;
+  readonly store: Pick<ProfileStore, 'readLog' | 'keepLog' | 'readMemory' | 'remember'>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly jitter: () => number;
@@ -56,9 +56,7 @@ export async function openTrustLog(deps: {
     state = next;
     await store.keepLog(entries);
     const { head } = next;
-    await store.changeMemory((memory) =>
-      (memory.logHead?.n ?? -1) >= head.n ? memory : { ...memory, logHead: { n: head.n, hash: head.hash } },
-    );
+    await store.remember({ logHead: { n: head.n, hash: head.hash } });
   };
   let syncing: Promise<LogState> | null = null;
   const sync = async () => {

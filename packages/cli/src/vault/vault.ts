@@ -22,10 +22,10 @@ import {
 import { type JsonValue, openPart, sealPart, unwrapKey } from '@sallyport/seal';
 import type { z } from 'zod';
 import type { SignedIn } from '../person/signed-in.ts';
-import type { Memory } from '../profile/profile-store.ts';
+import type { Memory } from '../profile/memory.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import { mirrorDifferences, mirrorOf } from './mirror.ts';
-import { checkRevision, rememberRevisions, type ServedPart } from './revision-memory.ts';
+import { checkRevision, newRevisions, type ServedPart } from './revision-memory.ts';
 import type { Named } from './resolve.ts';
 
 export type FactsOf<Type extends ItemType> = z.infer<(typeof factsSchemas)[Type]>;
@@ -174,9 +174,8 @@ export function openVault(deps: VaultDeps): Vault {
     return memory;
   };
   const remember = async (parts: readonly ServedPart[]) => {
-    const known = await seen([]);
-    if (rememberRevisions(known, parts) === known) return;
-    memory = (await store.changeMemory((all) => ({ ...all, revs: rememberRevisions(all.revs, parts) }))).revs;
+    const revs = newRevisions(await seen([]), parts);
+    if (Object.keys(revs).length > 0) memory = (await store.remember({ revs })).revs;
   };
   const partsOf = (item: Item): readonly ServedPart[] =>
     (['facts', 'secrets'] as const).flatMap((part) => {
@@ -378,8 +377,17 @@ export function openVault(deps: VaultDeps): Vault {
               }),
         },
       };
-      const reply = await chain.call(writeItem, { params: { uid: next.uid }, body: { item: body } }, [next.uid]);
-      return open(reply.item);
+      const written = await chain.callAndTake(
+        writeItem,
+        { params: { uid: next.uid }, body: { item: body } },
+        [next.uid],
+        async ({ item }) => ({
+          taken: await openChecked(item),
+          seen: { revs: newRevisions(await seen([]), partsOf(item)) },
+        }),
+      );
+      memory = (await store.readMemory()).revs;
+      return written;
     },
     sealNew: async (next, held) => ({
       uid: next.uid,

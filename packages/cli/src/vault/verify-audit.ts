@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type AuditEvent, PamError } from '@sallyport/protocol';
 import { eventHash, type LogState, type RouterHead, verifyEvent } from '@sallyport/seal';
-import type { Memory } from '../profile/profile-store.ts';
+import type { Memory } from '../profile/memory.ts';
 
 /** What was learnt while events were verified in order. */
 export interface AuditState {

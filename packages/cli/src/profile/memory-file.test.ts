@@ -1,0 +1,135 @@
+import { spawn } from 'node:child_process';
+import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createCleanup, tempDir } from '@sallyport/testkit';
+import { afterEach, expect, test } from 'vitest';
+import { systemClock } from '../time/system-clock.ts';
+import { makePrivateFolder } from './file-store.ts';
+import { withLock } from './lock.ts';
+import { openMemoryFile } from './memory-file.ts';
+
+const cleanup = createCleanup();
+afterEach(async () => cleanup.run());
+const hash = 'h'.repeat(43);
+const rev = (n: number, number = 1) => ({ revs: { [`item-${n}/facts`]: { rev: number, hash } } });
+
+async function place() {
+  const folder = join(tempDir(cleanup.later), 'profile');
+  await makePrivateFolder(folder);
+  const paths = { folder, whole: join(folder, 'memory.json'), lines: join(folder, 'memory.jsonl') };
+  const deps = { clock: systemClock, signal: new AbortController().signal };
+  const open = () => openMemoryFile(paths, async (work) => withLock(join(folder, 'memory.lock'), deps, work));
+  return { ...paths, open };
+}
+const known = async (file: ReturnType<typeof openMemoryFile>) => Object.keys((await file.read()).revs).length;
+const inode = (path: string) => statSync(path, { throwIfNoEntry: false })?.ino ?? null;
+
+test('what is remembered costs its own line; the whole is written anew a few times for thousands', async () => {
+  const { whole, lines, open } = await place();
+  const file = open();
+  let wholes = 0;
+  let longest = 0;
+  for (let n = 0; n < 1_500; n += 1) {
+    const before = inode(whole);
+    await file.remember(rev(n));
+    if (inode(whole) !== before) wholes += 1;
+    longest = Math.max(longest, statSync(lines).size);
+  }
+  expect(wholes).toBeGreaterThan(1);
+  expect(wholes).toBeLessThan(8);
+  expect(longest).toBeLessThan(2 * Math.max(65_536, statSync(whole).size));
+  expect(await known(open())).toBe(1_500);
+}, 60_000);
+
+test('what is no news is not written', async () => {
+  const { lines, open } = await place();
+  const file = open();
+  await file.remember(rev(1, 3));
+  const { size } = statSync(lines);
+  for (const old of [rev(1, 3), rev(1, 2), {}]) await file.remember(old);
+  expect(statSync(lines).size).toBe(size);
+  expect((await file.read()).revs['item-1/facts']?.rev).toBe(3);
+});
+
+test('two who have it open see what the other remembers, also after one drew the lines in', async () => {
+  const { open } = await place();
+  const [one, two] = [open(), open()];
+  for (let n = 0; n < 800; n += 1) await (n % 2 === 0 ? one : two).remember(rev(n));
+  expect([await known(one), await known(two)]).toEqual([800, 800]);
+}, 60_000);
+
+test('a line that was cut off by a kill was never relied on: it is passed over, and the next one is whole', async () => {
+  const { lines, open } = await place();
+  await open().remember(rev(1));
+  await open().remember(rev(2));
+  truncateSync(lines, statSync(lines).size - 5);
+  const file = open();
+  expect(await known(file)).toBe(1);
+  await file.remember(rev(3));
+  expect(await known(open())).toBe(2);
+  expect(readFileSync(lines, 'utf8').split('\n')).toHaveLength(3);
+});
+
+test('a kill between the whole and the emptying of its lines changes nothing', async () => {
+  const { whole, lines, open } = await place();
+  await open().remember(rev(1));
+  await open().remember(rev(1, 2));
+  const memory = await open().read();
+  writeFileSync(whole, JSON.stringify({ ...memory, revs: { ...memory.revs, ...rev(1, 5).revs } }));
+  expect((await open().read()).revs['item-1/facts']?.rev).toBe(5);
+  expect(statSync(lines).size).toBeGreaterThan(0);
+});
+
+test('lines that went away under an open file are not made up again as zeros', async () => {
+  const { lines, open } = await place();
+  const file = open();
+  await file.remember(rev(1));
+  rmSync(lines);
+  await file.remember(rev(2));
+  expect(await known(open())).toBe(1);
+});
+
+test.each(['{"revs":{}', '{"more":1}', 'x', '{"revs":{"a/facts":{"rev":0,"hash":"' + hash + '"}}}'])(
+  'a damaged line is an error and never passed over: %s',
+  async (line) => {
+    const { lines, open } = await place();
+    await open().remember(rev(1));
+    appendFileSync(lines, `${line}\n`);
+    for (const work of [async () => open().read(), async () => open().remember(rev(2))]) {
+      await expect(work()).rejects.toMatchObject({ code: 'PAM_CONFIG_INVALID' });
+    }
+  },
+);
+
+test('killed at any moment, what was said to be remembered is', async () => {
+  const { folder, open } = await place();
+  const module = (name: string) => JSON.stringify(fileURLToPath(new URL(name, import.meta.url)));
+  const script = `
+    const { openMemoryFile } = await import(${module('./memory-file.ts')});
+    const folder = process.argv[1];
+    const file = openMemoryFile({ folder, whole: folder + '/memory.json', lines: folder + '/memory.jsonl' }, (work) => work());
+    for (let n = Number(process.argv[2]); ; n++) {
+      await file.remember({ revs: { ['item-' + n + '/facts']: { rev: 1, hash: 'h'.repeat(43) } } });
+      process.stdout.write(n + '\\n');
+    }
+  `;
+  let next = 0;
+  for (const after of [1, 40, 700, 900]) {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script, folder, String(next)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let text = '';
+    await new Promise<void>((resolve) => {
+      child.stdout.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+        if (text.split('\n').length > after) child.kill('SIGKILL');
+      });
+      child.stdout.on('close', resolve);
+    });
+    const last = Number(text.split('\n').at(-2));
+    const count = await known(open());
+    expect(count).toBeGreaterThanOrEqual(last + 1);
+    next = count;
+  }
+}, 60_000);
