@@ -78,7 +78,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
     permissions: { tunneling: 'on', connections: 'on' },
   });
   const input = readRecordInput({ title: name, configuration: configName, host: target.host, port: target.port });
-  const record = await saveRecord(
+  const { record } = await saveRecord(
     fresh,
     null,
     freshUid(),

@@ -28,7 +28,10 @@ export const run: Run = async (cli, args, rawFlags) => {
   const secrets = input.secrets === undefined ? null : await session.vault.secrets(before);
   const draft = draftRecord(before.type, input, known, { app: before.app, facts: before.facts, secrets }, before.app);
   const named = draft.credentials.filter((user) => (flags.credential ?? []).some((one) => names(one, user)));
-  const written = await saveRecord(session, before, before.uid, before.app, { ...draft, credentials: named });
+  const { record: written } = await saveRecord(session, before, before.uid, before.app, {
+    ...draft,
+    credentials: named,
+  });
   await unlinkCredentials(session, before.uid, gone);
   const after = await knownItems(session);
   for (const user of deadLinks(before.uid, draft.facts, after)) {

@@ -23,7 +23,7 @@ export const run: Run = async (cli, args, rawFlags) => {
   const session = await openVaultSession(cli);
   const application = await pickApplication(session.vault, flags.application ?? input.application);
   const draft = draftRecord(type, input, await knownItems(session), null, application.app);
-  const written = await saveRecord(session, null, freshUid(), application.app, draft);
+  const { record: written } = await saveRecord(session, null, freshUid(), application.app, draft);
   session.close();
   if (cli.format === 'json') {
     showJson(cli.terminal, recordJson(written as OpenedItem<typeof type>, [application], draft.secrets ?? null, false));

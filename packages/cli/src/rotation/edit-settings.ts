@@ -15,7 +15,8 @@ import { findItem } from '../vault/find-item.ts';
 import type { VaultSession } from '../vault/open-session.ts';
 import type { FactsOf } from '../vault/vault.ts';
 import { usableOnResource } from '../vault/record-input.ts';
-import { factsOfResource, type Resource, resourceOf, type User } from './rotated-record.ts';
+import { readOnce } from './read-once.ts';
+import { factsOfResource, type ItemReader, type Resource, resourceOf, type User } from './rotated-record.ts';
 import { readSchedule, scheduleFlagsSchema, type WantedSchedule } from './schedule-flags.ts';
 import { signSchedule } from './sign-schedule.ts';
 
@@ -48,11 +49,12 @@ const blank: RotationSettings = {
   services: [],
 };
 
-/** What the flags say, read once for all records. */
+/** What the flags say, and what the records share: read once for all of them. */
 export interface Edit {
   readonly flags: EditFlags;
   readonly schedule: WantedSchedule;
   readonly resource: Resource | null;
+  readonly items: ItemReader;
 }
 
 export async function readEdit(session: VaultSession, flags: EditFlags): Promise<Edit> {
@@ -62,15 +64,20 @@ export async function readEdit(session: VaultSession, flags: EditFlags): Promise
   if (said.length === 0) throw new PamError('PAM_USAGE', 'nothing to change: no flag was given');
   const resource =
     flags.resource === undefined ? null : await findItem(session.vault, 'record', flags.resource, resourceTypes);
-  return { flags, schedule: readSchedule(flags), resource };
+  return { flags, schedule: readSchedule(flags), resource, items: readOnce(session.vault) };
+}
+
+/** A record as it is now, and what its owner should know although it went well. */
+export interface Edited {
+  readonly user: User;
+  readonly warning: string | null;
 }
 
 /** Changes the settings of one record and signs its schedule; the record is signed for its resource with it. */
-export async function editRotation(cli: Cli, session: VaultSession, user: User, edit: Edit): Promise<User> {
+export async function editRotation(cli: Cli, session: VaultSession, user: User, edit: Edit): Promise<Edited> {
   const { flags } = edit;
   const before = user.facts.rotation ?? blank;
-  const resource =
-    edit.resource ?? (before.resource === null ? null : await resourceOf(session.vault, before.resource));
+  const resource = edit.resource ?? (before.resource === null ? null : await resourceOf(edit.items, before.resource));
   const noop = flags.scriptsOnly === undefined ? before.noop : flags.scriptsOnly === 'on';
   if (resource === null && !noop) {
     throw new PamError('PAM_USAGE', `“${user.title}” names no resource to be changed on`, {
@@ -91,7 +98,7 @@ export async function editRotation(cli: Cli, session: VaultSession, user: User, 
     complexity: flags.complexity === undefined ? before.complexity : parseComplexity(flags.complexity),
     replicas: flags.replica === undefined ? before.replicas : readReplicas(flags.replica),
   };
-  const place = await placeOf(session, user, resource);
+  const place = await placeOf(edit.items, user, resource);
   const standing = await standingOf(cli, session, user, edit.schedule, next, place);
   const facts = resource === null ? user.facts : usableOnResource(user.facts, resource.uid, factsOfResource(resource));
   const written = await session.vault.write(user, {
@@ -100,12 +107,11 @@ export async function editRotation(cli: Cli, session: VaultSession, user: User, 
     type: 'pamUser',
     facts: { ...facts, rotation: { ...next, standing } },
   });
-  if (place.rotation !== 'on') {
-    cli.terminal.err(
-      `warning: rotation is off in “${place.title}”: nothing runs before pam config edit ${place.uid} --rotation on\n`,
-    );
-  }
-  return written as User;
+  const warning =
+    place.rotation === 'on'
+      ? null
+      : `rotation is off in “${place.title}”: nothing runs before pam config edit ${place.uid} --rotation on`;
+  return { user: written as User, warning };
 }
 
 function readReplicas(given: readonly string[]): RotationSettings['replicas'] {
@@ -125,10 +131,10 @@ interface Place {
   readonly schedule: Schedule | null;
 }
 
-async function placeOf(session: VaultSession, user: User, resource: Resource | null): Promise<Place> {
+async function placeOf(items: ItemReader, user: User, resource: Resource | null): Promise<Place> {
   const holder = resource ?? user;
   const uid = resource === null ? user.facts.configuration : factsOfResource(resource).configuration;
-  const configuration = uid === null ? null : await session.vault.item(itemUidSchema.parse(uid));
+  const configuration = uid === null ? null : await items.item(itemUidSchema.parse(uid));
   if (configuration?.type !== 'pamNetworkConfiguration') {
     throw new PamError('PAM_PERMISSION_OFF', `“${holder.title}” has no PAM configuration, which names the gateway`, {
       remedy: `Run pam record edit ${holder.uid} --config CONFIG.`,

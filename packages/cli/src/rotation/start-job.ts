@@ -16,6 +16,7 @@ import type { Cli } from '../cli.ts';
 import { nowSeconds } from '../time/clock.ts';
 import type { VaultSession } from '../vault/open-session.ts';
 import type { OpenedItem } from '../vault/vault.ts';
+import { readOnce } from './read-once.ts';
 import { type ItemReader, rotatedRecord, type RotatedRecord, type User } from './rotated-record.ts';
 
 /** What became of the order of one record. */
@@ -84,17 +85,13 @@ async function send(session: VaultSession, orders: readonly NewOrder[]): Promise
 /** The users at one look; what several of them share is read once. */
 async function lookAt(session: VaultSession, users: readonly User[]): Promise<ItemReader> {
   const found = await session.vault.itemsAtOnce(users.map(({ uid }) => uid));
-  const known = new Map<ItemUid, Promise<OpenedItem>>();
-  return {
+  return readOnce({
     item: async (uid) => {
       const seen = found.get(uid);
       if (seen instanceof PamError) throw seen;
-      if (seen !== undefined) return seen;
-      const reading = known.get(uid) ?? session.vault.item(uid);
-      known.set(uid, reading);
-      return reading;
+      return seen ?? session.vault.item(uid);
     },
-  };
+  });
 }
 
 async function orderOf(cli: Cli, session: VaultSession, reader: ItemReader, user: User, what: What): Promise<NewOrder> {

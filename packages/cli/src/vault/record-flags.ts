@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Cli } from '../cli.ts';
 import { readText } from '../profile/file-store.ts';
 import { passwordFromInput } from '../person/password.ts';
-import { type RecordInput, isField, readRecordInput } from './record-input.ts';
+import { type RecordInput, isField, isSecretName, readRecordInput } from './record-input.ts';
 
 const onOffDefault = z.enum(['on', 'off', 'default']);
 const list = z.array(z.string().max(2_048)).max(64);
@@ -35,7 +35,6 @@ export type RecordFlags = z.infer<typeof recordFlagsSchema>;
 
 /** Bytes of JSON read from a file or standard input for one record. */
 const recordLimitBytes = 131_072;
-const secretKeys = ['password', 'privatePemKey', 'passphrase', 'oneTimeCode'];
 
 /** A record type as people write it. PAM_USAGE listing them. */
 export function readRecordType(text: string): RecordType {
@@ -60,7 +59,7 @@ export async function inputFromFlags(cli: Cli, type: RecordType, flags: RecordFl
     const at = pair.indexOf('=');
     if (at < 1) throw new PamError('PAM_USAGE', `--field: “${pair}” is not key=value`);
     const [key, value] = [pair.slice(0, at), pair.slice(at + 1)];
-    if (secretKeys.includes(key)) {
+    if (isSecretName(key)) {
       throw new PamError('PAM_USAGE', `--field ${key}: secrets are never arguments`, {
         remedy: 'Use --password-stdin, or put it into the JSON of --from.',
       });

@@ -2,6 +2,7 @@ import {
   isUsableOn,
   type ItemUid,
   itemUidSchema,
+  PamError,
   recordTypes,
   type ResourceFacts,
   type UserFacts,
@@ -133,4 +134,25 @@ test('a drawn password has every kind of character and never repeats', () => {
   const drawn = Array.from({ length: 50 }, () => drawPassword());
   for (const one of drawn) expect(one).toMatch(/^(?=.*[A-Z])(?=.*[a-z])(?=.*\d)(?=.*[-_.+=@%]).{24}$/);
   expect(new Set(drawn).size).toBe(50);
+});
+
+test.each([
+  ['password', 'password'],
+  ['privateKey', 'privatePemKey'],
+  ['privatePemKey', 'privatePemKey'],
+])('a secret among the fields (%s) is refused with its place, and is in no message', (field, name) => {
+  for (const type of ['pamUser', 'pamMachine'] as const) {
+    try {
+      draft(type, { type, title: 'u', [field]: 'planted-s3cret' });
+      expect.unreachable();
+    } catch (reason) {
+      const { code: wrong, message, remedy, detail } = PamError.from(reason, 'PAM_INTERNAL', '');
+      expect([wrong, message, remedy]).toEqual([
+        'PAM_USAGE',
+        `“${field}” is a secret and stands among the fields`,
+        expect.stringContaining(`"secrets": {"${name}": …}`),
+      ]);
+      expect(JSON.stringify([message, remedy, detail])).not.toContain('planted-s3cret');
+    }
+  }
 });

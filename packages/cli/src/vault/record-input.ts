@@ -49,6 +49,7 @@ export function readRecordInput(value: unknown): RecordInput {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new PamError('PAM_USAGE', 'a record is a JSON object', { remedy: 'See pam record template TYPE.' });
   }
+  refuseOpenSecrets(Object.keys(value));
   const own: Record<string, unknown> = {};
   const fields: Record<string, unknown> = {};
   for (const [key, content] of Object.entries(value)) (ownKeys.has(key) ? own : fields)[key] = content;
@@ -57,6 +58,30 @@ export function readRecordInput(value: unknown): RecordInput {
   const issue = parsed.error.issues[0];
   throw new PamError('PAM_USAGE', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not understood'}`, {
     remedy: 'See pam record template TYPE.',
+  });
+}
+
+/** Names by which people put a secret beside the title; its name under `secrets`. */
+const secretNames: Readonly<Record<string, keyof UserSecrets>> = {
+  password: 'password',
+  privatePemKey: 'privatePemKey',
+  privateKey: 'privatePemKey',
+  private_key: 'privatePemKey',
+  passphrase: 'passphrase',
+  oneTimeCode: 'oneTimeCode',
+};
+
+/** Whether people call a secret of a pamUser so. */
+export const isSecretName = (name: string): boolean => Object.hasOwn(secretNames, name);
+
+/** Fields are listed and sent to whoever sees the record; a secret among them is an error, and never shown in it. */
+function refuseOpenSecrets(keys: readonly string[]): void {
+  const found = keys.find(isSecretName);
+  if (found === undefined) return;
+  const name = secretNames[found] ?? '';
+  throw new PamError('PAM_USAGE', `“${found}” is a secret and stands among the fields`, {
+    remedy: `Put it under "secrets" of a pamUser: "secrets": {"${name}": …}; a resource links that user under "credentials".`,
+    detail: { field: found },
   });
 }
 

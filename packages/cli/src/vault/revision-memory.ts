@@ -10,7 +10,8 @@ export interface ServedPart {
   readonly envelope: string;
 }
 
-const keyOf = (served: ServedPart) => `${served.uid}/${served.part}`;
+/** Under which name the memory keeps a part. */
+export const revisionKey = (of: Pick<ServedPart, 'uid' | 'part'>): string => `${of.uid}/${of.part}`;
 const hashOf = (served: ServedPart) => createHash('sha256').update(served.envelope).digest('base64url');
 
 /**
@@ -18,7 +19,7 @@ const hashOf = (served: ServedPart) => createHash('sha256').update(served.envelo
  * one, or another text under the same number.
  */
 export function checkRevision(memory: Memory['revs'], served: ServedPart): void {
-  const known = memory[keyOf(served)];
+  const known = memory[revisionKey(served)];
   if (known === undefined || served.rev > known.rev) return;
   if (served.rev < known.rev) {
     throw new PamError(
@@ -38,6 +39,6 @@ export function checkRevision(memory: Memory['revs'], served: ServedPart): void 
 
 /** The entries of these parts, where they are newer than what is remembered. */
 export function newRevisions(memory: Memory['revs'], served: readonly ServedPart[]): Memory['revs'] {
-  const newer = served.filter((part) => (memory[keyOf(part)]?.rev ?? 0) < part.rev);
-  return Object.fromEntries(newer.map((part) => [keyOf(part), { rev: part.rev, hash: hashOf(part) }]));
+  const newer = served.filter((part) => (memory[revisionKey(part)]?.rev ?? 0) < part.rev);
+  return Object.fromEntries(newer.map((part) => [revisionKey(part), { rev: part.rev, hash: hashOf(part) }]));
 }

@@ -15,10 +15,9 @@ export async function knownItems(session: VaultSession): Promise<KnownItems> {
 }
 
 /**
- * Seals a record, then signs each credential it names for exactly this endpoint: pointing a credential somewhere needs
- * the right to read it, so it is a change of the credential's own record.
+ * Seals a record, then signs each credential it names for exactly this endpoint.
  *
- * @returns the record as the router now serves it.
+ * @returns the record and the credentials that were signed, as the router now serves them.
  */
 export async function saveRecord(
   session: VaultSession,
@@ -26,26 +25,37 @@ export async function saveRecord(
   uid: ItemUid,
   app: OpenedItem['app'],
   draft: RecordDraft,
-): Promise<OpenedItem> {
-  const { vault } = session;
-  const written = await vault.write(before, {
+): Promise<{ readonly record: OpenedItem; readonly users: readonly OpenedItem<'pamUser'>[] }> {
+  const record = await session.vault.write(before, {
     uid,
     app,
     type: draft.type,
     facts: draft.facts,
     ...(draft.secrets === undefined ? {} : { secrets: draft.secrets }),
   });
-  for (const user of draft.credentials) {
-    const resource = draft.facts as ResourceFacts;
+  return { record, users: await signCredentials(session, uid, draft.facts as ResourceFacts, draft.credentials) };
+}
+
+/**
+ * Signs credentials for the endpoint of a resource, those that are not yet: pointing a credential somewhere needs the right
+ * to read it, so it is a change of the credential's own record.
+ *
+ * @returns those that were changed.
+ */
+export async function signCredentials(
+  session: VaultSession,
+  uid: ItemUid,
+  resource: ResourceFacts,
+  users: readonly OpenedItem<'pamUser'>[],
+): Promise<readonly OpenedItem<'pamUser'>[]> {
+  const signed: OpenedItem<'pamUser'>[] = [];
+  for (const user of users) {
     if (isUsableOn(user.facts, uid, resource)) continue;
-    await vault.write(user, {
-      uid: user.uid,
-      app,
-      type: 'pamUser',
-      facts: usableOnResource(user.facts, uid, resource),
-    });
+    const facts = usableOnResource(user.facts, uid, resource);
+    const written = await session.vault.write(user, { uid: user.uid, app: user.app, type: 'pamUser', facts });
+    signed.push(written as OpenedItem<'pamUser'>);
   }
-  return written;
+  return signed;
 }
 
 /** Credentials that this resource links but whose records do not name it as it is now: the links are dead. */
