@@ -14,6 +14,8 @@ export default defineConfig({
     // Children, ports and disks are real: a test that hangs ends after a minute, one that is merely slow does not fail.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // By itself it is one second: what a busy machine takes longer for would fail.
+    expect: { poll: { timeout: 50_000 } },
     reporters: ['default', closingLineReporter()],
   },
 });

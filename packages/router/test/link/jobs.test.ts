@@ -2,19 +2,20 @@ import type { AuditEvent, Item, ItemUid, JobId, JobView, PamError, WireError } f
 import { beforeAll, expect, test, vi } from 'vitest';
 import { claim, type Operator, uid } from '../support/operator.ts';
 import { newUser, order, promoteFrom, rotationGround, sendOrder, signedOrder, worker } from '../support/rotations.ts';
-import { freshRouter } from '../support/router.ts';
+import { freshRouter, patientTiming } from '../support/router.ts';
 import { member, type ScriptedInstance, scriptedInstance } from '../support/scripted-instance.ts';
 
 /** Leases short enough to be given away while one watches; nothing is measured. */
-const timing = { leaseMs: 1_000, fenceMs: 400, renewalMs: 50, quiesceMs: 20, effectMs: 20 };
+const timing = { ...patientTiming, leaseMs: 1_000, fenceMs: 400, renewalMs: 50, quiesceMs: 20, effectMs: 20 };
 const router = await freshRouter({ timing });
 let operator: Operator;
 let ground: Awaited<ReturnType<typeof rotationGround>>;
-const until = { timeout: 30_000, interval: 20 };
+const until = { timeout: 50_000, interval: 20 };
 
 beforeAll(async () => {
   operator = await claim(router);
-  ground = await rotationGround(operator, 8);
+  // More than join in this file: whoever left keeps his slot for a while, and a standby takes nothing.
+  ground = await rotationGround(operator, 16);
 });
 
 const joined = (): Promise<ScriptedInstance> => member(router, operator, ground.pool);
@@ -131,6 +132,7 @@ test('a holder that falls silent loses its lease after W; another goes on from t
   const claimed = await by.claim(job, 'b');
   await by.at(job, claimed.epoch).stage();
   first.answerOffer = async () => ({ kind: 'refused', class: 'no-lease', why: 'none', note: null });
+  by.fallSilent();
   await takerOf(job, [second]);
   expect(await codeOf(by.renew())).toBe('PAM_LEASE_LOST');
   expect(await codeOf(by.at(job, claimed.epoch).permit())).toBe('PAM_JOB_FENCED');
@@ -157,12 +159,9 @@ test('one that says bye frees its jobs at once, and one that renews keeps them',
   const by = await worker(first);
   await by.claim(job, 'c');
   // Three times W, renewed all along: nobody else is asked.
-  for (let i = 0; i < 30; i += 1) {
-    await by.renew();
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await new Promise((resolve) => setTimeout(resolve, 3 * timing.leaseMs));
   expect(second.offered.some((offer) => offer.job === job)).toBe(false);
-  await first.peer.call('link.bye', { reason: 'stopped' }, { timeoutMs: 20_000 });
+  await first.peer.call('link.bye', { reason: 'stopped' }, { timeoutMs: 60_000 });
   await takerOf(job, [second]);
   expect((await (await worker(second)).claim(job, 'c')).epoch).toBeGreaterThan(0);
   await operator.must('POST', `/v1/jobs/${job}/cancel`, {}, true);
@@ -249,10 +248,10 @@ test('a router that is gone in mid-job finds it where it was, under the same lea
   const back = await scriptedInstance(second, own, pool, one.identity);
   await back.hello();
   const on = { job, epoch: claimed.epoch };
-  await back.peer.call('lease.renew', { lease: by.lease, after: by.lease }, { timeoutMs: 20_000 });
+  await back.peer.call('lease.renew', { lease: by.lease, after: by.lease }, { timeoutMs: 60_000 });
   const note = { gen: 1, envelope: 'n'.repeat(32) };
   const permit = { ...on, key: 'permit-01', mark: 0, address: note };
-  expect(await back.peer.call('job.permit', permit, { timeoutMs: 20_000 })).toEqual({ send: 1 });
+  expect(await back.peer.call('job.permit', permit, { timeoutMs: 60_000 })).toEqual({ send: 1 });
   // Asked again it is another one: a number that may have been written under is never given twice (ADR 0014).
-  expect(await back.peer.call('job.permit', permit, { timeoutMs: 20_000 })).toEqual({ send: 2 });
+  expect(await back.peer.call('job.permit', permit, { timeoutMs: 60_000 })).toEqual({ send: 2 });
 });

@@ -102,7 +102,7 @@ test('a drain cannot be taken back, is told with the time left, and told again t
   await again.hello();
   await until(() => again.intents.length === 1);
   expect(again.intents[0]).toMatchObject({ kind: 'drain', deadlineAtMs: reply.deadlineAtMs });
-  await again.peer.call('link.bye', { reason: 'drained' }, { timeoutMs: 5_000 });
+  await again.peer.call('link.bye', { reason: 'drained' }, { timeoutMs: 60_000 });
   await again.closed;
   expect(await shown()).toEqual({ [idOf(b)]: 'ready' });
 });
@@ -110,11 +110,11 @@ test('a drain cannot be taken back, is told with the time left, and told again t
 test('an instance that drains by its own word is not picked any more and shown so', async () => {
   const [, b = await join()] = instances;
   const own = await join();
-  await own.peer.call('link.drain', { deadlineInMs: 300_000 }, { timeoutMs: 5_000 });
+  await own.peer.call('link.drain', { deadlineInMs: 300_000 }, { timeoutMs: 60_000 });
   expect(await shown()).toEqual({ [idOf(b)]: 'ready', [idOf(own)]: 'draining' });
   const session = await anna.newSession(pool.gateway, made.machine.uid);
   for (let i = 0; i < 3; i++) expect((await stream(session)).instance).toBe(idOf(b));
-  await own.peer.call('link.bye', { reason: 'drained' }, { timeoutMs: 5_000 });
+  await own.peer.call('link.bye', { reason: 'drained' }, { timeoutMs: 60_000 });
 });
 
 test('a surplus drains fewest streams first, then the youngest, and says who', async () => {
@@ -139,7 +139,7 @@ test('a surplus drains fewest streams first, then the youngest, and says who', a
   expect(await shown()).toEqual({ [idOf(b)]: 'ready', [idOf(c)]: 'draining', [idOf(d)]: 'draining' });
   await until(() => d.intents.at(-1)?.kind === 'drain');
   expect(d.intents.at(-1)).toMatchObject({ by: 'surplus' });
-  for (const gone of [c, d]) await gone.peer.call('link.bye', { reason: 'drained' }, { timeoutMs: 5_000 });
+  for (const gone of [c, d]) await gone.peer.call('link.bye', { reason: 'drained' }, { timeoutMs: 60_000 });
 });
 
 test('a standby that is drained is told and gone', async () => {
@@ -218,7 +218,7 @@ test('what an instance that says bye did not report as ended is not shown as run
   const placed = await stream(session);
   const leaver = instances.findLast((each) => idOf(each) === placed.instance);
   if (leaver === undefined) return expect.unreachable(placed.code);
-  await leaver.peer.call('link.bye', { reason: 'stopped' }, { timeoutMs: 10_000 });
+  await leaver.peer.call('link.bye', { reason: 'stopped' }, { timeoutMs: 60_000 });
   await until(async () => {
     const { sessions } = await anna.must<{
       sessions: { session: string; streams: { stream: string; reason: string }[] }[];

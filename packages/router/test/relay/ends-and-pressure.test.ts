@@ -20,7 +20,8 @@ beforeAll(async () => {
     port: 0,
     log: () => undefined,
     events: { onTls: (waiting) => waiting.refuse(), onEnded: (match, { why }) => void ended.set(match, why) },
-    limits: { noProgressMs: 400, sweepMs: 100 },
+    // Long enough that ends of this process, which read whenever they run, are not taken for legs that read nothing.
+    limits: { noProgressMs: 4_000, sweepMs: 100 },
   });
   ends = await makeEnds();
 });
@@ -186,7 +187,7 @@ test('50 readers that stopped leave the relay below 64 MiB of growth, and a movi
   }
   expect(memory() - before).toBeLessThan(64 * 1_048_576);
   // Legs that take nothing are cut; those of live ends, whose carriers are always read, are not.
-  await expect.poll(() => [...ended].filter(([, why]) => why === 'no-progress').length, { timeout: 10_000 }).toBe(25);
+  await expect.poll(() => [...ended].filter(([, why]) => why === 'no-progress').length).toBe(25);
   expect(stopped.filter(({ match }) => ended.has(match))).toHaveLength(0);
   for (const { user } of [...stopped, moving]) user.resetAndDestroy();
   for (const socket of frozen.flat()) socket.destroy();

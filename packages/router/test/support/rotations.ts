@@ -84,16 +84,26 @@ export async function order(
   return { job, view: await sendOrder(operator, { ...body, order: signed }) };
 }
 
-const timeout = { timeoutMs: 20_000 };
+const timeout = { timeoutMs: 60_000 };
+const renewEveryMs = 100;
 const note = { gen: 1, envelope: 'n'.repeat(32) };
 
-/** Its hold on jobs, as a real instance would speak it, one call after the other. */
+/**
+ * Its hold on jobs, as a real instance would speak it, one call after the other. Its lease is renewed all along, as long as its
+ * link stands: each step is a write of the store, and on a busy disk a few of them take longer than a short lease.
+ */
 export async function worker(instance: ScriptedInstance) {
   const { peer } = instance;
   const { lease } = await peer.call('lease.renew', { lease: null, after: 0 }, timeout);
+  const renew = () => peer.call('lease.renew', { lease, after: lease }, timeout);
+  const renewing = setInterval(() => void renew().catch(() => undefined), renewEveryMs);
+  const fallSilent = (): void => clearInterval(renewing);
+  void instance.closed.then(fallSilent);
   return {
     lease,
-    renew: () => peer.call('lease.renew', { lease, after: lease }, timeout),
+    renew,
+    /** From here on the lease is not renewed any more. */
+    fallSilent,
     claim: (job: JobId, account = 'a'): Promise<LinkResult<'job.claim'>> =>
       peer.call('job.claim', { job, lease, account: account.repeat(43), server: 's'.repeat(43) }, timeout),
     at: (job: JobId, epoch: number) => ({

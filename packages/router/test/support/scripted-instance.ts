@@ -235,7 +235,7 @@ export async function scriptedInstance(
           streams: [],
           ...given,
         },
-        { timeoutMs: 10_000 },
+        { timeoutMs: 60_000 },
       );
       const ping = (): void => {
         const payload = Buffer.alloc(8);
@@ -260,7 +260,7 @@ export async function scriptedInstance(
         },
         identity.key,
       );
-      await peer.call('stream.events', { events, signed }, { timeoutMs: 5_000 });
+      await peer.call('stream.events', { events, signed }, { timeoutMs: 60_000 });
       seq = at.seq;
       prev = await eventHash(signed);
       return signed;
