@@ -1,11 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCleanup, startChild, startPostgres, whyNoPostgres } from '@sallyport/testkit';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Installation, newInstallation, newMachine, withPool } from './harness/installation.ts';
 import type { Instance } from './harness/instance.ts';
 import { member } from './harness/json.ts';
-import { untilReady, viewInstance } from './harness/pool-view.ts';
+import { untilReady, viewInstance, viewPool } from './harness/pool-view.ts';
 import { startTrafficTarget, startTrafficUser, type TrafficUser, type UserStream } from './harness/traffic.ts';
 import type { Tunnel } from './harness/tunnel.ts';
 import { longMs, patience, until } from './harness/until.ts';
@@ -52,8 +52,21 @@ async function openStreams(count: number, seconds: number): Promise<readonly Use
     streams += 1;
     return user.open({ id: `s${streams}`, down: bytes, up: bytes, bytesPerSecond }, tunnel.port);
   });
+  const before = openedByMembers();
   await Promise.all(opened.map((stream) => stream.first()));
+  // Their logs come by another way than the bytes.
+  await until('members log them', () => openedByMembers() >= before + count);
   return opened;
+}
+
+const openedByMembers = (): number => members.reduce((sum, one) => sum + one.opened().length, 0);
+
+/** A standby takes a slot a moment after it is free, and on a busy machine a member may be suspect for one. */
+async function untilTwoServe(): Promise<void> {
+  await until('two serve', async () => {
+    const { status, max_instances, connected_instances } = await viewPool(installation);
+    return status === 'online' && max_instances === 2 && connected_instances === 2;
+  });
 }
 
 /** Every byte came, both ways, and ended with an end. */
@@ -77,9 +90,10 @@ function leastBusy(): readonly Instance[] {
 const exitOf = async (instance: Instance) => (await instance.child.exited).code;
 
 test('a lowered maximum empties the instance with the fewest streams: they finish, users are told once, it exits 0', async () => {
-  const opened = [...(await openStreams(8, 6))];
+  // Longer than this machine needs to say that it drains, however busy it is.
+  const opened = [...(await openStreams(8, 12))];
   // Turns give 2, 3 and 3; on a machine so busy that one was hedged, one member must have fewer than the others all the same.
-  while (leastBusy().length > 1) opened.push(...(await openStreams(1, 6)));
+  while (leastBusy().length > 1) opened.push(...(await openStreams(1, 12)));
   const [fewest] = leastBusy();
   if (fewest === undefined) return expect.unreachable();
   const count = fewest.opened().length;
@@ -106,9 +120,9 @@ test('a lowered maximum empties the instance with the fewest streams: they finis
   members = members.filter((one) => one !== fewest);
   expect(drainLines()).toEqual([expect.stringContaining(`(${id}) is over the maximum`)]);
   expect(drainLines()[0]).toContain(`${count} connection`);
+  await until('the command has run', () => existsSync(drainFile) && readFileSync(drainFile, 'utf8').includes('\n'));
   expect(readFileSync(drainFile, 'utf8')).toMatch(new RegExp(`^\\S+ ${id} ${count}\\n$`));
-  const list = await installation.json(['gateway', 'list']);
-  expect(list).toMatchObject({ gateways: [{ status: 'online', max_instances: 2, connected_instances: 2 }] });
+  await untilTwoServe();
 });
 
 test('a rolling upgrade of all instances under load breaks no stream that ends within the deadline', async () => {
@@ -130,8 +144,7 @@ test('a rolling upgrade of all instances under load breaks no stream that ends w
   }
   await expectWhole(all);
   expect(members).toHaveLength(2);
-  const list = await installation.json(['gateway', 'list']);
-  expect(list).toMatchObject({ gateways: [{ status: 'online', max_instances: 2, connected_instances: 2 }] });
+  await untilTwoServe();
 });
 
 test.skipIf(missing !== null)(

@@ -42,7 +42,7 @@ let otherInstance: Instance;
 let joinConfig: string;
 let names: LieNames;
 /** Opened while everything was honest; they hold what was true then and ask for it. */
-let tunnels: Readonly<Record<'web1' | 'shut', Tunnel>>;
+let tunnels: Readonly<Record<'web1' | 'again' | 'shut', Tunnel>>;
 let honest: string;
 /** Another machine of the owner, signed in and with the trust log, that has opened no record yet. */
 let newcomersHome: string;
@@ -63,7 +63,8 @@ beforeAll(async () => {
   await newMachine(installation, 'web2', target);
   await newMachine(installation, 'shut', target);
   await Promise.all([instance.id(), otherInstance.id()]);
-  tunnels = { web1: await installation.openTunnel('web1'), shut: await installation.openTunnel('shut') };
+  const [web1, again] = [await installation.openTunnel('web1'), await installation.openTunnel('web1')];
+  tunnels = { web1, again, shut: await installation.openTunnel('shut') };
   await installation.pam(['record', 'edit', 'shut', '--tunneling', 'off']);
   newcomersHome = join(installation.folder, 'newcomer');
   expect(await signIn(newcomersHome)).toMatchObject({ code: 0 });
@@ -136,6 +137,12 @@ const refusals = (of: Instance): readonly unknown[] =>
     .filter(({ msg }) => msg === 'dispatch refused')
     .map(({ code }) => code);
 
+/** What it has refused since there were `before`: its log comes by another way than the word of `pam`. */
+async function expectToRefuse(of: Instance, before: number, codes: readonly ErrorCode[]): Promise<void> {
+  await until('the instance logs it', () => refusals(of).length >= before + codes.length);
+  expect(refusals(of).slice(before)).toEqual(codes);
+}
+
 function expectRefused(run: Run, code: ErrorCode): void {
   expect(run.stderr).toContain(code);
   expect(run.code).toBe(errorCatalog[code].exit);
@@ -195,16 +202,18 @@ const getWeb1 = ['record', 'get', 'web1'];
 
 test.each(sealedLies)('[C2] a router that $lie is told by pam and by the instance', async (row) => {
   const [dialled, refused, asks] = [target.accepted.length, refusals(instance).length, row.asks ?? getWeb1];
+  // A tunnel says the same thing twice only after half a minute: those who lie in the same way meet another one.
+  const tunnel = row.told === serveOlderAsNewer ? tunnels.again : tunnels.web1;
   await lie(row.told);
   const [knowing, newcomer, through] = await Promise.all([
     pamOf(installation.home, asks),
     row.newcomer === null ? null : pamOf(newcomersHome, asks),
-    row.atInstance === null ? null : refusedThrough(tunnels.web1),
+    row.atInstance === null ? null : refusedThrough(tunnel),
   ]);
   expectRefused(knowing, row.knowing);
   if (newcomer !== null && row.newcomer !== null) expectRefused(newcomer, row.newcomer);
   expect(through).toBe(row.atInstance);
-  expect(refusals(instance).slice(refused)).toEqual(row.atInstance === null ? [] : [row.atInstance]);
+  await expectToRefuse(instance, refused, row.atInstance === null ? [] : [row.atInstance]);
   expect(target.accepted).toHaveLength(dialled);
 });
 
@@ -280,7 +289,7 @@ test('[C5] switched on beside the envelope and off inside: the router lets it th
   expect(refusals(instance)).toHaveLength(refused);
   await lie(switchMirror('shut', 'on'));
   expect(await refusedThrough(tunnels.shut)).toBe('PAM_PERMISSION_OFF');
-  expect(refusals(instance).slice(refused)).toEqual(['PAM_PERMISSION_OFF']);
+  await expectToRefuse(instance, refused, ['PAM_PERMISSION_OFF']);
   const asked = await pamOf(installation.home, ['tunnel', 'start', 'shut']);
   expectRefused(asked, 'PAM_PERMISSION_OFF');
   expect(asked.stderr).toContain('The sealed values hold.');
@@ -303,7 +312,11 @@ test.each([
   const [dialled, refused] = [target.accepted.length, refusals(instance).length];
   await lie(row.told);
   expect(await refusedThrough(tunnels.web1)).toBe(row.ends);
-  expect(refusals(instance).slice(refused)).toEqual(Array.from({ length: row.asked }, () => row.ends));
+  await expectToRefuse(
+    instance,
+    refused,
+    Array.from({ length: row.asked }, () => row.ends),
+  );
   expect(refusals(otherInstance)).toEqual([]);
   expect((await pamOf(installation.home, getWeb1)).stdout).toContain(names.config);
   expect(target.accepted).toHaveLength(dialled);

@@ -3,6 +3,7 @@ import { type Installation, newInstallation, newMachine, withPool } from './inst
 import type { Instance } from './instance.ts';
 import { startTrafficTarget, startTrafficUser, type TrafficTarget, type TrafficUser, type UserEnd } from './traffic.ts';
 import type { Tunnel } from './tunnel.ts';
+import { until } from './until.ts';
 
 /** An instance on a machine of its own; `replace` changes which. */
 export interface LabInstance {
@@ -70,11 +71,13 @@ export async function startLabPool(
       const id = `request-${requests}`;
       const stream = user.open({ id, up: 20, down: 20, bytesPerSecond: 0 }, tunnel.port);
       const end = await stream.ended();
-      const served = target.ended().find((one) => one.id === id);
+      const seen = (): string | undefined => target.ended().find((one) => one.id === id)?.from;
+      // Its own end comes to the target after ours, by another way.
+      const from = end.how === 'fin' ? await until('the target saw the end', seen) : seen();
       return {
         ...end,
         firstMs: end.received > 0 ? await stream.first() : null,
-        by: instances.find(({ host }) => host.address === served?.from),
+        by: instances.find(({ host }) => host.address === from),
       };
     },
     replace: async (one) => {

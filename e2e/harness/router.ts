@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Child, ChildOptions, LabHost, Later, Within } from '@sallyport/testkit';
+import { type Child, type ChildOptions, freePort, type LabHost, type Later, type Within } from '@sallyport/testkit';
 import { nested, startProgram } from './programs.ts';
 import { longMs } from './until.ts';
 
@@ -17,7 +17,7 @@ export interface RouterProcess {
 
 export interface RouterOptions {
   readonly dataDir: string;
-  /** 0: any. */
+  /** A free one below those that the kernel gives out, unless given: it may be taken again after a death. */
   readonly port?: number;
   readonly args?: readonly string[];
   /** The machine it runs on and listens on; this one's loopback when absent. */
@@ -29,7 +29,9 @@ export interface RouterOptions {
 
 /** Starts `pam-router start` and waits until it says that it is ready. */
 export async function startRouter(later: Later, options: RouterOptions): Promise<RouterProcess> {
-  const { dataDir, port = 0, args = [], host } = options;
+  const { dataDir, args = [], host } = options;
+  // On a machine of its own nobody else asks the kernel for one.
+  const port = options.port ?? (host === undefined ? await freePort() : 0);
   const child = startProgram(
     later,
     'pam-router',

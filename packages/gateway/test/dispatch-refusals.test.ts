@@ -256,7 +256,7 @@ test('an instance that runs its maximum of streams says full, and a standby says
     await small.link.call(
       'link.membership',
       { membership: { kind: 'standby', position: 0, reason: 'displaced' } },
-      { timeoutMs: 5_000 },
+      { timeoutMs: 60_000 },
     );
     expect(refusalOf(await small.dispatch())).toMatchObject({ class: 'old-epoch' });
   } finally {

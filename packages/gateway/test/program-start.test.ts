@@ -26,7 +26,7 @@ test('a start from GATEWAY_CONFIG becomes ready, answers health checks, and ends
     membership: 'slot',
     gateway: lab.gateway,
   });
-  expect(await child.stop()).toEqual({ code: 0, signal: null });
+  expect(await child.stop(50_000)).toEqual({ code: 0, signal: null });
   expect(lab.router.byes).toEqual(['drained']);
   expect(await lab.run(['health-check'])).toMatchObject({ code: 69 });
 });
@@ -119,7 +119,7 @@ test('a process whose identity another live one has goes on by itself as a new i
   expect(line[1]).not.toBe(taken[1]);
   // Nothing was said to the router in the older one's name.
   expect(router.byes).toEqual([]);
-  expect(await child.stop()).toEqual({ code: 0, signal: null });
+  expect(await child.stop(50_000)).toEqual({ code: 0, signal: null });
 });
 
 test('two processes on copies of one state folder are two members: no identity is kept on disk', async () => {

@@ -95,7 +95,7 @@ test('a dispatch sent again with the same ticket while it waits is the same disp
       items: [lab.resource, lab.configuration],
       head: lab.installation.head(),
     },
-    { timeoutMs: 5_000 },
+    { timeoutMs: 60_000 },
   );
   expect(again).toEqual({ kind: 'accepted' });
   expect(await roundTrip(await lab.open(first), 'one')).toBe('one');

@@ -61,7 +61,7 @@ function serve(leg: Socket, sessionKey: string): { outcome: Promise<StreamOutcom
       dials++;
       return { kind: 'refused', class: 'refused', error: new PamError('PAM_TARGET_REFUSED', 'nothing listens') };
     },
-    openWithinMs: 5_000,
+    openWithinMs: 60_000,
     signal: never,
   });
   return { outcome, dials: () => dials };
@@ -74,7 +74,7 @@ function open(leg: Socket, identity: Identity, verify: (der: Uint8Array) => Inst
     verifyInstance: verify,
     approveReady: () => undefined,
     stream,
-    openWithinMs: 5_000,
+    openWithinMs: 60_000,
     signal: never,
   });
 }

@@ -174,7 +174,7 @@ describe.skipIf(presence.isMissing)('active-directory', () => {
     const session = await openAs(lab.admin, targetOf(dc().host, dc().port));
     const next = lab.nextCredential();
     expect(await session.fence?.(account)).toBe('none');
-    expect(await session.apply({ account, send: 1, next, old: null, limitMs: 5_000 }, never())).toEqual({
+    expect(await session.apply({ account, send: 1, next, old: null, limitMs: 30_000 }, never())).toEqual({
       kind: 'applied',
     });
     await session.close();

@@ -51,7 +51,7 @@ describe.skipIf(presence.isMissing)('linux-password', () => {
   };
   const opens = async (account: KindAccount, credential: Credential) =>
     (await linuxPassword.probe(server.target, { account, credential }, kindWorld().io, never)).kind;
-  const limitMs = 10_000;
+  const limitMs = 60_000;
 
   test(
     'a write that the network held back until after a later one is fenced',

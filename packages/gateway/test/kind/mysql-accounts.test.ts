@@ -37,7 +37,7 @@ async function sessionOf(login: KindLogin | null, world: KindWorld = kindWorld()
 async function write(login: string, next: Credential, as: KindLogin | null = lab.admin): Promise<ApplyOutcome> {
   const session = await sessionOf(as);
   expect(await session.evict?.(accountOf(login))).toBe(true);
-  const outcome = await session.apply({ account: accountOf(login), send: 1, next, old: null, limitMs: 5_000 }, signal);
+  const outcome = await session.apply({ account: accountOf(login), send: 1, next, old: null, limitMs: 30_000 }, signal);
   await session.close();
   return outcome;
 }
@@ -101,7 +101,7 @@ describe.skipIf(presence.isMissing)('MariaDB', () => {
     const mighty = await sessionOf(lab.admin);
     expect(await mighty.evict?.(mine.account)).toBe(true);
     await worlds[0].allClosed();
-    const order = { account: other.account, send: 1, next: freshCredential(), old: null, limitMs: 5_000 };
+    const order = { account: other.account, send: 1, next: freshCredential(), old: null, limitMs: 30_000 };
     expect(await aside.apply(order, signal)).toEqual({ kind: 'applied' });
     await Promise.all([admin.close(), mighty.close(), aside.close()]);
   });
@@ -122,7 +122,7 @@ describe.skipIf(presence.isMissing)('MariaDB', () => {
     const mark = await mariaDb.sql('SELECT @@GLOBAL.gtid_binlog_pos');
     await replica.sql(`SELECT MASTER_GTID_WAIT('${mark}'); STOP SLAVE SQL_THREAD`);
     expect(await session.evict?.(account)).toBe(true);
-    const order = { account, send: 1, next: freshCredential(), old: null, limitMs: 5_000 };
+    const order = { account, send: 1, next: freshCredential(), old: null, limitMs: 30_000 };
     expect(await session.apply(order, signal)).toEqual({ kind: 'applied' });
     expect(await agrees()).toBe(false);
     const later = await mariaDb.sql('SELECT @@GLOBAL.gtid_binlog_pos');

@@ -29,7 +29,7 @@ test.skipIf(noServer !== null)('a standby agrees once it has replayed the change
   const replayed = `SELECT pg_last_wal_replay_lsn() >= '${place}'`;
   await expect.poll(() => standby.psql('postgres', replayed), { timeout: 30_000 }).toBe('t');
   await standby.psql('postgres', 'SELECT pg_wal_replay_pause()');
-  const order = { account, send: 1, next: freshCredential(), old: null, limitMs: 5_000 };
+  const order = { account, send: 1, next: freshCredential(), old: null, limitMs: 30_000 };
   expect(await session.apply(order, signal)).toEqual({ kind: 'applied' });
   expect(await agrees()).toBe(false);
   await standby.psql('postgres', 'SELECT pg_wal_replay_resume()');

@@ -41,7 +41,7 @@ describe.skipIf(presence.isMissing)('Redis', () => {
     const next = freshCredential();
     return asAdmin(from, async (session) => {
       await session.mark(account);
-      const outcome = await session.apply({ account, send, next, old, limitMs: 5_000 }, never());
+      const outcome = await session.apply({ account, send, next, old, limitMs: 30_000 }, never());
       return { outcome, next: { account, credential: next } };
     });
   };
@@ -67,7 +67,7 @@ describe.skipIf(presence.isMissing)('Redis', () => {
     const second = await change(lab, login, 2);
     const removed = await asAdmin(lab, async (session) => session.retire?.(account, second.next.credential, never()));
     expect(removed).toEqual({ kind: 'retired', removed: 2 });
-    const late = { account, send: 1, next: first.next.credential, old: login.credential, limitMs: 5_000 };
+    const late = { account, send: 1, next: first.next.credential, old: login.credential, limitMs: 30_000 };
     await asAdmin(lab, (session) => session.apply(late, never()));
     expect(await opens(lab, first.next)).toBe('opens');
     const third = await change(lab, second.next, 3);

@@ -144,7 +144,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
           items: [...(over.items ?? [resource, configuration])],
           head: installation.head(),
         },
-        { timeoutMs: 10_000 },
+        { timeoutMs: 60_000 },
       );
       return { result, claims: made, request, clientTicket, instanceTicket };
     },

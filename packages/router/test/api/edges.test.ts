@@ -162,4 +162,4 @@ test('whoever asks for an upgrade that is refused is gone from the router, also 
     raw.destroy();
   });
   expect(await broken).toMatch(/ECONNRESET|EPIPE/);
-}, 30_000);
+});

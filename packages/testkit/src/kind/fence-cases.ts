@@ -18,7 +18,7 @@ async function holdWrite(lab: KindLab, by: By, login: KindLogin, held: HeldWrite
   const world = kindWorld();
   const session = await openSession(lab, by, login, world, held.target);
   if (session.evict) assert.equal(await session.evict(login.account), true);
-  const order = { account: login.account, send: 1, next: next.credential, old: login.credential, limitMs: 10_000 };
+  const order = { account: login.account, send: 1, next: next.credential, old: login.credential, limitMs: 30_000 };
   const written = write(session, order);
   written.catch(() => undefined);
   await held.waiting();
@@ -46,7 +46,7 @@ async function lateWrite(lab: KindLab, by: By): Promise<void> {
     assert.equal(await session.evict(account), true, 'the holder is seen gone before the next permit');
     assert.equal((await holder.written).kind, 'unknown', 'who was evicted does not know');
   }
-  const order = { account, send: 2, next: second.credential, old: login.credential, limitMs: 10_000 };
+  const order = { account, send: 2, next: second.credential, old: login.credential, limitMs: 30_000 };
   const later = write(session, order);
   later.catch(() => undefined);
   if (held.passes) assert.equal((await later).kind, 'applied', 'the later write goes through');

@@ -8,7 +8,7 @@ export type By = 'admin' | 'own';
 const both: readonly By[] = ['admin', 'own'];
 
 /** Limit that writes are given where the case is not about limits, ms. */
-const limitMs = 5_000;
+const limitMs = 30_000;
 
 export const never = (): AbortSignal => new AbortController().signal;
 
