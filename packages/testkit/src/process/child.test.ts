@@ -47,6 +47,12 @@ test('a run gives code and both outputs', async () => {
   expect(run).toMatchObject({ code: 5, stdout: 'hello', stderr: '' });
 });
 
+test('a program that does not end in time is killed, and what it hung in is told', async () => {
+  const run = await runChild('/bin/sh', ['-c', 'echo said; exec sleep 60'], { withinMs: 500 });
+  expect(run).toMatchObject({ code: null, signal: 'SIGKILL', stdout: 'said\n' });
+  expect(run.stderr).toMatch(/had not ended after 500 ms; its threads: (sh|sleep) \w \S+/);
+});
+
 test('children of children are found', async () => {
   const child = startChild(onTestFinished, '/bin/sh', ['-c', 'sleep 60 & echo up; wait']);
   await child.waitForLine(/up/);

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Later } from './cleanup.ts';
 
@@ -152,19 +152,46 @@ export function startChild(later: Later, command: string, args: readonly string[
   };
 }
 
-/** Runs a program to its end. Never rejects because of an exit code; rejects when it cannot be started. */
+/**
+ * Runs a program to its end. Never rejects because of an exit code; rejects when it cannot be started. One that has not ended
+ * in time is killed, and its standard error then says where it hung.
+ */
 export async function runChild(
   command: string,
   args: readonly string[],
   options: ChildOptions & { readonly withinMs?: number } = {},
 ): Promise<ChildExit & { readonly stdout: string; readonly stderr: string }> {
   const child = startChild(() => {}, command, args, { ...options, input: options.input ?? '' });
-  const timer = setTimeout(() => child.kill('SIGKILL'), options.withinMs ?? 60_000);
+  const withinMs = options.withinMs ?? 60_000;
+  let note = '';
+  const timer = setTimeout(() => {
+    note = `\n[killed: it had not ended after ${withinMs} ms; its threads: ${threadsOf(child.pid).join(', ')}]\n`;
+    child.kill('SIGKILL');
+  }, withinMs);
   try {
     const exit = await child.exited;
-    return { ...exit, stdout: child.stdout(), stderr: child.stderr() };
+    return { ...exit, stdout: child.stdout(), stderr: child.stderr() + note };
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Each thread with its state and the system call that it waits in: how a program hangs that said all it had to say. */
+function threadsOf(pid: number): readonly string[] {
+  const read = (file: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/task/${file}`, 'utf8').trim();
+    } catch {
+      return '?';
+    }
+  };
+  try {
+    return readdirSync(`/proc/${pid}/task`).map((thread) => {
+      const [, state = '?'] = /\) (\w) /.exec(read(`${thread}/stat`)) ?? [];
+      return `${read(`${thread}/comm`)} ${state} ${read(`${thread}/syscall`).split(' ')[0]}`;
+    });
+  } catch {
+    return [];
   }
 }
 
