@@ -60,7 +60,10 @@ async function scrape(): Promise<string> {
 }
 
 test('when all instances die the webhook hears it once, also over a restart of the router, and hears of the return', async () => {
-  expect(readMetrics(await scrape()).value('sallyport_pool_members', { state: 'ready' })).toBe(2);
+  await until(
+    'both are shown as ready',
+    async () => readMetrics(await scrape()).value('sallyport_pool_members', { state: 'ready' }) === 2,
+  );
   await Promise.all(instances.map((instance) => instance.kill('SIGKILL')));
   await until('the alert', () => statuses().length > 0);
   expect(messages()[0]).toMatchObject({ status: 'firing', kind: 'gateway-offline', severity: 'critical' });

@@ -75,8 +75,12 @@ interface Running {
   readonly running: Pick<RunningSplice, 'offer'>;
 }
 
-/** One stream to the target on `port`, redialled once `mayRedial` resolves. */
-async function run(port: number, mayRedial: Promise<unknown> = Promise.resolve()): Promise<Running> {
+/** One stream to the target on `port`, redialled once `mayRedial` resolves; both ends wait for `detachedMs` at most. */
+async function run(
+  port: number,
+  mayRedial: Promise<unknown> = Promise.resolve(),
+  detachedMs = 60_000,
+): Promise<Running> {
   let carrier = await legs();
   let resumes = 0;
   const opened = Promise.withResolvers<Pick<RunningSplice, 'offer'>>();
@@ -92,7 +96,7 @@ async function run(port: number, mayRedial: Promise<unknown> = Promise.resolve()
       return { kind: 'connected', socket };
     },
     onOpened: opened.resolve,
-    detachedMs: 3_000,
+    detachedMs: detachedMs + 1_000,
     signal: never,
   });
   const opening = await openClientStream({
@@ -137,7 +141,7 @@ async function run(port: number, mayRedial: Promise<unknown> = Promise.resolve()
   const user = connect({ port: listener, host: '127.0.0.1', allowHalfOpen: true });
   const local = await taken.promise;
   local.pause();
-  const near = opening.stream.splice(local, never, { reattach, detachedMs: 2_000 });
+  const near = opening.stream.splice(local, never, { reattach, detachedMs });
   return { user, ended: Promise.all([near, served]), cut: () => carrier.cut(), resumes: () => resumes, running };
 }
 
@@ -191,7 +195,7 @@ test('a stream that nobody resumes resets both its ends when its time is over', 
     socket.on('end', () => atTarget.resolve('end'));
     socket.resume();
   });
-  const { user, ended, cut } = await run(port, Promise.withResolvers<never>().promise);
+  const { user, ended, cut } = await run(port, Promise.withResolvers<never>().promise, 2_000);
   const atUser = once(user, 'error') as Promise<[NodeJS.ErrnoException]>;
   cut();
   expect((await atUser)[0].code).toBe('ECONNRESET');

@@ -124,6 +124,8 @@ test('what fires and what nobody heard yet is remembered over a restart, and not
   await second.pass(40);
   await expect.poll(second.bodies, soon).toMatchObject([{ status: 'firing' }]);
   expect(second.bodies()[0]?.delivery).toBe(first.bodies()[0]?.delivery);
+  // That it came is known to the receiver before the sender: one that stops in between sends it again.
+  await expect.poll(() => second.sent, soon).toContain('delivered');
   second.service.stop();
   const third = await setUp(first.memory);
   await third.pass(40);
