@@ -35,10 +35,13 @@ export function pluginText(name: string): string {
 /** `NAME.mjs`: starts the bundle, or says which Node it needs. Syntax that older Nodes read too. */
 export function entryText(name: string): string {
   return `#!/usr/bin/env node
+import { setFlagsFromString } from 'node:v8';
 if (Number.parseInt(process.versions.node, 10) < 24) {
   process.stderr.write('${name}: Node 24 or newer is needed, this is ' + process.versions.node + '.\\n');
   process.exit(78);
 }
+// As in packages/*/bin: no code is made in threads that process.exit() waits for.
+for (const flag of ['--no-maglev-build-code-on-background', '--no-concurrent-sparkplug']) setFlagsFromString(flag);
 const { main } = await import('./lib/${name}/main.mjs');
 const code = await main(process.argv.slice(2));
 await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((sent) => stream.write('', sent))));

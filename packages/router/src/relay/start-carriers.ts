@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { endingFlags } from './fork-relay.ts';
 import type { FromCarriers, ToCarriers } from './carrier-process.ts';
 import { readBalancers } from './balancers.ts';
 import type { ProcessUsage } from './own-usage.ts';
@@ -39,6 +40,7 @@ export function startCarriers(options: CarriersOptions): Carriers {
     const here = import.meta.url;
     const entry = new URL(here.endsWith('.ts') ? './carrier-process.ts' : './carrier-process.mjs', here);
     const made = fork(fileURLToPath(entry), [], {
+      execArgv: [...endingFlags],
       env: {},
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
