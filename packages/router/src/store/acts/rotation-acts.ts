@@ -1,7 +1,7 @@
 import type { RotationStore } from '../../rotation/index.ts';
 import type { ActsOf } from '../act.ts';
 import { jobListActs } from './job-list-acts.ts';
-import { jobRunActs } from './job-run-acts.ts';
+import { jobRunActs } from './job-run/index.ts';
 import { journalActs } from './journal-acts.ts';
 import { leaseActs } from './lease-acts.ts';
 import { scheduleActs } from './schedule-acts.ts';
