@@ -23,7 +23,9 @@ import {
 import type { PoolStore } from './pool-store.ts';
 import { type PoolView, viewPool } from './pool-view.ts';
 import { type Picked, route, type RouteRequest } from './route.ts';
-import { beatMs, graceMs, limits, step } from './step.ts';
+import { graceMs } from './mass-loss.ts';
+import { beatMs, limits } from './silence.ts';
+import { step } from './step.ts';
 import type { PoolTiming } from './timing.ts';
 
 interface PoolClock {

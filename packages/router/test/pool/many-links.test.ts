@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { productionRules } from '../../src/pool/rules.ts';
-import { beatMs, limits } from '../../src/pool/step.ts';
+import { beatMs, limits } from '../../src/pool/silence.ts';
 import { beatIntervalMs, defaultTiming, silenceLimits, tellBeat, type ToldBeat } from '../../src/pool/timing.ts';
 import { SqliteEngine } from '../../src/store/sqlite-engine.ts';
 import { World } from './world.ts';
