@@ -57,6 +57,15 @@ test('a planted cycle is found, between files and between concepts', () => {
   expect(breaches(concepts).join()).toContain('cycle: packages/router/src/pool → packages/router/src/session');
 });
 
+test('what a step function runs of its own folder is held to the same', () => {
+  const split = [
+    readModule('packages/stream/src/step.ts', "import { next } from './next.ts'; export function step() { next(); }"),
+    readModule('packages/stream/src/next.ts', "import { last } from './last.ts'; export const next = () => last();"),
+    readModule('packages/stream/src/last.ts', 'export const last = async () => {};'),
+  ];
+  expect(breaches(split)).toEqual(['packages/stream/src/last.ts: a step function is synchronous']);
+});
+
 test('what is allowed is not reported', () => {
   const allowed = [
     readModule('packages/router/src/main.ts', "import { x } from '@sallyport/seal'; import './pool/index.ts';"),
