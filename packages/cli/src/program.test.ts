@@ -3,7 +3,7 @@ import { PamError, productVersion as version } from '@sallyport/protocol';
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { readArguments } from './argv.ts';
-import { groups, topCommands } from './command-spec.ts';
+import { groups, topCommands } from './spec/index.ts';
 import { buildProgram, parse } from './program.ts';
 
 const program = buildProgram(version, () => undefined);

@@ -1,7 +1,7 @@
 import { PamError } from '@sallyport/protocol';
 import { Command, CommanderError, Option } from 'commander';
 import type { Run } from './cli.ts';
-import { type CommandSpec, type FlagSpec, groups, topCommands } from './command-spec.ts';
+import { type CommandSpec, type FlagSpec, groups, topCommands } from './spec/index.ts';
 
 /** What commander found: the command to run with its arguments and flags, or text to print. */
 export type Parsed =

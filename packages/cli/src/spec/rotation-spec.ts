@@ -1,7 +1,7 @@
 import type { CommandSpec, FlagSpec, GroupSpec } from './command-spec.ts';
+import { gateway, onOff } from './shared-flags.ts';
 
 const record: FlagSpec = { flag: '-r, --record <name|uid>', about: 'the pamUser record', required: true };
-const gateway: FlagSpec = { flag: '-g, --gateway <name|uid>', about: 'the gateway', required: true };
 const wait: FlagSpec = {
   flag: '--wait',
   about: 'stay until it ended, telling step and instance; the exit code says how',
@@ -10,7 +10,6 @@ const timeout: FlagSpec = {
   flag: '--timeout <seconds>',
   about: 'with --wait: leave after this (default 900); it goes on',
 };
-const onOff = ['on', 'off'];
 
 const scheduleFlags: readonly FlagSpec[] = [
   { flag: '--on-demand', about: 'no schedule' },
@@ -45,7 +44,7 @@ const services: readonly CommandSpec[] = [
     about: 'services that are updated after a rotation, in this order, before the scripts',
     flags: [record],
     shows: true,
-    load: async () => import('./commands/rotation-service-list.ts'),
+    load: async () => import('../commands/rotation-service-list.ts'),
   },
   {
     name: 'service-add',
@@ -71,14 +70,14 @@ const services: readonly CommandSpec[] = [
       },
     ],
     shows: true,
-    load: async () => import('./commands/rotation-service-add.ts'),
+    load: async () => import('../commands/rotation-service-add.ts'),
   },
   {
     name: 'service-remove',
     about: 'take a service away',
     flags: [record, serviceName],
     shows: true,
-    load: async () => import('./commands/rotation-service-remove.ts'),
+    load: async () => import('../commands/rotation-service-remove.ts'),
   },
 ];
 
@@ -88,7 +87,7 @@ const scripts: readonly CommandSpec[] = [
     about: 'scripts that run after a rotation, in the order they run',
     flags: scriptTarget,
     shows: true,
-    load: async () => import('./commands/rotation-script-list.ts'),
+    load: async () => import('../commands/rotation-script-list.ts'),
   },
   {
     name: 'script-add',
@@ -110,7 +109,7 @@ const scripts: readonly CommandSpec[] = [
       { flag: '--timeout <seconds>', about: 'it is ended after this, 1 to 600 (default 60)' },
     ],
     shows: true,
-    load: async () => import('./commands/rotation-script-add.ts'),
+    load: async () => import('../commands/rotation-script-add.ts'),
   },
   {
     name: 'script-edit',
@@ -122,14 +121,14 @@ const scripts: readonly CommandSpec[] = [
       { flag: '--file <file>', about: 'its text from now on; where it runs and with what stays' },
     ],
     shows: true,
-    load: async () => import('./commands/rotation-script-edit.ts'),
+    load: async () => import('../commands/rotation-script-edit.ts'),
   },
   {
     name: 'script-remove',
     about: 'take a script away',
     flags: [...scriptTarget, { flag: '-n, --name <name>', about: 'its name', required: true }],
     shows: true,
-    load: async () => import('./commands/rotation-script-remove.ts'),
+    load: async () => import('../commands/rotation-script-remove.ts'),
   },
 ];
 
@@ -163,28 +162,28 @@ export const rotationGroups: readonly GroupSpec[] = [
           ...scheduleFlags,
         ],
         shows: true,
-        load: async () => import('./commands/rotation-edit.ts'),
+        load: async () => import('../commands/rotation-edit.ts'),
       },
       {
         name: 'list',
         about: 'every record with a rotation: schedule, next run, last result',
         flags: [{ flag: '-v, --verbose', about: 'more columns in the table; JSON always has all of them' }],
         shows: true,
-        load: async () => import('./commands/rotation-list.ts'),
+        load: async () => import('../commands/rotation-list.ts'),
       },
       {
         name: 'info',
         about: 'one record: settings, next runs, account, what needs attention and the command that resolves it',
         flags: [record, { flag: '--runs <n>', about: 'how many next runs, 0 to 50 (default 5)' }],
         shows: true,
-        load: async () => import('./commands/rotation-info.ts'),
+        load: async () => import('../commands/rotation-info.ts'),
       },
       {
         name: 'history',
         about: 'its runs, newest first',
         flags: [record],
         shows: true,
-        load: async () => import('./commands/rotation-history.ts'),
+        load: async () => import('../commands/rotation-history.ts'),
       },
       {
         name: 'resolve',
@@ -197,14 +196,14 @@ export const rotationGroups: readonly GroupSpec[] = [
           { flag: '--unmask', about: 'show the secrets of the versions' },
         ],
         shows: true,
-        load: async () => import('./commands/rotation-resolve.ts'),
+        load: async () => import('../commands/rotation-resolve.ts'),
       },
       {
         name: 'targets',
         about: 'what a gateway can rotate: kinds, their fences, what they were tried against',
         flags: [gateway],
         shows: true,
-        load: async () => import('./commands/rotation-targets.ts'),
+        load: async () => import('../commands/rotation-targets.ts'),
       },
       ...scripts,
       ...services,
@@ -225,7 +224,7 @@ export const rotationGroups: readonly GroupSpec[] = [
           timeout,
         ],
         shows: true,
-        load: async () => import('./commands/action-rotate.ts'),
+        load: async () => import('../commands/action-rotate.ts'),
       },
       {
         name: 'check',
@@ -237,7 +236,7 @@ export const rotationGroups: readonly GroupSpec[] = [
           timeout,
         ],
         shows: true,
-        load: async () => import('./commands/action-check.ts'),
+        load: async () => import('../commands/action-check.ts'),
       },
       {
         name: 'after',
@@ -251,7 +250,7 @@ export const rotationGroups: readonly GroupSpec[] = [
           timeout,
         ],
         shows: true,
-        load: async () => import('./commands/action-after.ts'),
+        load: async () => import('../commands/action-after.ts'),
       },
       {
         name: 'retire',
@@ -264,7 +263,7 @@ export const rotationGroups: readonly GroupSpec[] = [
           timeout,
         ],
         shows: true,
-        load: async () => import('./commands/action-retire.ts'),
+        load: async () => import('../commands/action-retire.ts'),
       },
       {
         name: 'job-info',
@@ -273,7 +272,7 @@ export const rotationGroups: readonly GroupSpec[] = [
         about: 'one job: state, steps, instances, scripts and what the target said; or last',
         flags: [wait, timeout],
         shows: true,
-        load: async () => import('./commands/action-job-info.ts'),
+        load: async () => import('../commands/action-job-info.ts'),
       },
       {
         name: 'job-cancel',
@@ -281,7 +280,7 @@ export const rotationGroups: readonly GroupSpec[] = [
         alias: 'jc',
         about: 'end a job before its first write; later it finishes what it began',
         shows: true,
-        load: async () => import('./commands/action-job-cancel.ts'),
+        load: async () => import('../commands/action-job-cancel.ts'),
       },
       {
         name: 'job-list',
@@ -297,7 +296,7 @@ export const rotationGroups: readonly GroupSpec[] = [
           { flag: '--limit <n>', about: 'at most this many, 1 to 1000 (default 50)' },
         ],
         shows: true,
-        load: async () => import('./commands/action-job-list.ts'),
+        load: async () => import('../commands/action-job-list.ts'),
       },
     ],
   },
