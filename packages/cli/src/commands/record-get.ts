@@ -6,7 +6,8 @@ import { isoTime, showJson, showTable } from '../terminal/show.ts';
 import { findItem } from '../vault/find-item.ts';
 import { openVaultSession, type VaultSession } from '../vault/open-session.ts';
 import { masked, recordJson } from '../vault/show-record.ts';
-import { checkFacts, type OpenedItem } from '../vault/vault.ts';
+import { checkFacts } from '../vault/facts.ts';
+import type { OpenedItem } from '../vault/vault.ts';
 
 const flagsSchema = z.object({ unmask: z.boolean().default(false), version: z.string().optional() });
 

@@ -13,7 +13,7 @@ import type { Cli } from '../cli.ts';
 import { parseAddress } from '../api/address.ts';
 import { findItem } from '../vault/find-item.ts';
 import type { VaultSession } from '../vault/open-session.ts';
-import type { FactsOf } from '../vault/vault.ts';
+import type { FactsOf } from '../vault/facts.ts';
 import { usableOnResource } from '../vault/record-input.ts';
 import { readOnce } from './read-once.ts';
 import { factsOfResource, type ItemReader, type Resource, resourceOf, type User } from './rotated-record.ts';

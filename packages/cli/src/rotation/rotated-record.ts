@@ -9,7 +9,8 @@ import {
   type Service,
 } from '@sallyport/protocol';
 import type { VaultSession } from '../vault/open-session.ts';
-import type { FactsOf, OpenedItem, Vault } from '../vault/vault.ts';
+import type { FactsOf } from '../vault/facts.ts';
+import type { OpenedItem, Vault } from '../vault/vault.ts';
 
 export type User = OpenedItem<'pamUser'>;
 export type Resource = OpenedItem<(typeof resourceTypes)[number]>;

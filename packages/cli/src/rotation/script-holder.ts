@@ -8,7 +8,8 @@ import {
 } from '@sallyport/protocol';
 import type { VaultSession } from '../vault/open-session.ts';
 import { findItem } from '../vault/find-item.ts';
-import type { FactsOf, OpenedItem } from '../vault/vault.ts';
+import type { FactsOf } from '../vault/facts.ts';
+import type { OpenedItem } from '../vault/vault.ts';
 
 const holderTypes = ['pamUser', ...resourceTypes, ...configurationTypes] as const;
 export type Holder = OpenedItem<(typeof holderTypes)[number]>;

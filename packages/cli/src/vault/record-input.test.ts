@@ -11,7 +11,8 @@ import { expect, test } from 'vitest';
 import { recordTemplate } from '../commands/record-template.ts';
 import { drawPassword } from './record-flags.ts';
 import { draftRecord, type KnownItems, readRecordInput, usableOnResource } from './record-input.ts';
-import { checkFacts, freshUid, type OpenedItem } from './vault.ts';
+import { checkFacts } from './facts.ts';
+import { freshUid, type OpenedItem } from './vault.ts';
 
 const app = freshUid();
 function item<Type extends 'pamUser' | 'pamNetworkConfiguration'>(type: Type, facts: unknown): OpenedItem<Type> {

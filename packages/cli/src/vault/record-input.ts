@@ -13,7 +13,8 @@ import {
 import { z } from 'zod';
 import { resolveName } from './resolve.ts';
 import { checkTarget } from './target-address.ts';
-import { checkFacts, type FactsOf, type OpenedItem } from './vault.ts';
+import { checkFacts, type FactsOf } from './facts.ts';
+import type { OpenedItem } from './vault.ts';
 
 /**
  * A record as people write it: the JSON of `pam record template`, a line of an import, or flags put into the same form.

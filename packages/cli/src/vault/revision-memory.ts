@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { PamError } from '@sallyport/protocol';
 import type { Memory } from '../profile/memory.ts';
+import type { ProfileStore } from '../profile/profile-store.ts';
 
 /** One part as the router served it. */
 export interface ServedPart {
@@ -18,7 +19,7 @@ const hashOf = (served: ServedPart) => createHash('sha256').update(served.envelo
  * Compares a part with the highest revision this profile has seen of it. PAM_SEAL_STALE when the router serves an older
  * one, or another text under the same number.
  */
-export function checkRevision(memory: Memory['revs'], served: ServedPart): void {
+function checkRevision(memory: Memory['revs'], served: ServedPart): void {
   const known = memory[revisionKey(served)];
   if (known === undefined || served.rev > known.rev) return;
   if (served.rev < known.rev) {
@@ -38,7 +39,42 @@ export function checkRevision(memory: Memory['revs'], served: ServedPart): void 
 }
 
 /** The entries of these parts, where they are newer than what is remembered. */
-export function newRevisions(memory: Memory['revs'], served: readonly ServedPart[]): Memory['revs'] {
+function newRevisions(memory: Memory['revs'], served: readonly ServedPart[]): Memory['revs'] {
   const newer = served.filter((part) => (memory[revisionKey(part)]?.rev ?? 0) < part.rev);
   return Object.fromEntries(newer.map((part) => [revisionKey(part), { rev: part.rev, hash: hashOf(part) }]));
+}
+
+/** What the profile has seen of parts, for as long as a command runs. */
+export interface RevisionMemory {
+  /** PAM_SEAL_STALE when one of them is behind. */
+  check(parts: readonly ServedPart[]): Promise<void>;
+  /** Resolves when they are in the profile. */
+  remember(parts: readonly ServedPart[]): Promise<void>;
+  /** What of them is to be remembered, for a caller that writes it with the rest. */
+  newsIn(parts: readonly ServedPart[]): Promise<Memory['revs']>;
+  /** Takes over what such a caller wrote. */
+  reload(): Promise<void>;
+}
+
+export function openRevisionMemory(store: Pick<ProfileStore, 'readMemory' | 'remember'>): RevisionMemory {
+  let revs: Memory['revs'] | undefined;
+  const known = async () => {
+    revs ??= (await store.readMemory()).revs;
+    return revs;
+  };
+  const newsIn = async (parts: readonly ServedPart[]) => newRevisions(await known(), parts);
+  return {
+    check: async (parts) => {
+      const seen = await known();
+      for (const part of parts) checkRevision(seen, part);
+    },
+    remember: async (parts) => {
+      const news = await newsIn(parts);
+      if (Object.keys(news).length > 0) revs = (await store.remember({ revs: news })).revs;
+    },
+    newsIn,
+    reload: async () => {
+      revs = (await store.readMemory()).revs;
+    },
+  };
 }

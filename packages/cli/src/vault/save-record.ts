@@ -1,7 +1,8 @@
 import { isUsableOn, type ItemUid, type RecordType, type ResourceFacts } from '@sallyport/protocol';
 import type { VaultSession } from './open-session.ts';
 import { type KnownItems, notUsableOn, type RecordDraft, usableOnResource } from './record-input.ts';
-import type { FactsOf, OpenedItem } from './vault.ts';
+import type { FactsOf } from './facts.ts';
+import type { OpenedItem } from './vault.ts';
 
 /** What records can be linked to. Every one is opened and checked first: nothing is linked by a name that is not believed. */
 export async function knownItems(session: VaultSession): Promise<KnownItems> {

@@ -1,14 +1,11 @@
 import {
   type ApplicationUid,
-  factsSchemas,
   getItem,
   type Item,
   type ItemType,
   type ItemUid,
   itemHistory,
   itemUidSchema,
-  type KeyPart,
-  listApplications,
   listItems,
   newUid,
   PamError,
@@ -19,16 +16,14 @@ import {
   writeItem,
   type WriteItem,
 } from '@sallyport/protocol';
-import { type JsonValue, openPart, sealPart, unwrapKey } from '@sallyport/seal';
-import type { z } from 'zod';
+import { type JsonValue, openPart, sealPart } from '@sallyport/seal';
 import type { SignedIn } from '../person/signed-in.ts';
-import type { Memory } from '../profile/memory.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import { mirrorDifferences, mirrorOf } from './mirror.ts';
-import { checkRevision, newRevisions, type ServedPart } from './revision-memory.ts';
+import { openRevisionMemory, type ServedPart } from './revision-memory.ts';
+import { checkFacts, type FactsOf, notUnderstood, readFacts } from './facts.ts';
+import { type Keyring, mustHold, openKeyring } from './keyring.ts';
 import type { Named } from './resolve.ts';
-
-export type FactsOf<Type extends ItemType> = z.infer<(typeof factsSchemas)[Type]>;
 
 /** An item whose facts were opened, checked and believed. */
 export interface OpenedItem<Type extends ItemType = ItemType> extends Named {
@@ -56,7 +51,7 @@ export interface Application extends Named {
 }
 
 /** What the vault lets a command do. Everything that comes from the router is checked before it is returned. */
-export interface Vault {
+export interface Vault extends Pick<Keyring, 'currentKeys' | 'allKeys'> {
   applications(): Promise<readonly Application[]>;
   /** Items of these types (all when empty); what cannot be believed is listed apart. */
   items<Type extends ItemType>(
@@ -91,15 +86,6 @@ export interface Vault {
     next: { readonly uid: ItemUid; readonly app: ApplicationUid; readonly type: Type; readonly facts: FactsOf<Type> },
     keys: { readonly facts: Uint8Array; readonly gen: number },
   ): Promise<WriteItem>;
-  /** The newest generation's keys of an application. PAM_NOT_ALLOWED when a key was not given to this person. */
-  currentKeys(
-    app: ApplicationUid,
-    parts: readonly KeyPart[],
-  ): Promise<{ readonly gen: number; readonly keys: ReadonlyMap<KeyPart, Uint8Array> }>;
-  /** Every generation of every part that this person holds: what a new gateway is given. */
-  allKeys(
-    app: ApplicationUid,
-  ): Promise<readonly { readonly part: KeyPart; readonly gen: number; readonly key: Uint8Array }[]>;
 }
 
 export interface OldVersion {
@@ -124,42 +110,13 @@ export function freshUid(): ItemUid {
 }
 
 export function openVault(deps: VaultDeps): Vault {
-  const { client, chain, log, device, person, store } = deps.signedIn;
-  const keys = new Map<string, Uint8Array>();
-  const wraps = new Map<string, string>();
-  let memory: Memory['revs'] | undefined;
+  const { client, chain, log, device, store } = deps.signedIn;
+  const keyring = openKeyring(deps.signedIn);
+  const revisions = openRevisionMemory(store);
   let applications: readonly Application[] | undefined;
 
-  const keyOf = async (app: ApplicationUid, part: KeyPart, gen: number): Promise<Uint8Array> => {
-    const id = `${app}/${part}/${gen}`;
-    const known = keys.get(id);
-    if (known !== undefined) return known;
-    await loadApplications();
-    const wrap = wraps.get(id);
-    if (wrap === undefined) {
-      throw new PamError('PAM_NOT_ALLOWED', `you hold no ${part} key of application ${app} (generation ${gen})`);
-    }
-    const key = await unwrapKey(wrap, { app, part, gen }, person.boxKey, log.state());
-    keys.set(id, key);
-    return key;
-  };
-
-  let loading: Promise<readonly Item[]> | undefined;
-  const loadApplications = async (): Promise<readonly Item[]> => {
-    loading ??= (async () => {
-      const reply = await client.call(listApplications);
-      for (const { wraps: given } of reply.applications) {
-        for (const wrap of given) {
-          if (wrap.recipient === person.boxKey.id) wraps.set(`${wrap.app}/${wrap.part}/${wrap.gen}`, wrap.wrap);
-        }
-      }
-      return reply.applications.map(({ item }) => item);
-    })();
-    return loading;
-  };
-
   const openBody = async (item: Item, part: Part, served: PartEnvelope) => {
-    const key = await keyOf(item.app, part === 'secrets' ? 'secrets' : 'facts', served.gen);
+    const key = await keyring.keyOf(item.app, part === 'secrets' ? 'secrets' : 'facts', served.gen);
     return openPart(
       served.envelope,
       { app: item.app, uid: item.uid, type: item.type, part, gen: served.gen, rev: served.rev },
@@ -168,15 +125,6 @@ export function openVault(deps: VaultDeps): Vault {
     );
   };
 
-  const seen = async (parts: readonly ServedPart[]) => {
-    memory ??= (await store.readMemory()).revs;
-    for (const part of parts) checkRevision(memory, part);
-    return memory;
-  };
-  const remember = async (parts: readonly ServedPart[]) => {
-    const revs = newRevisions(await seen([]), parts);
-    if (Object.keys(revs).length > 0) memory = (await store.remember({ revs })).revs;
-  };
   const partsOf = (item: Item): readonly ServedPart[] =>
     (['facts', 'secrets'] as const).flatMap((part) => {
       const served = item.parts[part];
@@ -193,7 +141,7 @@ export function openVault(deps: VaultDeps): Vault {
     const served = item.parts.facts;
     if (served === undefined) throw new PamError('PAM_SEAL_BROKEN', `the router serves no facts of ${item.uid}`);
     await catchUp();
-    await seen(partsOf(item));
+    await revisions.check(partsOf(item));
     const opened = await openBody(item, 'facts', served);
     const facts = readFacts(item, opened.body);
     const different = mirrorDifferences(mirrorOf(item.type, facts), item.mirror);
@@ -216,7 +164,7 @@ export function openVault(deps: VaultDeps): Vault {
 
   const open = async (item: Item) => {
     const opened = await openChecked(item);
-    await remember(partsOf(item));
+    await revisions.remember(partsOf(item));
     return opened;
   };
 
@@ -250,17 +198,9 @@ export function openVault(deps: VaultDeps): Vault {
         unreadable.push({ uid: item.uid, type: item.type, error: reason });
       }
     }
-    await remember(opened.flatMap((one) => partsOf(one.item)));
+    await revisions.remember(opened.flatMap((one) => partsOf(one.item)));
     opened.sort((a, b) => (a.title < b.title ? -1 : a.title > b.title ? 1 : a.uid < b.uid ? -1 : 1));
     return { items: opened, unreadable };
-  };
-
-  const currentKeys: Vault['currentKeys'] = async (app, parts) => {
-    const gen = log.state().apps.get(app)?.currentGen ?? 0;
-    if (gen === 0) throw new PamError('PAM_NOT_FOUND', `the trust log names no key generation of application ${app}`);
-    const found = new Map<KeyPart, Uint8Array>();
-    for (const part of parts) found.set(part, await keyOf(app, part, gen));
-    return { gen, keys: found };
   };
 
   const sealed = async (
@@ -290,7 +230,7 @@ export function openVault(deps: VaultDeps): Vault {
     applications: async () => {
       if (applications !== undefined) return applications;
       const opened: Application[] = [];
-      for (const item of await loadApplications()) {
+      for (const item of await keyring.applications()) {
         const one = await open(item);
         if (one.type !== 'application') throw new PamError('PAM_SEAL_MISPLACED', `${item.uid} is no application`);
         opened.push({ uid: item.uid, app: item.app, title: one.title, item: one as OpenedItem<'application'> });
@@ -321,18 +261,18 @@ export function openVault(deps: VaultDeps): Vault {
       }
       const good = [...found.values()].filter((one): one is OpenedItem => !(one instanceof PamError));
       // Before anybody relies on one of them, and as one change of the profile.
-      await remember(good.flatMap((one) => partsOf(one.item)));
+      await revisions.remember(good.flatMap((one) => partsOf(one.item)));
       return found;
     },
     open,
     secrets: async (opened) => {
       const served = opened.item.parts.secrets;
       if (served === undefined) return null;
-      await seen(partsOf(opened.item));
+      await revisions.check(partsOf(opened.item));
       const { body } = await openBody(opened.item, 'secrets', served);
       const parsed = userSecretsSchema.safeParse(body);
       if (!parsed.success) throw notUnderstood(opened.item, 'secrets', parsed.error);
-      await remember(partsOf(opened.item));
+      await revisions.remember(partsOf(opened.item));
       return parsed.data;
     },
     history: async (opened) => {
@@ -353,7 +293,7 @@ export function openVault(deps: VaultDeps): Vault {
     },
     write: async (before, next) => {
       const facts = checkFacts(next.type, next.facts);
-      const { gen, keys: held } = await currentKeys(
+      const { gen, keys: held } = await keyring.currentKeys(
         next.app,
         next.secrets === undefined ? ['facts'] : ['facts', 'secrets'],
       );
@@ -383,10 +323,10 @@ export function openVault(deps: VaultDeps): Vault {
         [next.uid],
         async ({ item }) => ({
           taken: await openChecked(item),
-          seen: { revs: newRevisions(await seen([]), partsOf(item)) },
+          seen: { revs: await revisions.newsIn(partsOf(item)) },
         }),
       );
-      memory = (await store.readMemory()).revs;
+      await revisions.reload();
       return written;
     },
     sealNew: async (next, held) => ({
@@ -402,17 +342,8 @@ export function openVault(deps: VaultDeps): Vault {
         ),
       },
     }),
-    currentKeys,
-    allKeys: async (app) => {
-      await loadApplications();
-      const found: { part: KeyPart; gen: number; key: Uint8Array }[] = [];
-      for (const id of wraps.keys()) {
-        const [owner, part, gen] = id.split('/');
-        if (owner !== app) continue;
-        found.push({ part: part as KeyPart, gen: Number(gen), key: await keyOf(app, part as KeyPart, Number(gen)) });
-      }
-      return found;
-    },
+    currentKeys: keyring.currentKeys,
+    allKeys: keyring.allKeys,
   };
 }
 
@@ -426,36 +357,4 @@ async function believed(opening: Promise<OpenedItem>): Promise<OpenedItem | PamE
     if (reason instanceof PamError) return reason;
     throw reason;
   }
-}
-
-function mustHold(keys: ReadonlyMap<KeyPart, Uint8Array>, part: KeyPart): Uint8Array {
-  const key = keys.get(part);
-  if (key === undefined) throw new PamError('PAM_INTERNAL', `the ${part} key was not fetched`);
-  return key;
-}
-
-function readFacts(item: Item, body: unknown): FactsOf<ItemType> {
-  const parsed = factsSchemas[item.type].safeParse(body);
-  if (parsed.success) return parsed.data;
-  throw notUnderstood(item, 'facts', parsed.error);
-}
-
-/** Facts as the schema of their type fills and bounds them. PAM_USAGE naming the field. */
-export function checkFacts<Type extends ItemType>(type: Type, facts: unknown): FactsOf<Type> {
-  const parsed = factsSchemas[type].safeParse(facts);
-  if (parsed.success) return parsed.data as FactsOf<Type>;
-  const issue = parsed.error.issues[0];
-  const field = issue?.path.join('.') ?? '';
-  throw new PamError('PAM_USAGE', `${type}: ${field === '' ? '' : `${field}: `}${issue?.message ?? 'not understood'}`, {
-    detail: { field },
-    remedy: `See pam record template ${type}.`,
-  });
-}
-
-function notUnderstood(item: Item, part: Part, error: z.ZodError): PamError {
-  const field = error.issues[0]?.path.join('.') ?? '';
-  return new PamError('PAM_SEAL_BROKEN', `the ${part} of ${item.uid} are not understood (${field})`, {
-    cause: error,
-    remedy: 'They were written by a newer version of the program: upgrade this one.',
-  });
 }
