@@ -1,37 +1,38 @@
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage, Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import {
   type ApplicationUid,
-  drainLimits,
-  type EndReason,
   type GatewayUid,
   type InstanceId,
   type ItemUid,
   type LinkParams,
   type LinkResult,
-  linkLimits,
-  type MembershipView,
   PamError,
   protocolRange,
-  type StreamId,
 } from '@sallyport/protocol';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { LogGateway } from '@sallyport/seal';
+import type { WebSocket } from 'ws';
 import type { AuditTrail, EventBody } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
-import { type Intent, keysReplaced, type PoolEffects, type PoolService } from '../pool/index.ts';
-import type { LogGateway } from '@sallyport/seal';
+import { keysReplaced, type PoolEffects, type PoolService } from '../pool/index.ts';
 import type { JobLinks, RotationService } from '../rotation/index.ts';
-import type { SessionLinks, SessionService, Unwanted } from '../session/index.ts';
+import type { SessionLinks, SessionService } from '../session/index.ts';
 import type { TrustLog } from '../trust/index.ts';
 import type { VaultStore } from '../vault/index.ts';
+import { createCallsOnLinks } from './calls-on-links.ts';
 import { checkHello } from './check-hello.ts';
+import { createDoor } from './door.ts';
 import type { EchoDesk } from './echo-desk.ts';
+import { createKnownAddresses } from './known-addresses.ts';
 import { type Link, type LinkEnd, linkClose, openLink } from './link.ts';
+import { newLinkTable } from './link-table.ts';
+import { createPoolEffects } from './pool-effects.ts';
 import type { AcceptEvents } from './stream-events.ts';
+import { wantedIntent } from './wanted-intent.ts';
 import { createWhereabouts } from './whereabouts.ts';
 
+/** What the control links stand on. */
 export interface LinkServerDeps {
   /** The client's address, also behind a balancer. */
   readonly addressOf: (socket: Socket) => string;
@@ -89,43 +90,19 @@ export interface LinkServer {
   close(): void;
 }
 
-const strangers = { inAll: 512, perAddress: 64 } as const;
-const rememberedAddresses = 20_000;
-const dispatchTimeoutMs = 8_000;
-const resumeTimeoutMs = 2_000;
-const offerTimeoutMs = 8_000;
 const revokedLegsMs = 1_000;
-
-/** On top of it comes the instance's own jitter. */
-const busyRetrySeconds = 5;
-
-function refuseUpgrade(socket: Duplex, status: string): void {
-  socket.on('error', () => socket.destroy());
-  const later = status.startsWith('503') ? `retry-after: ${busyRetrySeconds}\r\n` : '';
-  // HTTP lets go of an upgraded socket: without an end of ours, who never hangs up would hold its descriptor for ever.
-  socket.end(`HTTP/1.1 ${status}\r\n${later}connection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy());
-}
 
 export function createLinkServer(deps: LinkServerDeps): LinkServer {
   const { clock, trust, audit } = deps;
-  const wss = new WebSocketServer({
-    noServer: true,
-    maxPayload: linkLimits.messageBytes,
-    perMessageDeflate: false,
-    autoPong: false,
-    clientTracking: false,
-  });
-  const links = new Map<string, Link>();
-  /** Those of `links` that are no members yet: at most `strangers.inAll`, whatever the number of the others. */
-  const unproved = new Map<string, Link>();
+  const table = newLinkTable();
+  const { links, unproved, byInstance } = table;
   const whereabouts = createWhereabouts({
     reserveMs: deps.reserveMs,
     graceMs: () => services?.pool.graceMs() ?? deps.graceMs,
     monotonicMs: clock.monotonicMs,
     after: clock.after,
   });
-  const byInstance = new Map<InstanceId, Link>();
-  const known = new Set<string>();
+  const known = createKnownAddresses();
   let services: LinkServices | null = null;
   let isTaking = true;
   let nextId = 1;
@@ -135,18 +112,6 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     return services;
   }
   const note = (kind: string, body: EventBody): void => audit.later(kind, body);
-  /** The deadline goes out as time left. */
-  const wanted = (intent: Intent): LinkParams<'link.intent'>['intent'] => {
-    if (intent.kind !== 'drain') return intent;
-    const { kind, by, deadlineAtMs } = intent;
-    const deadlineInMs = Math.min(Math.max(0, deadlineAtMs - clock.nowMs()), drainLimits.deadlineMs);
-    return { kind, by, deadlineAtMs, deadlineInMs };
-  };
-
-  function tooManyStrangers(address: string): boolean {
-    const here = [...unproved.values()].filter((link) => link.address === address);
-    return unproved.size >= strangers.inAll || here.length >= strangers.perAddress;
-  }
 
   async function hello(
     link: Link,
@@ -175,11 +140,11 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     deps.acceptEvents.know(instance, publicJwk);
     link.become({ gateway: uid, instance, app: gateway.app });
     unproved.delete(link.id);
-    if (answer.intent.kind !== 'serve') link.intend(wanted(answer.intent));
+    if (answer.intent.kind !== 'serve') link.intend(wantedIntent(answer.intent, clock.nowMs()));
     byInstance.set(instance, link);
     // Once it has heard that it may: what waits for somebody is offered again.
     clock.after(0, () => services?.rotation.wake());
-    remember(link.address);
+    known.remember(link.address);
     whereabouts.joined(instance);
     const wraps = await deps.vault.listWraps({ recipients: [gateway.boxKeyId], app: gateway.app });
     const toEnd = await sessions.rejoin({
@@ -188,7 +153,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       running: params.streams,
       routedBeforeMs: link.openedAtMs,
     });
-    if (toEnd.length > 0) clock.after(0, () => endEach(instance, toEnd));
+    if (toEnd.length > 0) clock.after(0, () => said.endEach(instance, toEnd));
     note('instance.joined', {
       gateway: uid,
       instance,
@@ -200,14 +165,6 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     if (head === null) throw new PamError('PAM_ROUTER_NOT_CLAIMED', 'this router has no owner yet');
     const { membership, maxInstances, admitted, beatMs, suspectMs } = answer;
     return { membership, maxInstances, admitted, beatMs, suspectMs, head, wraps: wraps.slice(0, 300) };
-  }
-
-  /** Those at whose door a flood would stand between us and our instances; the oldest goes when there are too many. */
-  function remember(address: string): void {
-    known.delete(address);
-    known.add(address);
-    const [oldest] = known.size > rememberedAddresses ? known : [];
-    if (oldest !== undefined) known.delete(oldest);
   }
 
   /** The keys may have been replaced since the hello was checked: who came under the old ones goes at once. */
@@ -315,40 +272,6 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     });
   }
 
-  function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    if (request.url?.split('?')[0] !== '/v1/link') return refuseUpgrade(socket, '404 Not Found');
-    if (services === null || !isTaking) return refuseUpgrade(socket, '503 Service Unavailable');
-    const address = deps.addressOf(request.socket);
-    if (tooManyStrangers(address)) return refuseUpgrade(socket, '503 Service Unavailable');
-    let reset = false;
-    socket.on('error', () => {
-      reset = true;
-      socket.destroy();
-    });
-    wss.handleUpgrade(request, socket, head, (ws) => {
-      ws.on('error', () => ws.terminate());
-      open(ws, request.socket, address, () => reset);
-    });
-  }
-
-  /** @returns whether there is a link to say it on. */
-  function endStreams(instance: InstanceId, streams: readonly StreamId[], reason: EndReason, words = ''): boolean {
-    const peer = byInstance.get(instance)?.peer;
-    const said = words === '' ? {} : { words };
-    for (let i = 0; i < streams.length; i += 1_000) {
-      peer?.notify('stream.end', { streams: streams.slice(i, i + 1_000), reason, ...said });
-    }
-    return peer !== undefined;
-  }
-
-  /** Ends what an instance that came back runs and should not: killed meanwhile, or not known here. */
-  function endEach(instance: InstanceId, unwanted: readonly Unwanted[]): void {
-    const killed = unwanted.filter((each) => each.words !== null);
-    for (const { stream, words } of killed) endStreams(instance, [stream], 'killed', words ?? '');
-    const rest = unwanted.filter((each) => each.words === null).map((each) => each.stream);
-    if (rest.length > 0) endStreams(instance, rest, 'router-restarted');
-  }
-
   function changed(items: readonly ItemUid[], app: ApplicationUid | null): void {
     const head = trust.head();
     if (head === null) return;
@@ -358,46 +281,17 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     }
   }
 
-  const forPool: PoolEffects = {
-    tell: (id, membership: MembershipView) => {
-      const link = links.get(id);
-      const member = link?.member();
-      if (link === undefined) return;
-      void link.tell(membership).then((acknowledged) => {
-        if (!acknowledged || membership.kind !== 'slot') return;
-        services?.pool.acknowledged(id, membership.epoch);
-        if (member)
-          note('instance.promoted', { gateway: member.gateway, instance: member.instance, epoch: membership.epoch });
-      });
-    },
-    intend: (id, intent) => links.get(id)?.intend(wanted(intent)),
-    cut: (id, error) => {
-      const link = links.get(id);
-      // Not in the pool's own turn: its registers are being changed.
-      if (link !== undefined) clock.after(0, () => link.cut(linkClose.replaced, error));
-    },
-    lost: (gateway, instance) => {
-      whereabouts.lost(instance);
-      note('instance.lost', { gateway, instance });
-      lose(instance);
-    },
-    duplicate: (instance, keptLink, refusedLink) => {
-      const kept = links.get(keptLink)?.address ?? 'gone';
-      const refused = links.get(refusedLink)?.address ?? 'gone';
-      links.get(keptLink)?.peer.notify('link.duplicate', { from: refused, atMs: clock.nowMs() });
-      note('instance.duplicate', { instance, kept, refused });
-      deps.log('warn', 'two processes use one instance identity', { instance, kept, refused });
-    },
-    ejected: ({ gateway, instance, resource }, how) => {
-      if (how === null) return deps.log('info', 'instance reaches the target again', { gateway, instance, resource });
-      const seconds = Math.round(how.forMs / 1_000);
-      deps.log('warn', 'instance cannot reach a target that another reaches: passed over for it', {
-        ...{ gateway, instance, resource, seconds },
-        times: how.times,
-      });
-    },
-    failed: (error) => deps.log('error', 'the pool could not be stored', { code: error.code, error: error.message }),
-  };
+  const said = createCallsOnLinks({ table, whereabouts, changed });
+  const forPool = createPoolEffects({
+    ...{ table, clock, whereabouts, note, lose, log: deps.log },
+    pool: () => services?.pool,
+  });
+  const onUpgrade = createDoor({
+    addressOf: deps.addressOf,
+    isTaking: () => services !== null && isTaking,
+    unproved,
+    open,
+  });
 
   return {
     attach: (https) => {
@@ -407,41 +301,13 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
       services = made;
     },
     forPool,
-    forSessions: {
-      dispatch: async (id, params) => {
-        const link = links.get(id);
-        if (link === undefined) throw new PamError('PAM_LEG_FAILED', 'the control link closed');
-        return link.peer.call('stream.dispatch', params, { timeoutMs: dispatchTimeoutMs });
-      },
-      resume: async (instance, params) => {
-        if (!byInstance.has(instance)) await whereabouts.arrival(instance);
-        const link = byInstance.get(instance);
-        if (link === undefined) return whereabouts.explain(instance);
-        return link.peer.call('stream.resume', params, { timeoutMs: resumeTimeoutMs });
-      },
-      forget: (id, stream, ticket) => links.get(id)?.peer.notify('stream.forget', { stream, ticket }),
-      end: endStreams,
-      park: (id, tickets) => links.get(id)?.peer.notify('leg.park', { tickets: [...tickets] }),
-    },
-    forJobs: {
-      offer: async (id, params) => {
-        const link = links.get(id);
-        if (link === undefined) throw new PamError('PAM_LEG_FAILED', 'the control link closed');
-        return link.peer.call('job.offer', params, { timeoutMs: offerTimeoutMs });
-      },
-      kinds: async (id) => {
-        const link = links.get(id);
-        if (link === undefined) throw new PamError('PAM_LEG_FAILED', 'the control link closed');
-        return link.peer.call('kind.list', {}, { timeoutMs: offerTimeoutMs });
-      },
-      cancel: (instance, job) => byInstance.get(instance)?.peer.notify('job.cancel', { job }),
-      changed,
-    },
+    forSessions: said.forSessions,
+    forJobs: said.forJobs,
     changed,
     gatewayRemoved: (gateway) => endGateway(gateway, () => undefined),
     gatewayRekeyed: (gateway) => endGateway(gateway, lose),
     count: () => byInstance.size,
-    remember: (addresses) => addresses.forEach(remember),
+    remember: (addresses) => addresses.forEach(known.remember),
     isKnown: (address) => known.has(address),
     strangers: () => unproved.size,
     stopTaking: () => {
