@@ -4,7 +4,7 @@ import { expireChallenges } from './link-events.ts';
 import { holdGrace } from './mass-loss.ts';
 import type { Pool, PoolEffect, RouterPools } from './pool-state.ts';
 import { settle, roomOf } from './settle.ts';
-import { type Silence, limits } from './silence.ts';
+import { type Silence, limits, linksExpected } from './silence.ts';
 import { sweepEvidence } from './take-word.ts';
 import { beatIntervalMs } from './timing.ts';
 
@@ -26,7 +26,7 @@ export function look(state: RouterPools): readonly PoolEffect[] {
     state.lookAtMs = state.judgeMs;
     return effects;
   }
-  const sinks = state.told.beatMs > beatIntervalMs(state.timing, state.links.size);
+  const sinks = state.told.beatMs > beatIntervalMs(state.timing, linksExpected(state));
   let at = sinks ? state.judgeMs + state.timing.beatMs : never;
   for (const pool of state.pools.values()) at = Math.min(at, nextLookAt(state, pool, silence));
   state.lookAtMs = at;

@@ -1,5 +1,5 @@
 import type { MassLoss, Member, RouterPools } from './pool-state.ts';
-import { limits } from './silence.ts';
+import { limits, memberCount } from './silence.ts';
 import { graceFor } from './timing.ts';
 
 /** Over half of this router's links closed within S: it is us, not they, unless one that stayed says otherwise. */
@@ -58,7 +58,5 @@ export function holdGrace(state: RouterPools): void {
 
 /** RG as it is now, with as many members as there are. */
 export function graceMs(state: RouterPools): number {
-  let members = 0;
-  for (const pool of state.pools.values()) members += pool.members.size;
-  return graceFor(state.timing, members);
+  return graceFor(state.timing, memberCount(state));
 }

@@ -31,6 +31,8 @@ export interface RouterPools {
   seenAtMs: number;
   /** Judge times of recent closes of links, oldest first. */
   closes: number[];
+  /** RG of this router's start: members that it read from the store are on their way until then. */
+  startUntilMs: number;
   /** Members that go absent before this time keep their places until it. */
   graceUntilMs: number;
   /** The loss of most links that `graceUntilMs` stands for; null: none, or refuted. */
@@ -215,6 +217,7 @@ export function createPools(timing: PoolTiming, nowMs: number, rules: PoolRules 
     lookAtMs: 0,
     seenAtMs: nowMs,
     closes: [],
+    startUntilMs: 0,
     graceUntilMs: 0,
     massLoss: null,
   };

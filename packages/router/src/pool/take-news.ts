@@ -11,6 +11,7 @@ import { settle } from './settle.ts';
 export function start(state: RouterPools, snapshots: readonly PoolSnapshot[], effects: PoolEffect[]): void {
   for (const snapshot of snapshots) adopt(state, snapshot, effects);
   const until = state.judgeMs + graceMs(state);
+  state.startUntilMs = until;
   for (const pool of state.pools.values()) {
     for (const member of pool.members.values()) if (member.link === null) goAbsent(state, member, until);
   }

@@ -54,6 +54,19 @@ test('where most links go at once, those that stay and were told the long beat a
   expect([beatMs(world.state), limits(world.state).suspectMs]).toEqual([250, defaultTiming.suspectMs]);
 });
 
+test('after a restart who is back first is told the beat of all who are on their way, until their grace is over', () => {
+  const { world } = many();
+  world.startRouter();
+  const back = names.slice(0, 3).map((name) => world.hello(name));
+  expect(beatMs(world.state)).toBe(2_000);
+  const graceMs = world.state.startUntilMs - world.state.judgeMs;
+  liveAsTold(world, back, graceMs - 100);
+  expect(beatMs(world.state)).toBe(2_000);
+  liveAsTold(world, back, 30_000);
+  expect(beatMs(world.state)).toBe(250);
+  expect(names.slice(0, 3).map((name) => world.member(name)?.health)).toEqual(['ok', 'ok', 'ok']);
+});
+
 test('whoever was told a beat may miss three of it and a round trip, however many links go meanwhile', () => {
   const links = fc.array(fc.record({ links: fc.nat(40_000), afterMs: fc.nat(5_000) }), { maxLength: 20 });
   fc.assert(
