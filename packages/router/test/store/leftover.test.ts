@@ -1,63 +1,43 @@
-import type { JobId } from '@sallyport/protocol';
 import { retireWaitMs } from '@sallyport/rotation';
 import { describe, expect, test } from 'vitest';
-import type { Refused } from '../../src/rotation/index.ts';
 import type { Store } from '../../src/store/index.ts';
 import { postgresUnderTest, sqliteUnderTest } from './engines.ts';
 import { testNowMs } from './engines-time.ts';
 import {
-  appUid,
-  application,
-  gatewayUid,
-  hash,
-  instanceId,
-  itemUid,
-  personUid,
-  record,
-  sealedPart,
-} from './samples.ts';
-import { startOne } from './start-one.ts';
+  claimOf,
+  jobId,
+  kept,
+  leaseOf,
+  newOrder,
+  noEvents,
+  note,
+  one,
+  putUsers,
+  startOne,
+  user,
+} from './rotation-samples.ts';
 
-const jobId = (text: string): JobId => text.padEnd(22, '_') as JobId;
-const instance = instanceId('one');
-const uid = itemUid('user');
-const account = hash('account');
-const note = { gen: 1, envelope: 'note'.padEnd(32, '_') };
-const told = { router: 'router', start: 1, events: [] };
 const [firstMs, secondMs] = [retireWaitMs(0) ?? 0, retireWaitMs(1) ?? 0];
-
-function kept<Answer extends object>(answer: Answer | Refused): Answer {
-  if ('refused' in answer) throw new Error(`${answer.refused}: ${answer.why}`);
-  return answer;
-}
 
 /** Claims a job; the calls of its holder. */
 async function hold(store: Store, job: string, lease: number, nowMs: number) {
-  const server = hash('server');
-  const input = { job: jobId(job), lease, account, server, instance, nowMs, scheduledAtOnce: 1, orderedAtOnce: 8 };
-  const { claimed } = kept(await store.rotation.claimJob(input));
-  const at = { job: jobId(job), epoch: claimed.epoch, instance, nowMs };
+  const { claimed } = kept(await store.rotation.claimJob(claimOf(job, lease, { nowMs })));
+  const at = { job: jobId(job), epoch: claimed.epoch, instance: one, nowMs };
   return {
     claimed,
     report: async (what: Parameters<Store['rotation']['reportStep']>[0]['what'], key: string) =>
       kept(await store.rotation.reportStep({ ...at, key, what, note })),
     finish: async (outcome: 'done' | 'failed', why: 'not-retired' | 'retired' | 'unreachable' | 'denied') =>
-      kept(await store.rotation.finishJob({ ...at, outcome, why, note, recheckMs: [], told })),
+      kept(await store.rotation.finishJob({ ...at, outcome, why, note, recheckMs: [], told: noEvents })),
     at,
   };
 }
 
 /** A rotation that put a secret beside the one before, up to its promotion. */
 async function promoted(store: Store, nowMs: number, outcome: 'applied' | 'denied' = 'applied') {
-  await store.vault.putItems({ items: [application()], author: 'anna', nowMs });
-  const parts = { facts: sealedPart(1), secrets: sealedPart(1, 'first') };
-  await store.vault.putItems({ items: [record('user', { type: 'pamUser', parts })], author: 'anna', nowMs });
-  const renewed = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, after: 0, nowMs });
-  const lease = 'lease' in renewed ? renewed.lease : -1;
-  await startOne(store, {
-    ...{ job: jobId('job'), kind: 'rotate', record: uid, app: appUid(), gateway: gatewayUid() },
-    ...{ order: 'order'.padEnd(32, '_'), person: personUid(), carryFrom: null, nowMs },
-  });
+  await putUsers(store, ['user'], nowMs);
+  const lease = await leaseOf(store, one, 0, nowMs);
+  await startOne(store, newOrder('job', { nowMs }));
   const by = await hold(store, 'job', lease, nowMs);
   const { at } = by;
   kept(
@@ -75,12 +55,12 @@ async function promoted(store: Store, nowMs: number, outcome: 'applied' | 'denie
   await by.report({ kind: 'wrote', send, outcome }, 'report-1');
   if (outcome === 'denied') return { by, lease };
   await by.report({ kind: 'verified', version: 1, send }, 'report-2');
-  kept(await store.rotation.promoteVersion({ ...at, version: 1, promoted: told, edited: told }));
+  kept(await store.rotation.promoteVersion({ ...at, version: 1, promoted: noEvents, edited: noEvents }));
   return { by, lease };
 }
 
 const leftoverOf = async (store: Store, nowMs: number) =>
-  (await store.rotation.readRotation({ record: uid, nowMs })).account?.leftover;
+  (await store.rotation.readRotation({ record: user, nowMs })).account?.leftover;
 const countOf = async (store: Store) =>
   (await store.rotation.countJobs({})).filter(({ state }) => state === 'leftover').map(({ count }) => count);
 const planned = async (store: Store, nowMs: number) => (await store.rotation.listDue({ nowMs, limit: 10 })).rechecks;
@@ -120,15 +100,13 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('what is left over, on $
         instance: null,
         why: 'order-spent',
         note: null,
-        told,
+        told: noEvents,
         nowMs: thirdMs,
       } as const;
       expect(await store.rotation.denyJob(denied)).toMatchObject({ denied: true });
       expect(await leftoverOf(store, thirdMs)).toMatchObject({ tries: 2 });
 
-      const byHand = { job: jobId('hand'), kind: 'retire', record: uid, app: appUid(), gateway: gatewayUid() } as const;
-      const order = 'order'.padEnd(32, '_');
-      await startOne(store, { ...byHand, order, person: personUid(), carryFrom: null, nowMs: thirdMs });
+      await startOne(store, newOrder('hand', { kind: 'retire', nowMs: thirdMs }));
       const last = await hold(store, 'hand', lease, thirdMs);
       await last.report({ kind: 'retired', version: 1 }, 'retired-1');
       await last.finish('done', 'retired');

@@ -1,5 +1,4 @@
 import { DatabaseSync } from 'node:sqlite';
-import type { JobId } from '@sallyport/protocol';
 import type { CompiledQuery } from 'kysely';
 import { expect, test } from 'vitest';
 import { type Act, drive, prepared, type Rows } from '../../src/store/act.ts';
@@ -8,17 +7,8 @@ import { migrate } from '../../src/store/migrations.ts';
 import { queriesFor } from '../../src/store/queries.ts';
 import { sqliteParameter } from '../../src/store/sqlite-engine.ts';
 import { testNowMs } from './engines-time.ts';
-import {
-  appUid,
-  application,
-  gatewayUid,
-  hash,
-  instanceId,
-  itemUid,
-  personUid,
-  record,
-  sealedPart,
-} from './samples.ts';
+import { account, claimOf, jobId, newOrder, note, one, user, userRecord } from './rotation-samples.ts';
+import { application, gatewayUid, hash } from './samples.ts';
 
 const nowMs = testNowMs;
 
@@ -56,8 +46,8 @@ test('no statement of a rotation, from order to end, reads a table that grows fr
   const put = (items: readonly object[]) =>
     call({ concept: 'vault', method: 'putItems', input: { items, author: 'anna', nowMs } });
   put([application()]);
-  put([record('user', { type: 'pamUser', parts: { facts: sealedPart(1), secrets: sealedPart(1, 'first') } })]);
-  const [job, instance, account] = ['job'.padEnd(22, '_') as JobId, instanceId('one'), hash('account')];
+  put([userRecord()]);
+  const [job, instance] = [jobId('job'), one];
   const told = (seq: number) => ({
     ...{ router: 'router', start: 1 },
     events: [
@@ -67,25 +57,19 @@ test('no statement of a rotation, from order to end, reads a table that grows fr
       },
     ],
   });
-  const order = {
-    ...{ job, kind: 'rotate', record: itemUid('user'), app: appUid(), gateway: gatewayUid() },
-    ...{ order: 'order'.padEnd(32, '_'), person: personUid(), carryFrom: null, nowMs },
-  };
   const { lease } = rotation('renewLease', { instance, gateway: gatewayUid(), lease: null, after: 0 });
-  rotation('startJobs', { orders: [order], told: told(1) });
+  rotation('startJobs', { orders: [newOrder('job')], told: told(1) });
   expect(rotation('listOffered', { gateway: gatewayUid(), each: 16 })).toHaveLength(1);
-  expect(rotation('readOfferItems', { record: itemUid('user') })).toHaveLength(1);
-  const asked = { job, lease, account, server: hash('server'), instance, scheduledAtOnce: 1, orderedAtOnce: 8 };
-  const { claimed } = rotation('claimJob', asked) as { claimed: { epoch: number } };
+  expect(rotation('readOfferItems', { record: user })).toHaveLength(1);
+  const { claimed } = rotation('claimJob', claimOf('job', Number(lease))) as { claimed: { epoch: number } };
   const at = { job, epoch: claimed.epoch, instance };
   const { version } = rotation('stageVersion', { ...at, key: 'stage', rev: 2, gen: 1, envelope: 'e'.repeat(32) });
-  const address = { gen: 1, envelope: 'address'.padEnd(32, '_') };
-  const { send } = rotation('permitSend', { ...at, key: 'permit', mark: 0, address });
+  const { send } = rotation('permitSend', { ...at, key: 'permit', mark: 0, address: note });
   rotation('reportStep', { ...at, key: 'wrote', what: { kind: 'wrote', send, outcome: 'applied' }, note: null });
   for (const act of ['take', 'return']) rotation('takeLogin', { job, account, id: 'login-01', act, instance });
   rotation('reportStep', { ...at, key: 'verified', what: { kind: 'verified', version, send }, note: null });
   rotation('promoteVersion', { ...at, version, promoted: told(2), edited: told(2) });
-  const end = { outcome: 'done', why: 'rotated', note: address, recheckMs: [60_000] };
+  const end = { outcome: 'done', why: 'rotated', note, recheckMs: [60_000] };
   expect(rotation('finishJob', { ...at, ...end, told: told(3) })).toMatchObject({ job: { state: 'done' } });
   rotation('listHeldLeases', {});
 

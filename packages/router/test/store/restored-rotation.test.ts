@@ -2,22 +2,24 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { JobId } from '@sallyport/protocol';
 import { afterAll, expect, test } from 'vitest';
 import { openStore, restoreStore, type Store } from '../../src/store/index.ts';
 import { testNowMs } from './engines-time.ts';
 import {
-  appUid,
-  application,
-  gatewayUid,
-  hash,
-  instanceId,
-  itemUid,
-  personUid,
-  record,
-  sealedPart,
-} from './samples.ts';
-import { startOne } from './start-one.ts';
+  account,
+  claimOf,
+  jobId,
+  kept,
+  leaseOf,
+  newOrder,
+  noEvents,
+  one,
+  putUsers,
+  server,
+  startOne,
+  user,
+} from './rotation-samples.ts';
+import { appUid, gatewayUid, itemUid, sealedPart } from './samples.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-restored-'));
 let folders = 0;
@@ -34,29 +36,15 @@ const open = (dataDir: string): Promise<Store> =>
       },
     },
   );
-const jobId = (text: string): JobId => text.padEnd(22, '_') as JobId;
-const instance = instanceId('one');
-const order = 'order'.padEnd(32, '_');
-const of = { app: appUid(), gateway: gatewayUid(), order, person: personUid(), carryFrom: null, nowMs };
-const start = (store: Store, kind: 'rotate' | 'check', job: JobId) =>
-  startOne(store, { ...of, kind, job, record: itemUid('user') });
+const start = (store: Store, kind: 'rotate' | 'check', job: string) => startOne(store, newOrder(job, { kind }));
 
 test('[R5] a restored store trusts no lease, no job and no account it knew, until a check has opened it', async () => {
   const dataDir = newDataDir();
   const store = await open(dataDir);
-  const parts = { facts: sealedPart(1), secrets: sealedPart(1) };
-  await store.vault.putItems({ items: [application()], author: 'anna', nowMs });
-  await store.vault.putItems({ items: [record('user', { type: 'pamUser', parts })], author: 'anna', nowMs });
-  await start(store, 'rotate', jobId('job'));
-  const renewed = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, after: 0, nowMs });
-  const lease = 'lease' in renewed ? renewed.lease : 0;
-  const claim = (at: Store, job: JobId, under: number) =>
-    at.rotation.claimJob({
-      ...{ job, lease: under, account: hash('a'), server: hash('s'), instance, nowMs },
-      ...{ scheduledAtOnce: 1, orderedAtOnce: 8 },
-    });
-  const before = await claim(store, jobId('job'), lease);
-  const epoch = 'claimed' in before ? before.claimed.epoch : 0;
+  await putUsers(store);
+  await start(store, 'rotate', 'job');
+  const lease = await leaseOf(store);
+  const { epoch } = kept(await store.rotation.claimJob(claimOf('job', lease))).claimed;
   const backup = join(folder, 'backup.sqlite');
   await store.backup(backup);
   await store.close();
@@ -64,42 +52,27 @@ test('[R5] a restored store trusts no lease, no job and no account it knew, unti
 
   const restored = await open(dataDir);
   expect(await restored.rotation.getJob({ job: jobId('job') })).toMatchObject({ state: 'attention', why: 'restored' });
-  await expect(start(restored, 'rotate', jobId('again'))).rejects.toMatchObject({ code: 'PAM_ROTATION_ATTENTION' });
-  const lost = await restored.rotation.renewLease({ instance, gateway: gatewayUid(), lease, after: lease, nowMs });
+  await expect(start(restored, 'rotate', 'again')).rejects.toMatchObject({ code: 'PAM_ROTATION_ATTENTION' });
+  const lost = await restored.rotation.renewLease({ instance: one, gateway: gatewayUid(), lease, after: lease, nowMs });
   expect(lost).toEqual({ lost: true });
-  const fresh = await restored.rotation.renewLease({
-    instance,
-    gateway: gatewayUid(),
-    lease: null,
-    after: lease,
-    nowMs,
-  });
-  await start(restored, 'check', jobId('check'));
-  const after = await claim(restored, jobId('check'), 'lease' in fresh ? fresh.lease : 0);
-  const later = 'claimed' in after ? after.claimed.epoch : 0;
+  const fresh = await leaseOf(restored, one, lease);
+  await start(restored, 'check', 'check');
+  const later = kept(await restored.rotation.claimJob(claimOf('check', fresh))).claimed.epoch;
   expect(later).toBeGreaterThanOrEqual(2 * 2 ** 32);
   expect(later).toBeGreaterThan(epoch);
-  const told = { router: 'router', start: 1, events: [] };
   await restored.rotation.finishJob({
-    ...{ job: jobId('check'), epoch: later, instance, nowMs, outcome: 'done', why: 'opens' },
-    ...{ note: null, recheckMs: [], told },
+    ...{ job: jobId('check'), epoch: later, instance: one, nowMs, outcome: 'done', why: 'opens' },
+    ...{ note: null, recheckMs: [], told: noEvents },
   });
-  expect((await start(restored, 'rotate', jobId('again'))).state).toBe('queued');
+  expect((await start(restored, 'rotate', 'again')).state).toBe('queued');
   await restored.close();
 });
 
 /** An account of `user` rotated once: what its instance knows afterwards. */
 async function rotated(store: Store, id: string, envelope: string) {
-  await start(store, 'rotate', jobId(id));
-  const renewed = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, after: 0, nowMs });
-  const lease = 'lease' in renewed ? renewed.lease : 0;
-  const answer = await store.rotation.claimJob({
-    ...{ job: jobId(id), lease, account: hash('a'), server: hash('s'), instance, nowMs },
-    ...{ scheduledAtOnce: 1, orderedAtOnce: 8 },
-  });
-  if (!('claimed' in answer)) throw new Error(answer.why);
-  const { epoch, base } = answer.claimed;
-  const at = { job: jobId(id), epoch, instance, nowMs };
+  await start(store, 'rotate', id);
+  const { epoch, base } = kept(await store.rotation.claimJob(claimOf(id, await leaseOf(store)))).claimed;
+  const at = { job: jobId(id), epoch, instance: one, nowMs };
   const sealed = { rev: base + 1, gen: 1, envelope };
   const staged = await store.rotation.stageVersion({ ...at, key: `stage-${id}`, ...sealed });
   const version = 'version' in staged ? staged.version : 0;
@@ -120,19 +93,17 @@ async function rotated(store: Store, id: string, envelope: string) {
 test('what a restored store lost comes back from the journal of an instance, and the numbers only rise', async () => {
   const dataDir = newDataDir();
   const store = await open(dataDir);
-  const parts = { facts: sealedPart(1), secrets: sealedPart(1) };
-  await store.vault.putItems({ items: [application()], author: 'anna', nowMs });
-  await store.vault.putItems({ items: [record('user', { type: 'pamUser', parts })], author: 'anna', nowMs });
+  await putUsers(store);
   const backup = join(folder, 'before-any.sqlite');
   await store.backup(backup);
   const first = await rotated(store, 'first', 'first'.padEnd(32, '.'));
   const second = await rotated(store, 'second', 'second'.padEnd(32, '.'));
   const entryOf = ({ epoch, send, sealed, job }: typeof first) => ({
-    ...{ account: hash('a'), server: hash('s'), record: itemUid('user'), job, epoch, send },
+    ...{ account, server, record: user, job, epoch, send },
     digest: createHash('sha256').update(sealed.envelope).digest('base64url'),
   });
   const entries = [entryOf(first), entryOf(second)];
-  const ask = (at: Store) => at.rotation.compareJournal({ entries, app: appUid(), instance, nowMs });
+  const ask = (at: Store) => at.rotation.compareJournal({ entries, app: appUid(), instance: one, nowMs });
   // Nothing was lost: nothing is asked for, and nothing is said of the account.
   expect(await ask(store)).toEqual({ wanted: [], distrusted: [] });
   await store.close();
@@ -140,14 +111,14 @@ test('what a restored store lost comes back from the journal of an instance, and
 
   const restored = await open(dataDir);
   // The backup was made before the account was ever rotated: the store does not even know of it.
-  expect((await start(restored, 'rotate', jobId('early'))).state).toBe('queued');
+  expect((await start(restored, 'rotate', 'early')).state).toBe('queued');
   await restored.rotation.cancelJob({ job: jobId('early'), nowMs });
-  expect(await ask(restored)).toEqual({ wanted: entries.map(({ digest }) => digest), distrusted: [itemUid('user')] });
-  await expect(start(restored, 'rotate', jobId('again'))).rejects.toMatchObject({ code: 'PAM_ROTATION_ATTENTION' });
+  expect(await ask(restored)).toEqual({ wanted: entries.map(({ digest }) => digest), distrusted: [user] });
+  await expect(start(restored, 'rotate', 'again')).rejects.toMatchObject({ code: 'PAM_ROTATION_ATTENTION' });
   const give = ({ sealed, job }: typeof first, change: object = {}) =>
     restored.rotation.recoverVersion({
-      ...{ account: hash('a'), record: itemUid('user'), job, ...sealed, atMs: nowMs },
-      ...{ app: appUid(), instance, nowMs, ...change },
+      ...{ account, record: user, job, ...sealed, atMs: nowMs },
+      ...{ app: appUid(), instance: one, nowMs, ...change },
     });
   expect(await give(first, { app: appUid('other') })).toMatchObject({ refused: 'PAM_CONFLICT' });
   expect(await give(first, { record: itemUid('else') })).toMatchObject({ refused: 'PAM_CONFLICT' });
@@ -156,14 +127,14 @@ test('what a restored store lost comes back from the journal of an instance, and
   expect(await give(second)).toEqual({ version: null });
   expect(await ask(restored)).toEqual({ wanted: [], distrusted: [] });
 
-  const known = await restored.rotation.readRotation({ record: itemUid('user'), nowMs });
+  const known = await restored.rotation.readRotation({ record: user, nowMs });
   expect(known.account).toMatchObject({ attention: 'restored', current: null });
   expect(known.versions).toMatchObject([
-    { n: 2, state: 'recovered', rev: 3, job: second.job, source: instance, envelope: second.sealed.envelope },
-    { n: 1, state: 'recovered', rev: 2, job: first.job, source: instance, envelope: first.sealed.envelope },
+    { n: 2, state: 'recovered', rev: 3, job: second.job, source: one, envelope: second.sealed.envelope },
+    { n: 1, state: 'recovered', rev: 2, job: first.job, source: one, envelope: first.sealed.envelope },
   ]);
   await restored.rotation.resolveRotation({
-    ...{ record: itemUid('user'), version: 2, secrets: sealedPart(2, 'resolved'), author: 'anna', nowMs },
+    ...{ record: user, version: 2, secrets: sealedPart(2, 'resolved'), author: 'anna', nowMs },
   });
   const third = await rotated(restored, 'third', 'third'.padEnd(32, '.'));
   expect(third.epoch).toBeGreaterThan(second.epoch);
@@ -174,16 +145,14 @@ test('what a restored store lost comes back from the journal of an instance, and
 test('a store that was set back by other means is told by the numbers of an instance', async () => {
   const dataDir = newDataDir();
   const store = await open(dataDir);
-  const parts = { facts: sealedPart(1), secrets: sealedPart(1) };
-  await store.vault.putItems({ items: [application()], author: 'anna', nowMs });
-  await store.vault.putItems({ items: [record('user', { type: 'pamUser', parts })], author: 'anna', nowMs });
+  await putUsers(store);
   const { epoch, send, sealed, job } = await rotated(store, 'first', 'first'.padEnd(32, '.'));
   const digest = createHash('sha256').update(sealed.envelope).digest('base64url');
-  const entry = { account: hash('a'), server: hash('s'), record: itemUid('user'), job, digest };
+  const entry = { account, server, record: user, job, digest };
   const entries = [{ ...entry, epoch: epoch + 3, send: send + 5 }];
-  const compared = await store.rotation.compareJournal({ entries, app: appUid(), instance, nowMs });
-  expect(compared).toEqual({ wanted: [], distrusted: [itemUid('user')] });
-  const { account } = await store.rotation.readRotation({ record: itemUid('user'), nowMs });
-  expect(account).toMatchObject({ attention: 'restored', epoch: epoch + 3, send: send + 5 });
+  const compared = await store.rotation.compareJournal({ entries, app: appUid(), instance: one, nowMs });
+  expect(compared).toEqual({ wanted: [], distrusted: [user] });
+  const known = await store.rotation.readRotation({ record: user, nowMs });
+  expect(known.account).toMatchObject({ attention: 'restored', epoch: epoch + 3, send: send + 5 });
   await store.close();
 });

@@ -1,42 +1,30 @@
-import type { Item, JobId, PamError, PartEnvelope } from '@sallyport/protocol';
+import type { Item, PamError, PartEnvelope } from '@sallyport/protocol';
 import { describe, expect, test } from 'vitest';
-import type { NewJob, Refused } from '../../src/rotation/index.ts';
+import type { NewJob } from '../../src/rotation/index.ts';
 import type { Store } from '../../src/store/index.ts';
 import { postgresUnderTest, sqliteUnderTest } from './engines.ts';
 import { testNowMs } from './engines-time.ts';
-import { startOne } from './start-one.ts';
 import {
-  appUid,
-  application,
-  emptyMirror,
-  gatewayUid,
-  hash,
-  instanceId,
-  itemUid,
-  personUid,
-  record,
-  sealedPart,
-} from './samples.ts';
+  account,
+  claimOf,
+  jobId,
+  kept,
+  leaseOf,
+  newOrder,
+  noEvents,
+  note,
+  one,
+  putUsers,
+  startOne,
+} from './rotation-samples.ts';
+import { emptyMirror, gatewayUid, hash, instanceId, itemUid, record, sealedPart } from './samples.ts';
 
 const nowMs = testNowMs;
-const jobId = (text: string): JobId => text.padEnd(22, '_') as JobId;
-const account = hash('account');
-const server = hash('server');
-const one = instanceId('one');
 const two = instanceId('two');
-const note = { gen: 1, envelope: 'note'.padEnd(32, '_') };
-const order = 'order'.padEnd(32, '_');
-const atOnce = { scheduledAtOnce: 1, orderedAtOnce: 8 };
-const nothing = { router: 'router', start: 1, events: [] };
-const told = nothing;
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
   const [only] = await Promise.allSettled([work]);
   return only.status === 'rejected' ? (only.reason as PamError).code : 'nothing was thrown';
-}
-function kept<Answer extends object>(answer: Answer | Refused): Answer {
-  if ('refused' in answer) throw new Error(`${answer.refused}: ${answer.why}`);
-  return answer;
 }
 function refusal(answer: object): string {
   return 'refused' in answer ? String(answer.refused) : 'not refused';
@@ -44,27 +32,12 @@ function refusal(answer: object): string {
 
 /** One record to rotate, and an instance with a lease. */
 async function ready(store: Store, names: readonly string[] = ['user']): Promise<number> {
-  await store.vault.putItems({ items: [application()], author: 'anna', nowMs });
-  const user = (name: string) =>
-    record(name, { type: 'pamUser', parts: { facts: sealedPart(1), secrets: sealedPart(1, 'first') } });
-  await store.vault.putItems({ items: names.map(user), author: 'anna', nowMs });
-  return lease(store, one);
+  await putUsers(store, names);
+  return leaseOf(store);
 }
-async function lease(store: Store, instance: typeof one, after = 0): Promise<number> {
-  const answer = await store.rotation.renewLease({ instance, gateway: gatewayUid(), lease: null, after, nowMs });
-  return 'lease' in answer ? answer.lease : -1;
-}
-const newOrder = (job: string, change: Partial<NewJob> = {}): NewJob => ({
-  ...{ job: jobId(job), kind: 'rotate', record: itemUid('user'), app: appUid(), gateway: gatewayUid() },
-  ...{ order, person: personUid(), carryFrom: null, nowMs },
-  ...change,
-});
 const start = (store: Store, job: string, change: Partial<NewJob> = {}) => startOne(store, newOrder(job, change));
-const claim = (store: Store, job: string, under: number, change: object = {}) =>
-  store.rotation.claimJob({
-    ...{ job: jobId(job), lease: under, account, server, instance: one, nowMs, ...atOnce },
-    ...change,
-  });
+const claim = (store: Store, job: string, under: number, change: Parameters<typeof claimOf>[2] = {}) =>
+  store.rotation.claimJob(claimOf(job, under, change));
 const secretsOf = async (store: Store, name = 'user'): Promise<PartEnvelope | undefined> =>
   (await store.vault.getItem({ uid: itemUid(name) }))?.parts.secrets;
 
@@ -77,11 +50,11 @@ function run(store: Store, job: string, epoch: number, instance = one) {
     permit: (mark = 0, key = 'permit-01') => store.rotation.permitSend({ ...at, key, mark, address: note }),
     report: (what: Parameters<Store['rotation']['reportStep']>[0]['what'], key: string) =>
       store.rotation.reportStep({ ...at, key, what, note }),
-    promote: (version = 1) => store.rotation.promoteVersion({ ...at, version, promoted: told, edited: told }),
+    promote: (version = 1) => store.rotation.promoteVersion({ ...at, version, promoted: noEvents, edited: noEvents }),
     wait: (inMs = 0) => store.rotation.waitJob({ ...at, inMs, why: 'locked', note: null }),
     finish: (outcome: 'done' | 'failed' | 'attention' = 'done', recheckMs: number[] = [], more: object = {}) =>
       store.rotation.finishJob({
-        ...{ ...at, outcome, note, recheckMs, told, ...more },
+        ...{ ...at, outcome, note, recheckMs, told: noEvents, ...more },
         why: outcome === 'attention' ? 'nothing-opens' : 'rotated',
       }),
   };
@@ -129,7 +102,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
         kept(await by.report({ ...each, state: 'begun' }, `begun-${each.name}`));
       }
       await store.rotation.releaseLease({ instance: one, lease: null, nowMs });
-      const under = await lease(store, two);
+      const under = await leaseOf(store, two);
       const { claimed } = kept(await claim(store, 'job', under, { instance: two }));
       expect(claimed.step).toBe('promoted');
       expect(claimed.followUps).toEqual([
@@ -166,7 +139,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
       expect(await again('same', 2)).toEqual([{ name: hash('well'), state: 'done' }]);
       expect(await again('others', 3)).toEqual([]);
       expect(await again('all', null)).toEqual([]);
-      const under = await lease(store, two);
+      const under = await leaseOf(store, two);
       await start(store, 'check', { kind: 'check' });
       const { claimed } = kept(await claim(store, 'check', under, { instance: two }));
       kept(await run(store, 'check', claimed.epoch, two).finish('attention'));
@@ -185,12 +158,12 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     const troubled = { gateway: gatewayUid(), what: 'after', count: 1 };
     expect(await told()).toEqual([troubled]);
     const denied = (job: string) =>
-      store.rotation.denyJob({ job: jobId(job), instance: null, why: 'no-kind', note: null, told: nothing, nowMs });
+      store.rotation.denyJob({ job: jobId(job), instance: null, why: 'no-kind', note: null, told: noEvents, nowMs });
     await start(store, 'check', { kind: 'check' });
     await denied('check');
     expect(await told()).toEqual([troubled]);
     await start(store, 'again', { kind: 'after', carryFrom: 2 });
-    const { claimed } = kept(await claim(store, 'again', await lease(store, two), { instance: two }));
+    const { claimed } = kept(await claim(store, 'again', await leaseOf(store, two), { instance: two }));
     kept(await run(store, 'again', claimed.epoch, two).finish());
     expect(await told()).toEqual([]);
     await start(store, 'next');
@@ -249,7 +222,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     const events = [{ atMs: nowMs, kind: 'job.ordered', body: '{"jobs":4}', actorEvent: null, actor: null }];
     const { results, head } = await store.rotation.startJobs({
       orders,
-      told: { ...told, router: hash('router'), events },
+      told: { ...noEvents, router: hash('router'), events },
     });
     expect(results.map((each) => ('job' in each ? each.job.id : each.error.code))).toEqual([
       ...[jobId('zero'), 'PAM_JOB_BUSY', jobId('two'), 'PAM_JOB_BUSY'],
@@ -267,7 +240,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     const ordersOf = (by: string): NewJob[] =>
       names.map((name) => newOrder(`${by}-${name}`, { record: itemUid(name) }));
     const all = await Promise.all(
-      [ordersOf('a'), ordersOf('b').toReversed()].map((orders) => store.rotation.startJobs({ orders, told })),
+      [ordersOf('a'), ordersOf('b').toReversed()].map((orders) => store.rotation.startJobs({ orders, told: noEvents })),
     );
     const stored = all.flatMap(({ results }) => results.flatMap((each) => ('job' in each ? [each.job.record] : [])));
     expect(stored.toSorted()).toEqual(names.map((name) => itemUid(name)).toSorted());
@@ -278,7 +251,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     await ready(store);
     await start(store, 'job');
     const instances = Array.from({ length: 20 }, (_, i) => instanceId(`claimer${i}`));
-    const leases = await Promise.all(instances.map((instance) => lease(store, instance)));
+    const leases = await Promise.all(instances.map((instance) => leaseOf(store, instance)));
     const told_ = await Promise.all(instances.map((instance, i) => claim(store, 'job', leases[i] ?? 0, { instance })));
     const codes = told_.map(refusal);
     expect(codes.filter((code) => code === 'not refused')).toHaveLength(1);
@@ -341,7 +314,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     const again = async () => [await by.stage(), await by.permit(), await by.report(wrote, 'report-1')].map(refusal);
     const fenced = Array.from({ length: 3 }, () => 'PAM_JOB_FENCED');
     expect(await again()).toEqual(fenced);
-    kept(await claim(store, 'job', await lease(store, two), { instance: two }));
+    kept(await claim(store, 'job', await leaseOf(store, two), { instance: two }));
     expect(await again()).toEqual(fenced);
   });
 
@@ -362,7 +335,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     expect(await store.rotation.renewLease(renewal)).toEqual({ lost: true });
     expect(refusal(await by.permit())).toBe('PAM_JOB_FENCED');
     expect(refusal(await claim(store, 'job', under))).toBe('PAM_LEASE_LOST');
-    const next = kept(await claim(store, 'job', await lease(store, two), { instance: two })).claimed;
+    const next = kept(await claim(store, 'job', await leaseOf(store, two), { instance: two })).claimed;
     expect(next).toMatchObject({ step: 'intent', candidate: 1, base: 1, current: 0 });
     expect(next.epoch).toBeGreaterThan(first.epoch);
     expect(next.versions.map((version) => version.n)).toEqual([1, 0]);
@@ -375,10 +348,10 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     const under = await ready(store);
     await start(store, 'job');
     const { epoch } = kept(await claim(store, 'job', under)).claimed;
-    expect(await lease(store, one)).toBe(under);
+    expect(await leaseOf(store, one)).toBe(under);
     kept(await run(store, 'job', epoch).stage());
     // Who knows of it and asks for another one says that nothing runs under it.
-    expect(await lease(store, one, under)).toBe(under + 1);
+    expect(await leaseOf(store, one, under)).toBe(under + 1);
     expect(refusal(await run(store, 'job', epoch).permit())).toBe('PAM_JOB_FENCED');
   });
 
@@ -466,10 +439,10 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     await ready(store);
     await start(store, 'job');
     for (let i = 0; i < 3; i += 1) {
-      kept(await claim(store, 'job', await lease(store, one)));
+      kept(await claim(store, 'job', await leaseOf(store, one)));
       await store.rotation.releaseLease({ instance: one, lease: null, nowMs });
     }
-    expect(refusal(await claim(store, 'job', await lease(store, one)))).toBe('PAM_JOB_POISON');
+    expect(refusal(await claim(store, 'job', await leaseOf(store, one)))).toBe('PAM_JOB_POISON');
     expect(await store.rotation.getJob({ job: jobId('job') })).toMatchObject({ state: 'attention', why: 'poison' });
     expect(await codeOf(start(store, 'again'))).toBe('PAM_ROTATION_ATTENTION');
     expect(await store.rotation.countJobs({})).toEqual([{ gateway: gatewayUid(), state: 'attention', count: 1 }]);
