@@ -43,7 +43,6 @@ export interface IdentityStore {
    * exist: PAM_ROUTER_CLAIMED, PAM_SETUP_CODE_INVALID (also when `setup-expires-at-ms` has passed).
    */
   claimRouter(input: { readonly secretHash: string; readonly person: Person; readonly nowMs: number }): Promise<void>;
-  countPeople(input: Record<never, never>): Promise<number>;
   findPersonByName(input: { readonly name: string }): Promise<Person | null>;
   findPerson(input: { readonly uid: PersonUid }): Promise<Person | null>;
   /** The person whose unused recovery code has this lookup. */

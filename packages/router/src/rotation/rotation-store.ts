@@ -183,8 +183,6 @@ export interface RotationStore {
     readonly gateway: GatewayUid | null;
     readonly each: number;
   }): Promise<readonly OfferedJob[]>;
-  /** When the next job that waits may begin; null: none waits. */
-  findNextOffer(input: { readonly nowMs: number }): Promise<number | null>;
   /** Nobody is there to take it: it waits, and says so. Nothing when it is held or ended. */
   noteNoInstance(input: { readonly jobs: readonly JobId[] }): Promise<void>;
   /** What an offer carries: the record first, its resources, then their configurations and credentials; empty: gone. */

@@ -22,7 +22,7 @@ export interface StoredJob extends JobRow {
   readonly person: PersonUid | null;
   /** Occurrence of the schedule that it is. */
   readonly dueAtMs: number | null;
-  /** Everybody who ran it, first to last, at most `instancesKept`. */
+  /** Who ran it, first to last: the last `instancesKept` of them. */
   readonly instances: readonly InstanceId[];
   /** How what followed it went; null: nothing did. */
   readonly after: AfterCounts | null;
@@ -31,7 +31,9 @@ export interface StoredJob extends JobRow {
   readonly endedAtMs: number | null;
 }
 
+/** Instances kept of one job: the last ones. */
 export const instancesKept = 64;
-/** Entries and notes kept of one job; the first ones, and the last in place of what is over it. */
+/** Entries kept of one job: the first ones, and the last in place of what is over it. */
 export const entriesKept = 200;
+/** Sealed notes kept of one job: the first ones. */
 export const notesKept = 64;

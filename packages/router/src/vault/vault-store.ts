@@ -1,6 +1,5 @@
 import type {
   ApplicationUid,
-  GatewayUid,
   Item,
   ItemType,
   ItemUid,
@@ -55,8 +54,6 @@ export interface VaultStore {
   }): Promise<{ readonly items: readonly Item[]; readonly more: boolean }>;
   /** Every revision of every part, newest first, at most 200. Also of removed items. */
   historyOf(input: { readonly uid: ItemUid }): Promise<readonly ItemVersion[]>;
-  /** UIDs of live items whose mirror names `uid` (as gateway, configuration or credential) or, for an application, that are in it. */
-  listDependants(input: { readonly uid: ItemUid | GatewayUid | ApplicationUid }): Promise<readonly ItemUid[]>;
   /**
    * Marks an item removed; its revisions stay. PAM_NOT_FOUND; PAM_IN_USE with `detail.dependants` (UIDs, comma
    * separated, the first 20). An application depends on nothing and everything in it depends on it.

@@ -482,7 +482,7 @@ describe.each([sqliteUnderTest(), postgresUnderTest()])('rotation on $name', (en
     kept(await by.stage());
     expect([await by.wait(5_000), await by.wait(5_000)]).toEqual([{}, {}]);
     expect(await store.rotation.listOffered({ nowMs: nowMs + 4_999, gateway: null, each: 10 })).toEqual([]);
-    expect(await store.rotation.findNextOffer({ nowMs })).toBe(nowMs + 5_000);
+    expect(await store.rotation.getJob({ job: jobId('job') })).toMatchObject({ notBeforeMs: nowMs + 5_000 });
     expect(await store.rotation.listOffered({ nowMs: nowMs + 5_000, gateway: gatewayUid(), each: 10 })).toHaveLength(1);
     expect(kept(await claim(store, 'job', under)).claimed).toMatchObject({ step: 'intent', candidate: 1 });
   });

@@ -81,11 +81,6 @@ export const identityActs: ActsOf<IdentityStore> = {
     );
   },
 
-  *countPeople(q) {
-    const row = yield* first(q.db.selectFrom('person').select((of) => of.fn.countAll<number>().as('people')));
-    return row?.people ?? 0;
-  },
-
   *findPersonByName(q, input) {
     return yield* findBy(q, 'name_key', nameKey(input.name));
   },

@@ -12,7 +12,7 @@ import {
 import { jitterMs, latestOccurrence, nextOccurrence } from '@sallyport/rotation';
 import type { RotationStore } from '../../rotation/index.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
-import { attentionOf, insertJob } from './job-list-acts.ts';
+import { attentionOf, insertJob } from './order-acts.ts';
 import { addEntry, lockJob } from './job-rows.ts';
 import { dropTrouble, settleTrouble } from './trouble-acts.ts';
 

@@ -266,10 +266,6 @@ export const vaultActs: ActsOf<VaultStore> = {
     return rows.map((row) => ({ ...versionSchema.parse(row), author: row.author, atMs: row.at_ms }));
   },
 
-  *listDependants(q, input) {
-    return (yield* dependants(q, input.uid)).map((uid) => itemUidSchema.parse(uid));
-  },
-
   *removeItem(q, input) {
     const touched = yield* run(
       q.db

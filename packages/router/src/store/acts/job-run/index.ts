@@ -4,7 +4,6 @@ import { loginActs } from './login-acts.ts';
 import { promoteActs } from './promote-acts.ts';
 import { endActs } from './end-acts.ts';
 import { operatorActs } from './operator-acts.ts';
-import { offerActs } from './offer-acts.ts';
 
 /** A job while somebody runs it: claimed, step by step to its end, and what its owner does about it meanwhile. */
 export const jobRunActs = {
@@ -14,5 +13,4 @@ export const jobRunActs = {
   ...promoteActs,
   ...endActs,
   ...operatorActs,
-  ...offerActs,
 };
