@@ -197,7 +197,7 @@ export const recordGroup: GroupSpec = {
       name: 'import',
       args: '<file>',
       about: 'make records from JSON lines, each as record template prints; - is standard input',
-      more: 'Every line gets one row of result. With --dry-run nothing is written: lines are checked to the end, names resolved, addresses compared.',
+      more: 'Every line gets one row of result. A line whose record this device made before is not made again: run it again after an interruption, or with refused lines corrected. With --dry-run nothing is written: lines are checked to the end, names resolved, addresses compared.',
       flags: [application, { flag: '--dry-run', about: 'check only' }],
       shows: true,
       load: async () => import('../commands/record-import.ts'),
