@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createCleanup, tempDir } from '@sallyport/testkit';
@@ -12,7 +12,9 @@ import { openMemoryFile } from './memory-file.ts';
 const cleanup = createCleanup();
 afterEach(async () => cleanup.run());
 const hash = 'h'.repeat(43);
-const rev = (n: number, number = 1) => ({ revs: { [`item-${n}/facts`]: { rev: number, hash } } });
+/** A long one, so that few of them fill the lines. */
+const keyOf = (n: number) => `${`item-${n}`.padEnd(50, '.')}/facts`;
+const rev = (n: number, number = 1) => ({ revs: { [keyOf(n)]: { rev: number, hash } } });
 
 async function place() {
   const folder = join(tempDir(cleanup.later), 'profile');
@@ -49,7 +51,7 @@ test('what is no news is not written', async () => {
   const { size } = statSync(lines);
   for (const old of [rev(1, 3), rev(1, 2), {}]) await file.remember(old);
   expect(statSync(lines).size).toBe(size);
-  expect((await file.read()).revs['item-1/facts']?.rev).toBe(3);
+  expect((await file.read()).revs[keyOf(1)]?.rev).toBe(3);
 });
 
 test('two who have it open see what the other remembers, also after one drew the lines in', async () => {
@@ -58,6 +60,28 @@ test('two who have it open see what the other remembers, also after one drew the
   for (let n = 0; n < 800; n += 1) await (n % 2 === 0 ? one : two).remember(rev(n));
   expect([await known(one), await known(two)]).toEqual([800, 800]);
 }, 60_000);
+
+test('who reads the whole just before another replaces it, and the lines just after, sees all the same', async () => {
+  const { folder, whole, lines, open } = await place();
+  await open().remember(rev(1));
+  const text = JSON.stringify(await open().read());
+  let times = 0;
+  const paths = {
+    folder,
+    whole,
+    /** Asked for once the whole was read. */
+    get lines() {
+      times += 1;
+      if (times > 1) return lines;
+      writeFileSync(`${whole}.new`, text);
+      renameSync(`${whole}.new`, whole);
+      truncateSync(lines, 0);
+      return lines;
+    },
+  };
+  expect(await known(openMemoryFile(paths, async (work) => work()))).toBe(1);
+  expect(times).toBe(2);
+});
 
 test('a line that was cut off by a kill was never relied on: it is passed over, and the next one is whole', async () => {
   const { lines, open } = await place();
@@ -77,7 +101,7 @@ test('a kill between the whole and the emptying of its lines changes nothing', a
   await open().remember(rev(1, 2));
   const memory = await open().read();
   writeFileSync(whole, JSON.stringify({ ...memory, revs: { ...memory.revs, ...rev(1, 5).revs } }));
-  expect((await open().read()).revs['item-1/facts']?.rev).toBe(5);
+  expect((await open().read()).revs[keyOf(1)]?.rev).toBe(5);
   expect(statSync(lines).size).toBeGreaterThan(0);
 });
 
