@@ -83,6 +83,29 @@ test('who reads the whole just before another replaces it, and the lines just af
   expect(times).toBe(2);
 });
 
+test('lines of another that begin in the middle of one where ours ended are no damaged file', async () => {
+  const { folder, whole, lines, open } = await place();
+  await open().remember(rev(1));
+  let drawn = false;
+  const paths = {
+    folder,
+    whole,
+    /** Asked for once it is known that the whole is as it was: then another draws the lines in and writes longer ones. */
+    get lines() {
+      if (!drawn) return lines;
+      drawn = false;
+      writeFileSync(`${whole}.new`, JSON.stringify(first));
+      renameSync(`${whole}.new`, whole);
+      writeFileSync(lines, `${JSON.stringify({ revs: { ...rev(2).revs, ...rev(3).revs } })}\n`);
+      return lines;
+    },
+  };
+  const file = openMemoryFile(paths, async (work) => work());
+  const first = await file.read();
+  drawn = true;
+  expect(await known(file)).toBe(3);
+});
+
 test('a line that was cut off by a kill was never relied on: it is passed over, and the next one is whole', async () => {
   const { lines, open } = await place();
   await open().remember(rev(1));

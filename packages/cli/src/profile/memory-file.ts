@@ -48,16 +48,18 @@ export function openMemoryFile(
     const memory = text === null ? newMemory() : parseFile(paths.whole, text, memorySchema);
     return { whole: whole.id, wholeBytes: whole.bytes, offset: 0, memory };
   };
+  const readAll = async (whole: Whole): Promise<Known | null> =>
+    (known?.whole === whole.id ? await readOn(known, paths.lines) : null) ??
+    (await readOn(await readWhole(whole), paths.lines));
   const upToDate = async (): Promise<Known> => {
     for (;;) {
       const whole = await wholeOf(paths.whole);
-      const now =
-        (known?.whole === whole.id ? await readOn(known, paths.lines) : null) ??
-        (await readOn(await readWhole(whole), paths.lines));
-      if (now === null) continue;
-      if ((await wholeOf(paths.whole)).id !== whole.id) continue;
-      known = now;
-      return now;
+      const read = await readAll(whole).catch((reason: unknown) => ({ reason }));
+      // Before an error is believed, too: other lines than ours may begin in the middle of one.
+      if (read === null || (await wholeOf(paths.whole)).id !== whole.id) continue;
+      if ('reason' in read) throw read.reason;
+      known = read;
+      return read;
     }
   };
 
