@@ -332,20 +332,30 @@ test('when the router is honest again everything works for those who were lied t
   }
 });
 
-test('[C6] a router set back to a shorter log is told, and so is one whose log went on differently from there', async () => {
-  const dialled = target.accepted.length;
+/** The router as it was before its newest entry: restored from an older backup, or rolled back by itself. */
+async function setBack(): Promise<void> {
   await installation.router.kill('SIGTERM');
   await lie(withholdNewest);
   await installation.restartRouter();
-  const whoKnowsMore = (code: ErrorCode): Promise<void> =>
-    pamOf(installation.home, getWeb1).then((run) => expectRefused(run, code));
-  await whoKnowsMore('PAM_TRUST_SHORTENED');
-  // This router says by itself that it is behind; one that does not is told by the instance (gateway's own tests).
-  await until('the instance tells', () => instance.log().some(({ code }) => code === 'PAM_TRUST_BEHIND'));
-  // A machine without memory cannot know better; what it signs makes a second history.
-  expect(await signIn(join(tempDir(cleanup.later), 'home'))).toMatchObject({ code: 0 });
-  await whoKnowsMore('PAM_TRUST_FORKED');
+}
+const headOf = async (home: string): Promise<string> => (await pamOf(home, ['trust', 'head'])).stdout;
+
+test('[C6] a router set back to a shorter log gains nothing: it is given what it hid', async () => {
+  const head = await headOf(installation.home);
+  await setBack();
+  expect(await pamOf(installation.home, getWeb1)).toMatchObject({ code: 0 });
+  for (const home of [installation.home, newcomersHome]) expect(await headOf(home)).toBe(head);
+  expect(await pamOf(installation.home, ['trust', 'verify'])).toMatchObject({ code: 0, stderr: '' });
+});
+
+test('[C6] a router whose log went on differently from a shorter one is told by whoever saw the other', async () => {
+  const dialled = target.accepted.length;
   await instance.kill('SIGTERM');
+  await otherInstance.kill('SIGTERM');
+  await setBack();
+  // A machine without memory cannot know better; what it signs makes a second history. This store was not marked as restored.
+  expect(await signIn(join(tempDir(cleanup.later), 'home'))).toMatchObject({ code: 0 });
+  expectRefused(await pamOf(installation.home, getWeb1), 'PAM_TRUST_FORKED');
   await expectInstanceEnds('PAM_TRUST_FORKED', instance.stateDir);
   expect(target.accepted).toHaveLength(dialled);
 });

@@ -31,14 +31,14 @@ test('every command of this issue is there', () => {
     ...['app new', 'app list', 'app remove'],
     ...['config new', 'config list', 'config edit', 'config remove'],
     ...['record new', 'record get', 'record list', 'record edit', 'record remove', 'record history'],
-    ...['record import', 'record template', 'session list', 'session kill', 'session why'],
+    ...['record accept-older', 'record import', 'record template', 'session list', 'session kill', 'session why'],
     ...['rotation edit', 'rotation list', 'rotation info', 'rotation history', 'rotation resolve', 'rotation targets'],
     ...['rotation script-list', 'rotation script-add', 'rotation script-edit', 'rotation script-remove'],
     ...['rotation service-list', 'rotation service-add', 'rotation service-remove'],
     ...['action rotate', 'action check', 'action after', 'action retire', 'action job-info', 'action job-cancel'],
     ...['action job-list'],
     ...['audit list', 'audit verify'],
-    ...['trust log', 'trust head', 'trust verify', 'device list', 'profile list', 'profile use'],
+    ...['trust log', 'trust head', 'trust verify', 'trust reopen', 'device list', 'profile list', 'profile use'],
   ]);
 });
 

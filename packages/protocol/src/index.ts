@@ -47,6 +47,17 @@ export {
   startJobs,
 } from './api/job.ts';
 export { killSession, setInstanceIntent } from './api/leaving.ts';
+export type { AuditChainEnd } from './api/restore.ts';
+export {
+  acceptOlder,
+  giveBackEvents,
+  giveBackLimits,
+  giveBackLog,
+  mostAuditEnds,
+  mostLostRevisions,
+  readRestore,
+  reopenLog,
+} from './api/restore.ts';
 export type { Right, Route } from './api/route.ts';
 export { defineRoute, rights } from './api/route.ts';
 export type { Candidate, Decision, EndReason, SessionView, StreamOptions, StreamView } from './api/session.ts';

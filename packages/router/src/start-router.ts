@@ -3,7 +3,10 @@ import { PamError, productVersion } from '@sallyport/protocol';
 import { newSetupCode } from '@sallyport/seal';
 import { alertRules } from './alert/index.ts';
 import { createBrakes } from './http/brakes.ts';
+import { createRestoreDesk } from './http/restore-desk.ts';
+import { takeKeptEntries } from './http/take-kept-entries.ts';
 import { type Closing, createClosing } from './program/closing.ts';
+import type { RouterParts } from './http/router-parts.ts';
 import { openApi, openDoors } from './program/open-doors.ts';
 import { openGround } from './program/open-ground.ts';
 import { createSetupDesk, type SetupDesk } from './program/setup-desk.ts';
@@ -72,7 +75,9 @@ async function start(settings: RouterSettings, closing: Closing): Promise<Runnin
       claimed,
       version: productVersion,
     });
-  const api = await openApi(settings, ground, services, {
+  const told = (message: string, fields: Record<string, string | number>): void => log.warn(message, fields);
+  const restore = createRestoreDesk({ store, trust, audit, pool, clock }, links, ground.restoreMark, told);
+  const parts: RouterParts = {
     store,
     trust,
     audit,
@@ -86,9 +91,17 @@ async function start(settings: RouterSettings, closing: Closing): Promise<Runnin
     freshSetup: setup.fresh,
     claimed: () => describe(true, process.pid),
     version: productVersion,
-  });
-  links.use({ pool, sessions, rotation });
+  };
+  const api = await openApi(settings, ground, services, parts, restore);
+  links.use({ pool, sessions, rotation, restore });
   await pool.start();
+  await takeKeptEntries(store.identity, restore, told);
+  const mark = ground.restoreMark.now();
+  if (mark?.closed === true) {
+    log.warn('restored from a backup: no new entry of the trust log is taken before pam trust reopen', {
+      incarnation: mark.incarnation,
+    });
+  }
   links.remember(pool.list().flatMap(({ instances }) => instances.map(({ ipAddress }) => ipAddress)));
   closing.add(() => pool.stop());
   const { relay, carriers, apiConnections } = await openDoors(settings, ground, services, api, closing);

@@ -52,6 +52,7 @@ export { newSymmetricKey } from './keys/symmetric.ts';
 export type { Commitments, LogEntry, LogEntryBody, PeekedEntry, PersonKeys } from './log/entry.ts';
 export { entryHash, peekEntry } from './log/entry.ts';
 export { foldLog, signEntry } from './log/fold-log.ts';
+export { giveBackEntries, mayGiveBack, nextEntries } from './log/give-back.ts';
 export type { LogApplication, LogDevice, LogGateway, LogPerson, LogState } from './log/state.ts';
 export { checkFloor, checkHead, createLog } from './log/state.ts';
 export { openAtRest, sealAtRest } from './person/at-rest.ts';

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { type Memory, type Sighting, together } from '../profile/memory.ts';
 import type { ProfileStore } from '../profile/profile-store.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
+import { giveEventsBack } from './give-back-events.ts';
 import { type CallInput, fillPath, type RouterClient } from './router-client.ts';
 
 type ChainEnd = { readonly seq: number; readonly hash: string };
@@ -18,7 +19,9 @@ const emptyChain: Chain = { seq: 0, hash: '', pending: null };
  * the heads the reply shows and what the caller takes from it: two writes of the profile a call.
  * When the answer is lost, or another copy of the profile went on, the router says PAM_AUDIT_SEQUENCE; then it is asked
  * where it believes the chain ends, and that is accepted only if it contradicts nothing we remember (I1): never behind
- * the end, and with our own hash wherever we know one.
+ * the end, and with our own hash wherever we know one. A router that was restored from an older backup is behind: it is given back
+ * the events that it lost, once a process (I2), and only those that were acknowledged: whether it ever took the pending one nobody
+ * knows.
  */
 export interface ActorChain {
   /** Calls an audited route; `on` lists the UIDs it is about. PAM_AUDIT_BROKEN when the router's word breaks I1. */
@@ -44,15 +47,28 @@ export function createActorChain(deps: {
   readonly store: ProfileStore;
   readonly device: SigningKey;
   readonly clock: Clock;
+  /** One plain line for the user. */
+  readonly tell?: (text: string) => void;
 }): ActorChain {
   const { client, store, device, clock } = deps;
+  let gaveBack = false;
   const read = async (): Promise<Chain> => (await store.readMemory()).chains[device.id] ?? emptyChain;
   const endAt = (chain: Chain): Sighting => ({ chains: { [device.id]: chain } });
   const write = async (chain: Chain) => {
     await store.remember(endAt(chain));
   };
+  /** Where the router says the chain ends, after it was given what it lost. */
+  const endAtRouter = async (chain: Chain): Promise<ChainEnd> => {
+    const named = await client.call(actorHead);
+    if (named.seq >= chain.seq || gaveBack) return named;
+    gaveBack = true;
+    const count = await giveEventsBack(client, await store.readEvents(), named, chain);
+    if (count === null) return named;
+    deps.tell?.(`The router had lost ${count} signed events of this device; it was given them back.\n`);
+    return { seq: chain.seq, hash: chain.hash };
+  };
   const settle = async (chain: Chain) => {
-    const end = { ...acceptChainEnd(chain, await client.call(actorHead)), pending: null };
+    const end = { ...acceptChainEnd(chain, await endAtRouter(chain)), pending: null };
     await write(end);
     return end;
   };
@@ -75,6 +91,7 @@ export function createActorChain(deps: {
           device,
         );
         const next = { seq: chain.seq + 1, hash: await eventHash(event) };
+        await store.keepEvent(event);
         await write({ ...chain, pending: next });
         const gathered: Sighting[] = [];
         const sent = await answerOf(

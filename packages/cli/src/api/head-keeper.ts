@@ -1,9 +1,10 @@
-import { PamError } from '@sallyport/protocol';
+import { type Head, PamError } from '@sallyport/protocol';
 import { verifyHead } from '@sallyport/seal';
 import { type Memory, newsIn, type Sighting, withNews } from '../profile/memory.ts';
 import type { Profile, ProfileStore } from '../profile/profile-store.ts';
 import type { Clock } from '../time/clock.ts';
 import { auditHeadHeader, checkAuditHead, compareLogHead, logHeadHeader, parseLogHead } from './heads.ts';
+import type { LogGiver } from './give-back-log.ts';
 import type { WatchHeads } from './router-client.ts';
 
 /**
@@ -27,6 +28,8 @@ export interface HeadKeeperDeps {
   readonly store: Pick<ProfileStore, 'readMemory' | 'remember'>;
   readonly pins: Profile['pins'];
   readonly clock: Pick<Clock, 'after'>;
+  /** Gives back what the router lost; without one a shorter log is an error at once. */
+  readonly giver?: LogGiver;
 }
 
 const writeWithinMs = 1_000;
@@ -38,7 +41,7 @@ const knowing = (memory: Memory, auditHeads: AuditHeads): Memory =>
 type AuditHeads = NonNullable<Sighting['auditHeads']>;
 
 export async function keepHeads(deps: HeadKeeperDeps): Promise<HeadKeeper> {
-  const { store, pins, clock } = deps;
+  const { store, pins, clock, giver } = deps;
   let known = await store.readMemory();
   /** Newest head of each start that is not known to be in the profile. */
   const unwritten = new Map<string, AuditHeads[string]>();
@@ -78,13 +81,19 @@ export async function keepHeads(deps: HeadKeeperDeps): Promise<HeadKeeper> {
     );
   };
 
+  const checkLogHead = async (known: Head | null, shown: Head, asked: number): Promise<void> => {
+    if (giver === undefined || known === null || shown.n >= known.n) return void compareLogHead(known, shown);
+    await giver.giveBack(shown, known, asked);
+  };
+
   const take = async (
     before: Memory,
     headers: Readonly<Record<string, string>>,
+    asked: number,
     gathered: Sighting[] | undefined,
   ): Promise<void> => {
     const shown = parseLogHead(headers[logHeadHeader]);
-    if (shown !== null) compareLogHead(before.logHead, shown);
+    if (shown !== null) await checkLogHead(before.logHead, shown, asked);
     const jws = headers[auditHeadHeader];
     if (jws === undefined || jws === '') return;
     const head = await verifyHead(jws, pins);
@@ -109,7 +118,8 @@ export async function keepHeads(deps: HeadKeeperDeps): Promise<HeadKeeper> {
   return {
     watch: (gathered) => {
       const before = known;
-      return async (headers) => take(before, headers, gathered);
+      const asked = giver?.times() ?? 0;
+      return async (headers) => take(before, headers, asked, gathered);
     },
     writeBehind: () => {
       isBehind = true;

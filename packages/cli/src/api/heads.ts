@@ -22,16 +22,19 @@ export function parseLogHead(text: string | undefined): Head | null {
  */
 export function compareLogHead(known: Head | null, shown: Head): 'same' | 'newer' {
   if (known === null || shown.n > known.n) return 'newer';
-  if (shown.n < known.n) {
-    throw new PamError(
-      'PAM_TRUST_SHORTENED',
-      `the router names entry ${shown.n} as the last of its trust log; entry ${known.n} was seen before`,
-    );
-  }
+  if (shown.n < known.n) throw shortened(shown.n, known.n);
   if (shown.hash !== known.hash) {
     throw new PamError('PAM_TRUST_FORKED', `the router shows another entry ${known.n} of the trust log than before`);
   }
   return 'same';
+}
+
+export function shortened(shown: number, known: number): PamError {
+  return new PamError(
+    'PAM_TRUST_SHORTENED',
+    `the router names entry ${shown} as the last of its trust log; entry ${known} was seen before`,
+    { detail: { why: 'head', shown, known } },
+  );
 }
 
 /**

@@ -20,6 +20,8 @@ interface CallOptions {
   readonly once?: boolean;
   /** Where what the reply says of the router's logs is put, for a caller that writes it to the profile with the rest. */
   readonly gathered?: Sighting[];
+  /** The caller compares the heads of the reply. */
+  readonly unwatched?: boolean;
 }
 
 /** Calls routes of the router; replies are checked against the route's schema. */
@@ -60,9 +62,9 @@ export function createRouterClient(deps: RouterClientDeps): RouterClient {
     route: Route<z.ZodType, z.ZodType, z.ZodType>,
     path: string,
     body: string | null,
-    gathered: Sighting[] | undefined,
+    { gathered, unwatched }: CallOptions,
   ) => {
-    const seen = deps.watchHeads?.(gathered);
+    const seen = unwatched === true ? undefined : deps.watchHeads?.(gathered);
     const reply = await transport.send({
       method: route.method,
       path,
@@ -91,7 +93,7 @@ export function createRouterClient(deps: RouterClientDeps): RouterClient {
       }
       for (let attempts = 1; ; attempts++) {
         try {
-          return (await once(route, path, body, options.gathered)) as never;
+          return (await once(route, path, body, options)) as never;
         } catch (reason) {
           if (options.once === true || !(reason instanceof PamError)) throw reason;
           const after = reason.detail['retryAfterMs'];

@@ -11,6 +11,7 @@ import {
 } from '@sallyport/seal';
 import { z } from 'zod';
 import { defaultRouterPort, formatAddress, parseAddress } from '../api/address.ts';
+import { createLogGiver } from '../api/give-back-log.ts';
 import type { RouterClient } from '../api/router-client.ts';
 import type { Cli, Run } from '../cli.ts';
 import { readFlags } from '../flags.ts';
@@ -167,6 +168,13 @@ async function enrolDevice(
     jitter,
     anchor: blob.anchor,
     floor: blob.floor,
+    giver: createLogGiver({
+      client: () => client,
+      store: { readLog: async () => kept },
+      anchor: blob.anchor,
+      clock: cli.clock,
+      tell: cli.terminal.err,
+    }),
   });
   const state = await log.sync();
   const known = state.devices.get(device.key.id);

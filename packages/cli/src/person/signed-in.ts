@@ -11,6 +11,7 @@ import {
 import { z } from 'zod';
 import { type ActorChain, createActorChain } from '../api/actor-chain.ts';
 import { parseAddress } from '../api/address.ts';
+import { createLogGiver } from '../api/give-back-log.ts';
 import { type HeadKeeper, keepHeads } from '../api/head-keeper.ts';
 import { pinnedTransport } from '../api/pinned-transport.ts';
 import { reachOf } from '../api/reach-of.ts';
@@ -82,8 +83,15 @@ export async function openSignedIn(cli: Cli, transport?: Transport): Promise<Sig
   const device = await fromDeviceFile(deviceFile);
   const person = await unsealPersonKeys(signIn.keys, device.rest);
   const token = signIn.accessToken;
-  const heads = await keepHeads({ store, pins: profile.pins, clock: cli.clock });
-  const client = createRouterClient({
+  const giver = createLogGiver({
+    client: () => client,
+    store,
+    anchor: profile.anchor,
+    clock: cli.clock,
+    tell: cli.terminal.err,
+  });
+  const heads = await keepHeads({ store, pins: profile.pins, clock: cli.clock, giver });
+  const client: RouterClient = createRouterClient({
     transport:
       transport ??
       pinnedTransport(parseAddress(profile.router), profile.pins, { clock: cli.clock, reach: reachOf(cli) }),
@@ -101,9 +109,16 @@ export async function openSignedIn(cli: Cli, transport?: Transport): Promise<Sig
     jitter,
     anchor: profile.anchor,
     floor: profile.floor,
+    giver,
   });
   await log.sync();
-  const chain = createActorChain({ client, store, device: device.key, clock: cli.clock });
+  const chain = createActorChain({
+    client,
+    store,
+    device: device.key,
+    clock: cli.clock,
+    tell: cli.terminal.err,
+  });
   return { profile, store, device, person, expiresAtMs: signIn.expiresAtMs, client, chain, log, heads };
 }
 

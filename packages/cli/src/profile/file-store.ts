@@ -38,6 +38,33 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   }
 }
 
+/** Appends a line to a file (0600), not synced: a kill loses nothing, a power cut the last lines. What it tore off stays a line of its own. */
+export async function appendLine(path: string, line: string): Promise<void> {
+  try {
+    const file = await open(path, 'a+', 0o600);
+    try {
+      const { size } = await file.stat();
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1));
+      const isTorn = bytesRead === 1 && buffer[0] !== 0x0a;
+      await file.appendFile(`${isTorn ? '\n' : ''}${line}\n`);
+    } finally {
+      await file.close();
+    }
+  } catch (reason) {
+    throw fileError(reason, path);
+  }
+}
+
+/** Bytes of a file; 0 when there is none. */
+export async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await lstat(path)).size;
+  } catch (reason) {
+    if (codeOf(reason) === 'ENOENT') return 0;
+    throw fileError(reason, path);
+  }
+}
+
 /** Writes a file that must not exist yet (0600). PAM_CONFLICT when it does: nothing is ever overwritten. */
 export async function writeNew(path: string, text: string): Promise<void> {
   try {

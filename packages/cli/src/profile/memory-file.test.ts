@@ -180,3 +180,26 @@ test('killed at any moment, what was said to be remembered is', async () => {
     next = count;
   }
 }, 60_000);
+
+test('a floor sinks when it is said, for everybody who has the memory open, and rises again with what is seen', async () => {
+  const { open } = await place();
+  const [one, two] = [open(), open()];
+  await one.remember(rev(1, 7));
+  await two.remember(rev(2, 3));
+  await one.lower(rev(1, 4).revs);
+  for (const file of [one, two, open()]) {
+    const { revs } = await file.read();
+    expect([revs[keyOf(1)]?.rev, revs[keyOf(2)]?.rev]).toEqual([4, 3]);
+  }
+  await two.remember(rev(1, 5));
+  expect((await one.read()).revs[keyOf(1)]?.rev).toBe(5);
+});
+
+test('a kill between the two writes of a lowered floor leaves the old one', async () => {
+  const { lines, open } = await place();
+  await open().remember(rev(1, 7));
+  const before = readFileSync(lines);
+  await open().lower(rev(1, 4).revs);
+  writeFileSync(lines, before);
+  expect((await open().read()).revs[keyOf(1)]?.rev).toBe(7);
+});

@@ -15,12 +15,16 @@ import { type Memory, memorySchema, newMemory, newsIn, type Sighting, sightingSc
  *    kill between leaves lines that are known already; what is seen only ever gets higher, so reading them again changes
  *    nothing.
  * M3 A reader takes no lock. When `memory.json` was replaced while it read the lines, it begins again.
- * M4 A damaged file is an error and never taken for an empty one.
+ * M4 A floor sinks by a person's word alone (`lower`): written into `memory.json`, then the lines emptied. After a kill between the
+ *    lines raise it again, and the word has to be said once more.
+ * M5 A damaged file is an error and never taken for an empty one.
  */
 export interface MemoryFile {
   read(): Promise<Memory>;
   /** What of `seen` is news, written; without news nothing is. @returns the memory with it. PAM_CONFIG_INVALID. */
   remember(seen: Sighting): Promise<Memory>;
+  /** Puts these revisions in the place of what was seen of the same parts. PAM_CONFIG_INVALID. */
+  lower(revs: Memory['revs']): Promise<void>;
 }
 
 const limitBytes = 64 * 1_024 * 1_024;
@@ -80,6 +84,14 @@ export function openMemoryFile(
           known = { whole: whole.id, wholeBytes: whole.bytes, offset: 0, memory };
         }
         return memory;
+      }),
+    lower: async (revs) =>
+      locked(async () => {
+        const { memory } = await upToDate();
+        const lowered: Memory = { ...memory, revs: { ...memory.revs, ...revs } };
+        await writeWhole(paths.whole, `${JSON.stringify(lowered, null, 2)}\n`);
+        await empty(paths.lines);
+        known = null;
       }),
   };
 }

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { deviceIdSchema, hashSchema, headSchema, personUidSchema } from '@sallyport/protocol';
 import { z } from 'zod';
 import type { Clock } from '../time/clock.ts';
-import { makePrivateFolder, readText, shred, writeWhole } from './file-store.ts';
+import { appendLine, makePrivateFolder, readText, shred, sizeOf, writeWhole } from './file-store.ts';
+import { keptEventsBytes, trimmedLines } from './kept-events.ts';
 import { profileFolder } from './home.ts';
 import { withLock } from './lock.ts';
 import type { Memory, Sighting } from './memory.ts';
@@ -69,10 +70,16 @@ export interface ProfileStore {
   readMemory(): Promise<Memory>;
   /** Writes what of this is news, as one step among all processes of this profile: remembered for good when it resolves. */
   remember(seen: Sighting): Promise<Memory>;
+  /** Puts these revisions in the place of what was seen of the same parts: by a person's word, and no other way. */
+  lowerRevisions(revs: Memory['revs']): Promise<void>;
   readLastList(): Promise<{ readonly atMs: number; readonly list: unknown } | null>;
   writeLastList(atMs: number, list: unknown): Promise<void>;
   /** Holds the lock of the chain of signed events. */
   withChain<T>(work: () => Promise<T>): Promise<T>;
+  /** Keeps a signed event of this device beside the last ones; under the lock of the chain. */
+  keepEvent(event: string): Promise<void>;
+  /** The signed events that are kept, oldest first, also such as were never taken. */
+  readEvents(): Promise<readonly string[]>;
   /** Shreds device key, account secret, person keys and access token. What was seen stays. */
   forgetKeys(): Promise<void>;
 }
@@ -121,8 +128,17 @@ export function openProfileStore(
       }),
     readMemory: memory.read,
     remember: memory.remember,
+    lowerRevisions: memory.lower,
     readLastList: async () => read('gateways.json', lastListSchema, 64 * 1_024 * 1_024),
     writeLastList: async (atMs, list) => write('gateways.json', { v: 1, atMs, list }),
+    keepEvent: async (event) => {
+      const path = at('events.jsonl');
+      await appendLine(path, event);
+      if ((await sizeOf(path)) <= keptEventsBytes.most) return;
+      await writeWhole(path, trimmedLines((await readText(path, 2 * keptEventsBytes.most)) ?? ''));
+    },
+    readEvents: async () =>
+      ((await readText(at('events.jsonl'), 2 * keptEventsBytes.most)) ?? '').split('\n').filter((line) => line !== ''),
     withChain: async (work) => locked('chain.lock', work),
     forgetKeys: async () => {
       await shred(at('sign-in.json'));

@@ -1,4 +1,5 @@
 import type { GroupSpec } from './command-spec.ts';
+import { yes } from './shared-flags.ts';
 
 export const auditGroup: GroupSpec = {
   name: 'audit',
@@ -36,6 +37,14 @@ export const trustGroup: GroupSpec = {
       about: 'fetch all of it anew, verify it and compare',
       shows: true,
       load: async () => import('../commands/trust-verify.ts'),
+    },
+    {
+      name: 'reopen',
+      about: 'after a restore of the router: let it take new entries again',
+      more: 'Shows which entries came back, which instances did not, and what is lost. Needs the right router.',
+      flags: [yes],
+      shows: true,
+      load: async () => import('../commands/trust-reopen.ts'),
     },
   ],
 };

@@ -194,6 +194,15 @@ export const recordGroup: GroupSpec = {
       load: async () => import('../commands/record-history.ts'),
     },
     {
+      name: 'accept-older',
+      args: '<record>',
+      about: 'after a restore of the router: go on with an older revision, in place of one this device saw',
+      more: 'Also for configurations, gateways and applications, by name or UID. Asks first. Facts are written anew above what was seen, which takes the right to edit them; of secrets only this profile gives up what it saw.',
+      flags: [yes],
+      shows: true,
+      load: async () => import('../commands/record-accept-older.ts'),
+    },
+    {
       name: 'import',
       args: '<file>',
       about: 'make records from JSON lines, each as record template prints; - is standard input',

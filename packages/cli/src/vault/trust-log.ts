@@ -9,6 +9,7 @@ import {
   signEntry,
 } from '@sallyport/seal';
 import { compareLogHead } from '../api/heads.ts';
+import type { LogGiver } from '../api/give-back-log.ts';
 import type { RouterClient } from '../api/router-client.ts';
 import type { ProfileStore } from '../profile/profile-store.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
@@ -17,8 +18,8 @@ import { type Clock, nowSeconds } from '../time/clock.ts';
 const appendAttempts = 6;
 
 /**
- * The trust log as this profile has verified it. Everything kept was folded from the anchor; it never gets shorter,
- * and what is fetched must continue it (PAM_TRUST_FORKED, PAM_TRUST_SHORTENED, PAM_TRUST_ANCHOR, PAM_TRUST_ENTRY_INVALID).
+ * The trust log as this profile has verified it. Everything kept was folded from the anchor; it never gets shorter (a router that
+ * lost entries is given them back, once), and what is fetched must continue it (PAM_TRUST_FORKED, PAM_TRUST_SHORTENED, PAM_TRUST_ANCHOR, PAM_TRUST_ENTRY_INVALID).
  */
 export interface TrustLog {
   state(): LogState;
@@ -46,8 +47,10 @@ export async function openTrustLog(deps: {
   readonly jitter: () => number;
   readonly anchor: string;
   readonly floor: Head;
+  /** Without one a shorter log is an error at once. */
+  readonly giver?: LogGiver;
 }): Promise<TrustLog> {
-  const { client, store, clock } = deps;
+  const { client, store, clock, giver } = deps;
   let entries: readonly string[] = await store.readLog();
   let state = await foldLog(createLog(deps.anchor), entries);
 
@@ -69,7 +72,12 @@ export async function openTrustLog(deps: {
     const remembered = (await store.readMemory()).logHead;
     for (;;) {
       const known = state.head.n < 0 ? null : state.head;
+      const asked = giver?.times() ?? 0;
       const reply = await client.call(readLog, { query: { from: state.head.n + 1 } });
+      if (giver !== undefined && known !== null && reply.head.n < known.n) {
+        await giver.giveBack(reply.head, known, asked);
+        continue;
+      }
       if (compareLogHead(known, reply.head) === 'same') break;
       if (reply.entries.length === 0) {
         throw new PamError(

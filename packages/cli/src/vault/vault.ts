@@ -20,7 +20,7 @@ import { type JsonValue, openPart, sealPart } from '@sallyport/seal';
 import type { SignedIn } from '../person/signed-in.ts';
 import { type Clock, nowSeconds } from '../time/clock.ts';
 import { mirrorDifferences, mirrorOf } from './mirror.ts';
-import { openRevisionMemory, type ServedPart } from './revision-memory.ts';
+import { openRevisionMemory, servedParts } from './revision-memory.ts';
 import { checkFacts, type FactsOf, notUnderstood, readFacts } from './facts.ts';
 import { type Keyring, mustHold, openKeyring } from './keyring.ts';
 import type { Named } from './resolve.ts';
@@ -81,6 +81,8 @@ export interface Vault extends Pick<Keyring, 'currentKeys' | 'allKeys'> {
       readonly secrets?: UserSecrets;
     },
   ): Promise<OpenedItem>;
+  /** Seals facts as they are under a higher revision, for a route that takes them so. */
+  sealAnew(item: OpenedItem, rev: number): Promise<WriteItem>;
   /** Seals the first facts of an item for a route that creates it with more (application, gateway). */
   sealNew<Type extends ItemType>(
     next: { readonly uid: ItemUid; readonly app: ApplicationUid; readonly type: Type; readonly facts: FactsOf<Type> },
@@ -125,12 +127,6 @@ export function openVault(deps: VaultDeps): Vault {
     );
   };
 
-  const partsOf = (item: Item): readonly ServedPart[] =>
-    (['facts', 'secrets'] as const).flatMap((part) => {
-      const served = item.parts[part];
-      return served === undefined ? [] : [{ uid: item.uid, part, rev: served.rev, envelope: served.envelope }];
-    });
-
   /** What another device just wrote may stand on log entries that came after our last look. */
   const catchUp = async () => {
     const shown = client.shownLogHead();
@@ -141,7 +137,7 @@ export function openVault(deps: VaultDeps): Vault {
     const served = item.parts.facts;
     if (served === undefined) throw new PamError('PAM_SEAL_BROKEN', `the router serves no facts of ${item.uid}`);
     await catchUp();
-    await revisions.check(partsOf(item));
+    await revisions.check(servedParts(item));
     const opened = await openBody(item, 'facts', served);
     const facts = readFacts(item, opened.body);
     const different = mirrorDifferences(mirrorOf(item.type, facts), item.mirror);
@@ -164,7 +160,7 @@ export function openVault(deps: VaultDeps): Vault {
 
   const open = async (item: Item) => {
     const opened = await openChecked(item);
-    await revisions.remember(partsOf(item));
+    await revisions.remember(servedParts(item));
     return opened;
   };
 
@@ -198,7 +194,7 @@ export function openVault(deps: VaultDeps): Vault {
         unreadable.push({ uid: item.uid, type: item.type, error: reason });
       }
     }
-    await revisions.remember(opened.flatMap((one) => partsOf(one.item)));
+    await revisions.remember(opened.flatMap((one) => servedParts(one.item)));
     opened.sort((a, b) => (a.title < b.title ? -1 : a.title > b.title ? 1 : a.uid < b.uid ? -1 : 1));
     return { items: opened, unreadable };
   };
@@ -261,18 +257,18 @@ export function openVault(deps: VaultDeps): Vault {
       }
       const good = [...found.values()].filter((one): one is OpenedItem => !(one instanceof PamError));
       // Before anybody relies on one of them, and as one change of the profile.
-      await revisions.remember(good.flatMap((one) => partsOf(one.item)));
+      await revisions.remember(good.flatMap((one) => servedParts(one.item)));
       return found;
     },
     open,
     secrets: async (opened) => {
       const served = opened.item.parts.secrets;
       if (served === undefined) return null;
-      await revisions.check(partsOf(opened.item));
+      await revisions.check(servedParts(opened.item));
       const { body } = await openBody(opened.item, 'secrets', served);
       const parsed = userSecretsSchema.safeParse(body);
       if (!parsed.success) throw notUnderstood(opened.item, 'secrets', parsed.error);
-      await revisions.remember(partsOf(opened.item));
+      await revisions.remember(servedParts(opened.item));
       return parsed.data;
     },
     history: async (opened) => {
@@ -323,11 +319,18 @@ export function openVault(deps: VaultDeps): Vault {
         [next.uid],
         async ({ item }) => ({
           taken: await openChecked(item),
-          seen: { revs: await revisions.newsIn(partsOf(item)) },
+          seen: { revs: await revisions.newsIn(servedParts(item)) },
         }),
       );
       await revisions.reload();
       return written;
+    },
+    sealAnew: async (item, rev) => {
+      const { gen, keys: held } = await keyring.currentKeys(item.app, ['facts']);
+      const { app, uid, type, facts } = item;
+      const place = { app, uid, type, part: 'facts', gen, rev } as const;
+      const sealedFacts = await sealed(place, facts, mustHold(held, 'facts'));
+      return { uid, app, type, mirror: mirrorOf(type, facts), parts: { facts: sealedFacts } };
     },
     sealNew: async (next, held) => ({
       uid: next.uid,

@@ -52,8 +52,7 @@ async function verify(
   );
   let state = beginAudit(heads.map(head), memory);
   for (const event of list) state = await nextAuditEvent(state, event, installation.log);
-  endAudit(state);
-  return state;
+  return { ...state, lost: await endAudit(state) };
 }
 const broken = (text: string) =>
   expect.objectContaining({ code: 'PAM_AUDIT_BROKEN', message: expect.stringContaining(text) });

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type AuditEvent, PamError } from '@sallyport/protocol';
+import { type AuditEvent, PamError, reopenLog } from '@sallyport/protocol';
 import { eventHash, type LogState, type RouterHead, verifyEvent } from '@sallyport/seal';
 import type { Memory } from '../profile/memory.ts';
+import { holdsEnds, type LostEvents, readReopening, type Reopening } from './reopening.ts';
 
 /** What was learnt while events were verified in order. */
 export interface AuditState {
@@ -14,7 +15,15 @@ export interface AuditState {
   readonly actors: ReadonlyMap<string, { readonly seq: number; readonly hash: string }>;
   readonly events: number;
   readonly signed: number;
+  /** Events that their actor gave back after a restore: signed by it, and lost by the router before. */
+  readonly givenBack: number;
+  /** Last event of each start that was left behind. */
+  readonly ends: ReadonlyMap<number, { readonly seq: number; readonly hash: string }>;
+  /** Persons' words that a restore is over, in order. */
+  readonly reopenings: readonly Reopening[];
 }
+
+const nothingYet = { events: 0, signed: 0, givenBack: 0, ends: new Map(), reopenings: [] };
 
 const keyOf = (start: number, seq: number) => `${start}/${seq}`;
 
@@ -29,7 +38,7 @@ export function beginAudit(heads: readonly RouterHead[], remembered: Memory['aud
       throw broken(`the router signed another event ${head.seq} of start ${head.start} than the one remembered here`);
     if (head.seq > 0) expected.set(keyOf(head.start, head.seq), head.hash);
   }
-  return { start: null, seq: 0, hash: '', expected, actors: new Map(), events: 0, signed: 0 };
+  return { start: null, seq: 0, hash: '', expected, actors: new Map(), ...nothingYet };
 }
 
 /**
@@ -61,15 +70,49 @@ export async function nextAuditEvent(state: AuditState, event: AuditEvent, log: 
     actors,
     events: state.events + 1,
     signed: state.signed + (event.actorEvent === null ? 0 : 1),
+    givenBack: state.givenBack + (event.kind === 'event.given-back' ? 1 : 0),
+    ends: newStart ? endsOf(state) : state.ends,
+    reopenings: [...state.reopenings, ...(await reopeningIn(event, log))],
   };
 }
 
-/** After the last event: a head that was signed or remembered and never met means that the tail was cut off. */
-export function endAudit(state: AuditState): void {
-  const [missing] = state.expected.keys();
-  if (missing === undefined) return;
-  const [start, seq] = missing.split('/');
-  throw broken(`event ${seq} of start ${start} was seen before and is missing now: the end was cut off`);
+/**
+ * After the last event: a head that was signed or remembered and never met means that the tail was cut off. A person may have said
+ * that a restore lost it, and where the log ended then: so far it is lost, no more, and the log must still end there.
+ *
+ * @returns what is lost of starts before such a restore.
+ * @throws PAM_AUDIT_BROKEN for everything else that is missing.
+ */
+export async function endAudit(state: AuditState): Promise<readonly LostEvents[]> {
+  const ends = endsOf(state);
+  for (const reopening of state.reopenings) {
+    if (await holdsEnds(reopening, ends)) continue;
+    throw broken(`the starts before the restore that ${reopening.device} reopened do not end where it signed`);
+  }
+  const covered = Math.max(-1, ...state.reopenings.map(({ lastStart }) => lastStart));
+  const lost = new Map<number, LostEvents>();
+  for (const missing of state.expected.keys()) {
+    const [start = 0, seq = 0] = missing.split('/').map(Number);
+    if (start > covered)
+      throw broken(`event ${seq} of start ${start} was seen before and is missing now: the end was cut off`);
+    const seen = Math.max(seq, lost.get(start)?.seen ?? 0);
+    lost.set(start, { start, left: ends.get(start)?.seq ?? 0, seen });
+  }
+  return [...lost.values()].sort((a, b) => a.start - b.start);
+}
+
+function endsOf({ ends, start, seq, hash }: AuditState): AuditState['ends'] {
+  return start === null ? ends : new Map(ends).set(start, { seq, hash });
+}
+
+/** The reopening that an event is; it counts when its signer's person may reopen. */
+async function reopeningIn(event: AuditEvent, log: LogState): Promise<readonly Reopening[]> {
+  if (event.kind !== 'trust.reopened' || event.actorEvent === null) return [];
+  const { actor, digest, act } = peekActorEvent(event.actorEvent);
+  const may = log.personOf(actor)?.rights.includes('router') === true;
+  if (!may || act !== `${reopenLog.method} ${reopenLog.path}`) return [];
+  const reopening = await readReopening(event.body, digest);
+  return reopening?.device === actor ? [reopening] : [];
 }
 
 /** base64url SHA-256 of the JSON array [router, start, seq, prev, atMs, kind, body, actorEvent]. */
@@ -99,6 +142,8 @@ async function nextActorEvent(
 
 interface Peeked {
   readonly actor: string;
+  readonly act: string;
+  readonly digest: string;
   readonly seq: number;
   readonly prev: string;
 }
@@ -106,10 +151,10 @@ interface Peeked {
 /** Instances sign with a key that lives with their process and is in no log: their chains are compared, not their keys. */
 function peekActorEvent(jws: string): Peeked {
   const payload: unknown = JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString('utf8'));
-  const { actor, seq, prev } = payload as Partial<Peeked>;
+  const { actor, seq, prev, act = '', digest = '' } = payload as Partial<Peeked>;
   if (typeof actor !== 'string' || typeof seq !== 'number' || typeof prev !== 'string')
     throw broken('an actor event is malformed');
-  return { actor, seq, prev };
+  return { actor, seq, prev, act, digest };
 }
 
 function actorOf(jws: string): string {

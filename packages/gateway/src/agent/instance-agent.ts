@@ -1,5 +1,4 @@
-import type { ErrorCode, LinkParams, MembershipView, PamError } from '@sallyport/protocol';
-
+import { type ErrorCode, type LinkParams, type MembershipView, PamError } from '@sallyport/protocol';
 import type { LogState } from '@sallyport/seal';
 import type { Reach } from '@sallyport/stream';
 import type { NeverEndpoint } from './dial/index.ts';
@@ -11,6 +10,7 @@ import { readRouterAddress, showAddress } from './link/router-address.ts';
 import { createRouterPlaces } from './router-places.ts';
 import type { StreamReporter } from './report/stream-reporter.ts';
 import type { Log, Runtime } from './runtime.ts';
+import { createLogGiver } from './trust/give-back-log.ts';
 import type { KeyRing } from './trust/key-ring.ts';
 import type { ReadLog } from './trust/trust-memory.ts';
 import type { JobWorkload } from './job-workload.ts';
@@ -77,6 +77,7 @@ export interface InstanceAgent {
 export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
   const { trust, keys, log, workload, config } = deps;
   const routers = config.routers.map(readRouterAddress);
+  const giver = createLogGiver({ trust, monotonicMs: deps.runtime.monotonicMs, log });
   const places = createRouterPlaces(routers, deps.resolve);
   let why = 'not started';
   let code: ErrorCode | null = null;
@@ -153,7 +154,10 @@ export function createInstanceAgent(deps: AgentDeps): InstanceAgent {
     carries: () => workload.running().length > 0,
     handlers,
     prove: async (link, challenge, state, signal) => {
-      const admission = await sayHello(deps, link, challenge, state.held, signal);
+      await giver.beforeHello(link);
+      const admission = await sayHello(deps, link, challenge, state.held, signal).catch((reason: unknown) => {
+        throw giver.refused(PamError.from(reason, 'PAM_INTERNAL', 'the hello failed'));
+      });
       keys.offer(admission.wraps);
       lastAdmission = admission;
       return admission;

@@ -34,6 +34,11 @@ export interface Script {
   answersPings: boolean;
   answersBye: boolean;
   refuseEvents: PamError | null;
+  /** How a hello is refused while it names an entry that is not in the log shown; null: it is not. */
+  refuseBehind: ((shown: number) => PamError) | null;
+  refuseGivenBack: PamError | null;
+  /** Does it have afterwards what it was given back? */
+  takesGivenBack: boolean;
   beatMs: number;
   suspectMs: number;
 }
@@ -58,6 +63,8 @@ export interface ScriptedRouter {
   readonly byes: string[];
   /** Deadlines of drains that instances reported. */
   readonly drains: number[];
+  /** Numbers of entries in each call that gave some back. */
+  readonly givenBack: number[];
   /** Preambles of legs, by role, that came in. */
   readonly legs: string[];
   /** Waits for the next link that said hello. */
@@ -114,6 +121,9 @@ export async function startScriptedRouter(
     answersPings: true,
     answersBye: true,
     refuseEvents: null,
+    refuseBehind: null,
+    refuseGivenBack: null,
+    takesGivenBack: true,
     beatMs: 100,
     suspectMs: 2_000,
   };
@@ -121,6 +131,7 @@ export async function startScriptedRouter(
   const events: LinkParams<'stream.events'>[] = [];
   const byes: string[] = [];
   const drains: number[] = [];
+  const givenBack: number[] = [];
   const legs: string[] = [];
   const peers = new Map<string, string>();
   const legSockets = new Set<net.Socket>();
@@ -196,6 +207,8 @@ export async function startScriptedRouter(
         'link.hello': async (params) => {
           helloSaid(params);
           if (script.refuseHello !== null) throw script.refuseHello;
+          const { n: shown } = await shownHead();
+          if (script.refuseBehind !== null && params.head.n > shown) throw script.refuseBehind(shown);
           const { membership, beatMs, suspectMs } = script;
           const counts = { maxInstances: 3, admitted: 1 };
           return {
@@ -215,6 +228,12 @@ export async function startScriptedRouter(
         'link.drain': async ({ deadlineInMs }) => {
           drains.push(deadlineInMs);
           return {};
+        },
+        'log.give-back': async ({ entries: given }) => {
+          givenBack.push(given.length);
+          if (script.refuseGivenBack !== null) throw script.refuseGivenBack;
+          if (script.takesGivenBack) script.entries = [...entries(), ...given];
+          return { head: await shownHead() };
         },
         'log.read': async ({ from }) => ({ entries: entries().slice(from, from + 500), head: await shownHead() }),
         'stream.events': async (params) => {
@@ -294,6 +313,7 @@ export async function startScriptedRouter(
     events,
     byes,
     drains,
+    givenBack,
     legs,
     tokens,
     nextLink: () => new Promise((resolve) => linkWaiters.push(resolve)),

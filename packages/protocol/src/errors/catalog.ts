@@ -262,7 +262,8 @@ export const errorCatalog = {
     exit: 5,
     retry: 'never',
     meaning: 'The trust log the router showed is shorter than one seen before, or than the floor.',
-    remedy: 'The router was restored from an older backup or withholds entries: ask its operator.',
+    remedy:
+      'The router withholds entries: ask its operator. After a restore, devices and instances that have them give them back.',
   },
   PAM_TRUST_ANCHOR: {
     http: 409,
@@ -292,6 +293,14 @@ export const errorCatalog = {
     meaning: 'The other end knows a newer trust log than the router shows.',
     remedy: 'The router withholds entries or lags: try again, then ask its operator.',
   },
+  PAM_TRUST_RESTORED: {
+    http: 409,
+    exit: 4,
+    retry: 'never',
+    meaning: 'The router was restored from a backup and takes no new entry of the trust log yet.',
+    remedy:
+      'When those who knew more are back, run pam trust reopen; where no device is left, pam-router reopen on the host of the router.',
+  },
   PAM_SEAL_BROKEN: {
     http: 422,
     exit: 5,
@@ -319,7 +328,7 @@ export const errorCatalog = {
     retry: 'never',
     meaning: 'The router served an older revision than one already seen.',
     remedy:
-      'The router was rolled back or lies: ask its operator. After a restore on purpose, sign in under a new profile with the paper kit.',
+      'Ask the operator of the router whether it was restored. If it was, and what was newer is lost: pam record accept-older, for this one.',
   },
   PAM_WRAP_INVALID: {
     http: 422,
@@ -641,7 +650,8 @@ export const errorCatalog = {
     exit: 1,
     retry: 'never',
     meaning: 'The audit log has a gap, a fork, a changed event or a cut tail.',
-    remedy: 'Keep the output as evidence; compare with a backup and with heads other devices remember.',
+    remedy:
+      'Keep the output as evidence; compare with a backup and with heads other devices remember. After a restore: pam trust reopen.',
   },
 } as const satisfies Record<`PAM_${Uppercase<string>}`, ErrorSpec>;
 

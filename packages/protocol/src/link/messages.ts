@@ -1,6 +1,7 @@
 import { wireErrorSchema } from '../errors/wire-error.ts';
 import { z } from 'zod';
 import { drainBySchema, drainInMs, hashSchema, headSchema, jwsSchema } from '../api/shapes.ts';
+import { givenBackEntriesSchema } from '../api/restore.ts';
 import { keyWrapSchema } from '../api/vault.ts';
 import { jobMethods } from './job-messages.ts';
 import { gatewayUidSchema, instanceIdSchema, itemUidSchema, sessionIdSchema, streamIdSchema } from '../ids.ts';
@@ -104,6 +105,13 @@ const logParams = z.strictObject({ from: z.int().min(0) });
 const logResult = z.strictObject({ entries: z.array(jwsSchema).max(500), head: headSchema });
 
 /**
+ * instance → router, also before the hello: entries of the trust log that the router lost, the first following its last.
+ * PAM_TRUST_LOG_MOVED when they do not continue its log.
+ */
+const giveBackParams = z.strictObject({ entries: givenBackEntriesSchema });
+const giveBackResult = z.strictObject({ head: headSchema });
+
+/**
  * router → instance: one stream. `items` are the sealed facts the request stands on (resource, configuration).
  * Nothing is dialled before the client's handshake and OPEN. `parked`: the ticket was bound to a parked leg.
  * Result: accepted, or a refusal whose class says whether another instance may be tried.
@@ -196,6 +204,7 @@ export const linkMethods = {
   'link.duplicate': { from: 'router', kind: 'notification', params: duplicateParams, result: noResult },
   'link.bye': { from: 'instance', kind: 'request', params: byeParams, result: noResult },
   'log.read': { from: 'instance', kind: 'request', params: logParams, result: logResult },
+  'log.give-back': { from: 'instance', kind: 'request', params: giveBackParams, result: giveBackResult },
   'vault.changed': { from: 'router', kind: 'notification', params: changedParams, result: noResult },
   'stream.dispatch': { from: 'router', kind: 'request', params: dispatchParams, result: dispatchResult },
   'stream.resume': { from: 'router', kind: 'request', params: resumeParams, result: resumeResult },

@@ -11,6 +11,7 @@ const routerHandlers: LinkHandlers<'router'> = {
   'link.hello': refused,
   'link.bye': async () => ({}),
   'link.drain': async () => ({}),
+  'log.give-back': async () => ({ head: { n: 0, hash: 'a'.repeat(43) } }),
   'log.read': async ({ from }) => ({ entries: [], head: { n: from, hash } }),
   'stream.events': refused,
 };

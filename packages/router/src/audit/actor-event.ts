@@ -1,4 +1,4 @@
-import { PamError } from '@sallyport/protocol';
+import { PamError, type PersonUid } from '@sallyport/protocol';
 import { type ActorEvent, digestOf, eventHash, type PublicJwk, verifyEvent } from '@sallyport/seal';
 import type { NewEvent } from './audit-store.ts';
 
@@ -41,5 +41,34 @@ export async function checkActorEvent(
     body: JSON.stringify({ ...want.body, on: event.on }),
     actorEvent: jws,
     actor: { id: event.actor, seq: event.seq, prev: event.prev, hash: await eventHash(jws) },
+  };
+}
+
+/**
+ * Checks an event that its actor gives back because the router lost it. What it was about is not there any more and is not done
+ * again: the row says only that it was given back.
+ *
+ * @throws PAM_PROOF_INVALID when it is another actor's, PAM_AUDIT_BROKEN when it is not signed by `key`. The sequence is the store's.
+ */
+export async function readGivenBackEvent(
+  jws: string,
+  of: {
+    readonly actor: string;
+    readonly key: PublicJwk;
+    readonly person: PersonUid;
+    readonly nowMs: number;
+  },
+): Promise<NewEvent> {
+  const event = await verifyEvent(jws, of.key);
+  if (event.actor !== of.actor) {
+    throw new PamError('PAM_PROOF_INVALID', 'the signed audit event is of another actor', { detail: { why: 'actor' } });
+  }
+  const { act, on, at, seq, prev } = event;
+  return {
+    atMs: of.nowMs,
+    kind: 'event.given-back',
+    body: JSON.stringify({ person: of.person, device: of.actor, act, at, on }),
+    actorEvent: jws,
+    actor: { id: of.actor, seq, prev, hash: await eventHash(jws) },
   };
 }

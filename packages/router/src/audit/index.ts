@@ -1,3 +1,3 @@
-export { checkActorEvent } from './actor-event.ts';
+export { checkActorEvent, readGivenBackEvent } from './actor-event.ts';
 export type { AuditStore, ChainHead, NewEvent } from './audit-store.ts';
 export { type AuditTrail, createAuditTrail, type EventBody } from './audit-trail.ts';

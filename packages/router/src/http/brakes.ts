@@ -15,6 +15,8 @@ export function createBrakes(monotonicMs: () => number, hit: (what: string) => v
     token: brake('attempts with this one-time token', 20, 1_000),
     // A client asks every 50 ms to 2 s; a router that starts is asked by all streams of a device at once.
     resumeStream: brake('resumes of this stream', 20, 500),
+    // A call takes 128 entries or 64 events: more than was ever lost goes at once.
+    giveBack: brake('calls of this device that give back', 128, 500),
     resumeDevice: brake('resumes by this device', 4_096, 5),
   };
 }

@@ -19,6 +19,7 @@ export interface Brakes {
   readonly token: RateLimit;
   readonly resumeStream: RateLimit;
   readonly resumeDevice: RateLimit;
+  readonly giveBack: RateLimit;
 }
 
 /** What the control links are told by the API. */

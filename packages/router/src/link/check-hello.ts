@@ -21,21 +21,25 @@ export async function checkHello(
     });
   }
   const gateway = want.log.gateways.get(hello.gateway);
+  // An instance that knows more of the log gives it back and comes again: to a restored router its gateway may be new.
+  const shown = want.log.head.n;
   if (gateway === undefined) {
     throw new PamError('PAM_INSTANCE_REFUSED', 'this router does not know the gateway', {
-      detail: { gateway: hello.gateway, why: 'unknown-gateway' },
+      detail: { gateway: hello.gateway, why: 'unknown-gateway', shown },
     });
   }
   if (gateway.removed)
     throw new PamError('PAM_GATEWAY_REMOVED', 'the gateway was removed', { detail: { gateway: hello.gateway } });
-  const proved = await verifyHello(hello.proof, {
-    certificate: hello.certificate,
-    gateway: hello.gateway,
-    poolPublicJwk: gateway.signKey,
-    nonce: want.nonce,
-    routerPin: want.routerPin,
-    nowMs: want.nowMs,
-  });
+  const proved = await withShown(shown, () =>
+    verifyHello(hello.proof, {
+      certificate: hello.certificate,
+      gateway: hello.gateway,
+      poolPublicJwk: gateway.signKey,
+      nonce: want.nonce,
+      routerPin: want.routerPin,
+      nowMs: want.nowMs,
+    }),
+  );
   if (proved.instance !== hello.instance) {
     throw new PamError('PAM_INSTANCE_REFUSED', 'the certificate names another instance', {
       detail: { why: 'instance' },
@@ -43,4 +47,15 @@ export async function checkHello(
   }
   checkHead(want.log, hello.head);
   return { gateway, publicJwk: proved.publicJwk };
+}
+
+/** Says with a refusal where this router's log ends: the keys that are refused may be newer than it. */
+async function withShown<T>(shown: number, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (reason) {
+    if (!(reason instanceof PamError)) throw reason;
+    const { code, message, remedy, detail } = reason;
+    throw new PamError(code, message, { cause: reason, remedy, detail: { ...detail, shown } });
+  }
 }

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import {
   type ApplicationUid,
   type GatewayUid,
+  type Head,
   type InstanceId,
   type ItemUid,
   type LinkParams,
@@ -55,11 +56,17 @@ export interface LinkServerDeps {
   readonly acceptEvents: AcceptEvents;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, string | number>) => void;
 }
+/** What is done about what a restored router lost. */
+interface RestoreLinks {
+  giveBack(entries: readonly string[], by: EventBody): Promise<Head>;
+  cameBack(instance: InstanceId): void;
+}
 /** Made after the links, because they need them. */
 interface LinkServices {
   readonly pool: PoolService;
   readonly sessions: SessionService;
   readonly rotation: RotationService;
+  readonly restore: RestoreLinks;
 }
 
 /**
@@ -119,7 +126,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     nonce: string,
     params: LinkParams<'link.hello'>,
   ): Promise<LinkResult<'link.hello'>> {
-    const { pool, sessions } = use();
+    const { pool, sessions, restore } = use();
     const { gateway: uid, instance } = params;
     const log = trust.state();
     const { gateway, publicJwk } = await checkHello(params, {
@@ -142,6 +149,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
     unproved.delete(link.id);
     if (answer.intent.kind !== 'serve') link.intend(wantedIntent(answer.intent, clock.nowMs()));
     byInstance.set(instance, link);
+    restore.cameBack(instance);
     // Once it has heard that it may: what waits for somebody is offered again.
     clock.after(0, () => services?.rotation.wake());
     known.remember(link.address);
@@ -251,6 +259,7 @@ export function createLinkServer(deps: LinkServerDeps): LinkServer {
           note('instance.draining', { gateway, instance, deadlineInMs });
         },
         readLog: (from) => trust.read(from),
+        giveBack: async ({ entries }) => ({ head: await use().restore.giveBack(entries, { from: address }) }),
         events: async (which, params) => {
           const member = which.member();
           if (member !== null) await deps.acceptEvents.accept(member.instance, params, use().sessions);

@@ -28,7 +28,8 @@ export type LinkEnd = 'cut' | 'died' | 'broken';
  * One control link.
  *
  * Stages: challenged → greeting (a hello is being checked) → member → closed.
- * L1 before it is a member only `link.hello` is answered, once, within 10 s.
+ * L1 before it is a member only `link.hello` is answered, once, within 10 s; and `log.give-back`, which proves itself: some calls of
+ *    it, and none after one was refused.
  * L2 whatever the peer sends costs this link at most: rubbish, floods and slow reading end it.
  * L3 `closed` is called exactly once.
  */
@@ -65,6 +66,7 @@ export interface LinkDeps {
   readonly bye: (link: Link, params: LinkParams<'link.bye'>) => Promise<void>;
   readonly drain: (link: Link, params: LinkParams<'link.drain'>) => Promise<void>;
   readonly readLog: (from: number) => Promise<LinkResult<'log.read'>>;
+  readonly giveBack: (params: LinkParams<'log.give-back'>) => Promise<LinkResult<'log.give-back'>>;
   readonly events: (link: Link, params: LinkParams<'stream.events'>) => Promise<void>;
   /** What it may say of jobs; `member` throws before the hello. */
   readonly jobs: (member: () => LinkMember) => Partial<JobHandlers<'router'>>;
@@ -79,6 +81,8 @@ const unsentBytes = 8_388_608;
 const beatsPerSecond = 100;
 const messagesPerSecond = 2_000;
 const lastWordsMs = 250;
+/** Calls of one link that give entries back; more than a restore ever loses. */
+const giveBackCalls = 32;
 /** RFC 6455, 7.1.5: what a WebSocket is said to be closed with when no close frame came. */
 const noCloseFrame = 1_006;
 
@@ -102,6 +106,7 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
   let member: LinkMember | null = null;
   let stage: 'challenged' | 'greeting' | 'member' | 'closed' = 'challenged';
   let answered = false;
+  let giveBacksLeft: number = giveBackCalls;
   let untold: (() => void) | null = null;
   let unsaid: LinkParams<'link.intent'> | null = null;
   const beatIsFine = createMeter(beatsPerSecond, clock.monotonicMs);
@@ -155,6 +160,17 @@ export function openLink(ws: WebSocket, deps: LinkDeps): Link {
     'log.read': async (params) => {
       needMember();
       return deps.readLog(params.from);
+    },
+    'log.give-back': async (params) => {
+      if (giveBacksLeft <= 0) throw new PamError('PAM_RATE_LIMITED', 'this link gave back enough');
+      giveBacksLeft -= 1;
+      try {
+        return await deps.giveBack(params);
+      } catch (reason) {
+        // Somebody who is faster is no reason; anything else a link does once.
+        if (!(reason instanceof PamError) || reason.code !== 'PAM_TRUST_LOG_MOVED') giveBacksLeft = 0;
+        throw reason;
+      }
     },
     'stream.events': async (params) => {
       needMember();

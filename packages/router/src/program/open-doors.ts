@@ -7,6 +7,8 @@ import { identityRoutes } from '../http/identity-routes.ts';
 import { jobRoutes } from '../http/job-routes.ts';
 import { leavingRoutes } from '../http/leaving-routes.ts';
 import { createPacedAccept, type PacedAccept } from '../http/paced-accept.ts';
+import type { RestoreDesk } from '../http/restore-desk.ts';
+import { restoreRoutes } from '../http/restore-routes.ts';
 import type { RouterParts } from '../http/router-parts.ts';
 import { sessionRoutes } from '../http/session-routes.ts';
 import { trustRoutes } from '../http/trust-routes.ts';
@@ -33,6 +35,7 @@ export async function openApi(
   ground: Ground,
   { links, addresses }: Services,
   parts: RouterParts,
+  desk: RestoreDesk,
 ): Promise<ApiServer> {
   const { clock, watch, store, identity, trust, audit } = ground;
   const bindings: Binding[] = [
@@ -44,6 +47,7 @@ export async function openApi(
     ...sessionRoutes(parts),
     ...jobRoutes(parts, links),
     ...auditRoutes(parts),
+    ...restoreRoutes(parts, links, desk),
   ];
   const api = await createApiServer({
     addressOf: addresses.of,

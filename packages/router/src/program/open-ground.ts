@@ -3,10 +3,11 @@ import { type AuditTrail, createAuditTrail } from '../audit/index.ts';
 import type { Clock } from '../clock.ts';
 import { createOpaqueServer, loadRouterIdentity, type OpaqueServer, type RouterIdentity } from '../identity/index.ts';
 import { type PoolTiming, poolTiming } from '../pool/index.ts';
+import type { MarkHolder } from '../http/restore-desk.ts';
 import type { RouterSettings } from '../router-settings.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { systemClock } from '../system-clock.ts';
-import { openTrustLog, type TrustLog } from '../trust/index.ts';
+import { openTrustLog, readRestoreMark, refusalOfNew, restoreSettings, type TrustLog } from '../trust/index.ts';
 import { openWatch, type RouterWatch, watchAudit } from '../watch/index.ts';
 import type { Closing } from './closing.ts';
 
@@ -19,6 +20,7 @@ export interface Ground {
   readonly identity: RouterIdentity;
   readonly opaque: OpaqueServer;
   readonly trust: TrustLog;
+  readonly restoreMark: MarkHolder;
   readonly audit: AuditTrail;
   /** Logs what went wrong in the background. */
   readonly failed: (what: string) => (error: unknown) => void;
@@ -51,7 +53,14 @@ export async function openGround(settings: RouterSettings, closing: Closing): Pr
   const name = settings.publicName ?? settings.listen;
   const identity = await loadRouterIdentity(store.identity, [name.replace(/:\d+$/, '')], clock.nowMs());
   const opaque = await createOpaqueServer(store.identity);
-  const trust = await openTrustLog(store.trust);
+  let mark = readRestoreMark(await store.identity.readSetting({ key: restoreSettings.mark }));
+  const restoreMark: MarkHolder = {
+    now: () => mark,
+    set: (next) => {
+      mark = next;
+    },
+  };
+  const trust = await openTrustLog(store.trust, () => refusalOfNew(mark));
   const audit = watchAudit(
     createAuditTrail({
       store: store.audit,
@@ -67,5 +76,5 @@ export async function openGround(settings: RouterSettings, closing: Closing): Pr
   const started = audit.event('router.started', { version: productVersion, incarnation: store.incarnation });
   audit.moved(await store.audit.appendEvents(audit.note(started)));
   closing.add(() => audit.flush());
-  return { clock, timing, watch, store, identity, opaque, trust, audit, failed };
+  return { clock, timing, watch, store, identity, opaque, trust, restoreMark, audit, failed };
 }

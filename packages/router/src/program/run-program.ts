@@ -4,7 +4,7 @@ import { addPlaceFlags, addStartFlags } from './flags.ts';
 import type { HeadStart } from './head-start.ts';
 import { reportError } from './report-error.ts';
 import { runStart } from './run-start.ts';
-import { runBackup, runCheck, runRestore, runSetupCode } from './run-tools.ts';
+import { runBackup, runCheck, runReopen, runRestore, runRestored, runSetupCode } from './run-tools.ts';
 
 const usageExit = 2;
 
@@ -36,6 +36,18 @@ function program(early: HeadStart | null, done: (code: number) => void): Command
   )
     .argument('<file>', 'a file that backup wrote')
     .action(async (file: string, _flags, command: Command) => done(await runRestore(file, command)));
+  addPlaceFlags(
+    root
+      .command('restored')
+      .description(
+        'say that the store was put in place by something else, pg_restore or a snapshot; the router must not run',
+      ),
+  ).action(async (_flags, command: Command) => done(await runRestored(command)));
+  addPlaceFlags(
+    root
+      .command('reopen')
+      .description('after a restore: take new entries of the trust log, where no device is left for pam trust reopen'),
+  ).action(async (_flags, command: Command) => done(await runReopen(command)));
   return root;
 }
 

@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
 import { PamError } from '@sallyport/protocol';
 import { newSetupCode } from '@sallyport/seal';
 import type { Command } from 'commander';
-import { openStore, restoreStore } from '../store/index.ts';
+import { openStore, restoreStore, type Store, storeFiles } from '../store/index.ts';
 import { systemClock } from '../system-clock.ts';
 import { placeOf } from './flags.ts';
 import { backupStore, inspectStore } from './inspect-store.ts';
@@ -66,6 +67,46 @@ export async function runRestore(file: string, command: Command): Promise<number
   const dataDir = embeddedOnly(command, 'pg_restore');
   const { incarnation, kept } = restoreStore({ dataDir, from: file, nowMs: systemClock().nowMs() });
   process.stdout.write(`restored as incarnation ${incarnation}\n`);
+  tellWhatNext();
   if (kept !== null) process.stdout.write(`the store that was there is ${kept}\n`);
   return 0;
+}
+
+/** What `restore` does to a store that was put in place by something else: `pg_restore`, a snapshot, a copied file. */
+export async function runRestored(command: Command): Promise<number> {
+  return onStore(command, async (store) => {
+    const replaced = { incarnation: 0, lastStart: 0, entries: [] };
+    const incarnation = await store.trust.markRestored({ replaced, nowMs: systemClock().nowMs() });
+    process.stdout.write(`marked as restored, incarnation ${incarnation}\n`);
+    tellWhatNext();
+  });
+}
+
+/** Lets the trust log take new entries where no device is left that could say so. */
+export async function runReopen(command: Command): Promise<number> {
+  return onStore(command, async (store) => {
+    const reopened = await store.trust.reopenStore({});
+    process.stdout.write(reopened ? 'the trust log takes new entries\n' : 'the trust log was not closed\n');
+  });
+}
+
+function tellWhatNext(): void {
+  process.stderr.write(
+    'Start the router. Devices and instances give back what they know of the trust log; it takes new entries after pam trust reopen.\n',
+  );
+}
+
+async function onStore(command: Command, work: (store: Store) => Promise<void>): Promise<number> {
+  const { dataDir, databaseUrl } = placeOf(command);
+  const place = databaseUrl === undefined ? { dataDir } : { databaseUrl };
+  if ('dataDir' in place && !existsSync(storeFiles(dataDir).file)) {
+    throw new PamError('PAM_NOT_FOUND', `there is no store in ${dataDir}`);
+  }
+  const store = await openStore(place, { nowMs: systemClock().nowMs, onFatal: () => undefined });
+  try {
+    await work(store);
+    return 0;
+  } finally {
+    await store.close();
+  }
 }

@@ -10,14 +10,16 @@ import {
   rmSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { PamError } from '@sallyport/protocol';
+import { type Head, PamError } from '@sallyport/protocol';
+import type { ReplacedStore } from '../trust/index.ts';
 import { storeFiles } from './open-store.ts';
 import { SqliteEngine } from './sqlite-engine.ts';
 import { holdLock } from './sqlite-lock.ts';
 
 /**
  * Puts a backup in the place of the store, off line. The copy is checked, its schema brought up to date and its
- * incarnation raised before it takes the place; the store that was there stays beside it as `router.sqlite.before-…`.
+ * incarnation raised before it takes the place, and it is marked: no new entry of the trust log before somebody reopens it. The store
+ * that was there stays beside it as `router.sqlite.before-…`, and what its trust log had more is taken at the next start.
  *
  * @throws PAM_ROUTER_RUNNING, PAM_STORE_DAMAGED, PAM_STORE_SCHEMA_NEWER, PAM_NOT_FOUND; the old store is in place then.
  */
@@ -34,7 +36,7 @@ export function restoreStore(input: { readonly dataDir: string; readonly from: s
     discard(fresh);
     copyFileSync(input.from, fresh);
     chmodSync(fresh, 0o600);
-    const incarnation = prepare(fresh, incarnationOf(file), input.nowMs);
+    const incarnation = prepare(fresh, file, input.nowMs);
     const kept = existsSync(file) ? `${file}.before-${input.nowMs}` : null;
     if (kept !== null) moveStore(file, kept);
     renameSync(fresh, file);
@@ -63,33 +65,35 @@ export function checkStore(input: { readonly dataDir: string }): readonly string
   }
 }
 
-function prepare(file: string, atLeast: number, nowMs: number): number {
+function prepare(file: string, replaced: string, nowMs: number): number {
   const engine = new SqliteEngine(file);
   try {
     const faults = engine.check();
     if (faults.length > 0) throw new PamError('PAM_STORE_DAMAGED', `the backup is damaged: ${faults[0] ?? ''}`);
     engine.migrate(nowMs);
-    let incarnation = engine.bumpIncarnation();
-    // Above the store that is replaced too: it may have been restored before, after this backup was made.
-    while (incarnation <= atLeast) incarnation = engine.bumpIncarnation();
+    const [head] = engine.runCalls([{ concept: 'trust', method: 'headOfLog', input: {} }]) as [Head | null];
+    const input = { replaced: leftBy(replaced, head?.n ?? 0), nowMs };
+    const [incarnation] = engine.runCalls([{ concept: 'trust', method: 'markRestored', input }]) as [number];
     return incarnation;
   } finally {
     engine.close();
   }
 }
 
-/** 0 when there is no store, or it is the damaged one that is being replaced. */
-function incarnationOf(file: string): number {
-  if (!existsSync(file)) return 0;
+/** Nothing when there is no store, or it is the damaged one that is being replaced. */
+function leftBy(file: string, after: number): ReplacedStore {
+  const nothing: ReplacedStore = { incarnation: 0, lastStart: 0, entries: [] };
+  if (!existsSync(file)) return nothing;
   try {
     const engine = new SqliteEngine(file);
     try {
-      return engine.incarnation();
+      const [left] = engine.runCalls([{ concept: 'trust', method: 'readReplaced', input: { after } }]);
+      return left as ReplacedStore;
     } finally {
       engine.close();
     }
   } catch (reason) {
-    if (reason instanceof PamError) return 0;
+    if (reason instanceof PamError) return nothing;
     throw reason;
   }
 }

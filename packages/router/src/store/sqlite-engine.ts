@@ -4,7 +4,7 @@ import { PamError } from '@sallyport/protocol';
 import type { CompiledQuery } from 'kysely';
 import { type Act, drive, type Queries, type Rows } from './act.ts';
 import { type ActCall, actOf, isRead } from './acts/index.ts';
-import { bumpIncarnation, migrate, readIncarnation } from './migrations.ts';
+import { migrate, readIncarnation } from './migrations.ts';
 import { queriesFor } from './queries.ts';
 import { fromSqlite, isSqliteFault } from './store-fault.ts';
 
@@ -48,10 +48,6 @@ export class SqliteEngine {
 
   incarnation(): number {
     return this.runAct(readIncarnation(this.#q));
-  }
-
-  bumpIncarnation(): number {
-    return this.runAct(bumpIncarnation(this.#q));
   }
 
   /** One act in a transaction of its own. */

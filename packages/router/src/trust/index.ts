@@ -1,2 +1,11 @@
+export { effectsOf, type EntryEffect } from './given-back.ts';
+export {
+  markedMembers,
+  notBack,
+  readRestoreMark,
+  refusalOfNew,
+  type RestoreMark,
+  restoreSettings,
+} from './restore-mark.ts';
 export { openTrustLog, type TrustLog } from './trust-log.ts';
-export type { TrustStore } from './trust-store.ts';
+export type { LogRow, ReplacedStore, TrustStore } from './trust-store.ts';

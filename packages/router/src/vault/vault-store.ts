@@ -26,12 +26,14 @@ export interface VaultStore {
   /**
    * Creates or changes items, all or none. Each part's `rev` must be the stored one plus 1 (1 at first), else
    * PAM_CONFLICT naming uid, part and both revisions; type and application never change; a removed UID stays taken
-   * (PAM_CONFLICT). A mirror must link to items and gateways that exist in the same application (PAM_NOT_FOUND).
+   * (PAM_CONFLICT). A mirror must link to items and gateways that exist in the same application (PAM_NOT_FOUND). `aboveFacts`: a
+   * revision of the facts that was seen and lost by a restore; the next is above it.
    */
   putItems(input: {
     readonly items: readonly WriteItem[];
     readonly author: string;
     readonly nowMs: number;
+    readonly aboveFacts?: number;
   }): Promise<readonly Item[]>;
   /** Adds a revision of `state` only (an instance's last run, first-seen identity); same rule for `rev`. */
   putState(input: {

@@ -195,7 +195,16 @@ test('kill -9 loses nothing that was acknowledged; backup, check and restore bri
   const askOld = at(anna, old.port);
   expect((await askOld('GET', `/v1/items/${machine.uid}`)).status).toBe(200);
   expect((await askOld('GET', `/v1/items/${kept[0]}`)).status).toBe(404);
+  const place = ['--data-dir', dataDir];
+  expect((await run(['restored', ...place])).stderr).toContain('PAM_ROUTER_RUNNING');
+  old.child.kill('SIGINT');
+  await old.child.exited;
+  expect((await run(['reopen', ...place])).stdout).toBe('the trust log takes new entries\n');
+  expect((await run(['reopen', ...place])).stdout).toBe('the trust log was not closed\n');
+  expect((await run(['restored', ...place])).stdout).toBe('marked as restored, incarnation 3\n');
+  expect((await run(['reopen', ...place])).stdout).toBe('the trust log takes new entries\n');
   const empty = tempDir(cleanup.later);
+  expect(await run(['restored', '--data-dir', empty])).toMatchObject({ code: 3 });
   expect(await run(['check', '--data-dir', empty])).toMatchObject({ code: 3 });
   writeFileSync(file, 'this is not a database, whatever its name says');
   expect((await run(['restore', file, '--data-dir', empty])).stderr).toContain('PAM_STORE_DAMAGED');

@@ -31,6 +31,8 @@ export type ReadLog = (from: number) => Promise<LinkResult<'log.read'>>;
  */
 export interface TrustMemory {
   log(): LogState;
+  /** The entries it was folded from, as they were kept. */
+  entries(): Promise<readonly string[]>;
   /** Highest entry known: of the log, or the configuration's floor before any was read. */
   knownHead(): Head;
   /**
@@ -84,6 +86,7 @@ export async function openTrustMemory(settings: TrustSettings, store: TrustStore
 
   return {
     log: () => log,
+    entries: () => store.read(),
     knownHead: () => (log.head.n < settings.floor.n ? settings.floor : log.head),
     catchUp: (read) => {
       if (next !== null) return next;

@@ -1,5 +1,6 @@
 import { type Head, PamError } from '@sallyport/protocol';
 import type { TrustStore } from '../../trust/index.ts';
+import { restoreActs } from './restore-acts.ts';
 import { type Act, type ActsOf, all, first, type Queries, run } from '../act.ts';
 
 function* readHead(q: Queries): Act<Head | null> {
@@ -13,6 +14,8 @@ function moved(head: Head | null): PamError {
 }
 
 export const trustActs: ActsOf<TrustStore> = {
+  ...restoreActs,
+
   *appendEntries(q, input) {
     let next = input.expected === null ? 0 : input.expected.n + 1;
     for (const row of input.entries) {

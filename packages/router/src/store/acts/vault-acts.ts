@@ -103,7 +103,7 @@ const putNewest = prepared((db, row: Omit<PartTuple, 'newest'>) =>
   }),
 );
 
-/** Appends one revision; it must be the next. */
+/** Appends one revision; it must be the next, of the stored one or of `above` when that is higher. */
 export function* putPart(
   q: Queries,
   uid: string,
@@ -111,10 +111,11 @@ export function* putPart(
   envelope: PartEnvelope,
   author: string,
   nowMs: number,
+  above = 0,
 ): Act<void> {
   const current = yield* first(newestRev(q, { uid, part }));
   const stored = current?.rev ?? 0;
-  if (envelope.rev !== stored + 1) {
+  if (envelope.rev !== Math.max(stored, above) + 1) {
     throw new PamError('PAM_CONFLICT', `${part} of ${uid} is at revision ${stored}, not ${envelope.rev - 1}`, {
       detail: { uid, part, stored, given: envelope.rev },
     });
@@ -209,7 +210,8 @@ export const vaultActs: ActsOf<VaultStore> = {
       if (item.type === 'pamUser') yield* keepSchedule(q, item.uid, item.mirror, input.nowMs);
       for (const part of ['facts', 'secrets'] as const) {
         const envelope = item.parts[part];
-        if (envelope !== undefined) yield* putPart(q, item.uid, part, envelope, input.author, input.nowMs);
+        const above = part === 'facts' ? input.aboveFacts : 0;
+        if (envelope !== undefined) yield* putPart(q, item.uid, part, envelope, input.author, input.nowMs, above);
       }
     }
     const rows = yield* liveItems(
