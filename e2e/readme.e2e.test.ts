@@ -66,6 +66,8 @@ test('the session in the README works as it stands, from a fresh router to a wor
 
   const steps = stepsOf(readme);
   expect(steps.length).toBeGreaterThanOrEqual(12);
+  let connects = '';
+  let connections = 1;
   for (const { command, output } of steps) {
     if (command.endsWith(' &')) {
       startChild(cleanup.later, 'bash', ['-c', `exec ${command.slice(0, -2)}`], options);
@@ -75,16 +77,22 @@ test('the session in the README works as it stands, from a fresh router to a wor
     let problem = '';
     // What looks at something that takes a moment to become true is asked again; what changes something is not.
     const asksAgain = /^(tail|pam gateway list|pam session why)/.test(command);
+    if (command.startsWith('curl ')) connects = command;
     await until(`the output of ${command}`, async () => {
       const run = await runChild('bash', ['-c', command], options);
       seen = loosely(`${run.stdout}${run.stderr}`.split('\n').filter((line) => line !== ''));
       problem = `exit ${run.code}`;
       const matches = run.code === 0 && sameLines(seen, loosely(output));
+      // On a busy machine an instance may answer late, and the next is asked. The README shows a connection of which it was not so.
+      if (/^ *decision 2,/m.test(run.stdout)) {
+        expect(await runChild('bash', ['-c', connects], options)).toMatchObject({ code: 0, stdout: '200\n' });
+        connections += 1;
+      }
       return matches || !asksAgain;
     }).catch(() => undefined);
     expect([...seen].sort(), `${command} (${problem})`).toEqual([...loosely(output)].sort());
   }
-  expect(target.requests.length).toBe(1);
+  expect(target.requests.length).toBe(connections);
 });
 
 /** Standard output and standard error are two streams: their lines are compared as a set. */
