@@ -45,6 +45,32 @@ test.each(names)('the shim of %s in the checkout runs the sources', async (name)
   expect(run).toMatchObject({ code: 0, stdout: expect.stringContaining(productVersion) });
 });
 
+test('the flags that programs set when they run do not end one whose functions are being compiled', async () => {
+  const shims = globSync('packages/*/bin/*.mjs', { cwd: root }).map((file) => readFileSync(join(root, file), 'utf8'));
+  const flags = [...shims, entryText('talker')].map((text) => text.match(/(?<=')--no-[\w-]+(?=')/g) ?? []);
+  expect(flags.length).toBe(4);
+  expect(new Set(flags.map(String)).size).toBe(1);
+  // Rounds of functions that have just become hot; each round is a little longer, so that some are compiling at the flags.
+  const code = `import { setFlagsFromString } from 'node:v8';
+    const flags = process.argv.slice(1);
+    const lines = Array.from({ length: 60 }, (_, k) => 'if (s % ' + (k + 7) + ' === 0) s = (s * 3 + a.length) % 1000003; else s += a[' + k + '] ?? 1;');
+    const make = (seed) => new Function('a', 'let s = ' + seed + '; for (let j = 0; j < 30; j++) {' + lines.join(' ') + '} return s;');
+    const call = (made, rounds) => { for (let r = 0; r < rounds; r++) for (const one of made) one([1, 2, 3]); };
+    for (let round = 0; round < 40; round++) {
+      const made = Array.from({ length: 10 }, (_, k) => make(round * 10 + k));
+      call(made, 20 + round);
+      for (const flag of flags) setFlagsFromString(flag);
+      call(made, 40);
+      for (const flag of flags) setFlagsFromString(flag.replace('--no-', '--'));
+    }`;
+  for (let time = 0; time < 2; time++) {
+    const run = await runChild(process.execPath, ['--input-type=module', '-e', code, '--', ...(flags[0] ?? [])], {
+      env,
+    });
+    expect(run).toMatchObject({ code: 0, stderr: '' });
+  }
+});
+
 test('all that a program wrote reaches a slow reader before it ends', async () => {
   const folder = tempDir(cleanup.later);
   const entry = join(folder, 'talker.mjs');
