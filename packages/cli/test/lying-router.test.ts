@@ -29,8 +29,9 @@ import {
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createActorChain } from '../src/api/actor-chain.ts';
 import { logHeadHeader } from '../src/api/heads.ts';
+import { createLogGiver } from '../src/api/give-back-log.ts';
 import { keepHeads } from '../src/api/head-keeper.ts';
-import { createRouterClient } from '../src/api/router-client.ts';
+import { createRouterClient, type RouterClient } from '../src/api/router-client.ts';
 import type { Transport } from '../src/api/transport.ts';
 import { openProfileStore, type Profile } from '../src/profile/profile-store.ts';
 import { systemClock } from '../src/time/system-clock.ts';
@@ -46,6 +47,8 @@ interface Served {
   /** Answers single items; by default the one asked for. */
   getItem?: (uid: string) => Item | undefined;
   headers: Record<string, string>;
+  /** What becomes of entries that are given back: kept, or taken and forgotten; absent: the router knows no such route. */
+  givenBack?: { keeps: boolean; calls: number };
 }
 
 const nowSeconds = Math.floor(Date.now() / 1_000);
@@ -104,12 +107,28 @@ function transportOf(served: Served): Transport {
   return {
     address: 'pam.example:7443',
     close: () => undefined,
-    send: async ({ path }) => {
+    send: async ({ path, body }) => {
       const [name = '', query = ''] = path.split('?');
+      if (name === '/v1/log/given-back') {
+        const given = served.givenBack;
+        if (given === undefined) return noRoute;
+        given.calls += 1;
+        const { entries } = JSON.parse(body ?? '') as { entries: string[] };
+        if (given.keeps) served.entries = [...served.entries, ...entries];
+        if (given.keeps) served.headers = {};
+        const { head } = answer('/v1/log', new URLSearchParams()) as { head: unknown };
+        return { status: 200, headers: {}, body: JSON.stringify({ head }) };
+      }
       return { status: 200, headers: served.headers, body: JSON.stringify(answer(name, new URLSearchParams(query))) };
     },
   };
 }
+
+const noRoute = {
+  status: 404,
+  headers: {},
+  body: JSON.stringify({ error: { code: 'PAM_NOT_FOUND', message: 'no route', remedy: '', detail: {} } }),
+};
 
 /** Hash by entry, so that the double can name heads of logs it made up. */
 const hashes = new Map<string, string>();
@@ -132,8 +151,16 @@ async function openPam(served: Served, home?: string) {
     floor: { n: 1, hash: honest.log.hashes[1] ?? '' },
     person: { uid: honest.person.uid, name: 'anna' },
   };
-  const heads = await keepHeads({ store, pins: profile.pins, clock: systemClock });
-  const client = createRouterClient({
+  const told: string[] = [];
+  const giver = createLogGiver({
+    client: () => client,
+    store,
+    anchor: honest.anchor,
+    clock: systemClock,
+    tell: (text) => told.push(text),
+  });
+  const heads = await keepHeads({ store, pins: profile.pins, clock: systemClock, giver });
+  const client: RouterClient = createRouterClient({
     transport: transportOf(served),
     clock: systemClock,
     signal,
@@ -142,7 +169,7 @@ async function openPam(served: Served, home?: string) {
     watchHeads: heads.watch,
   });
   const { anchor, floor } = profile;
-  const log = await openTrustLog({ client, store, clock: systemClock, signal, jitter: () => 0, anchor, floor });
+  const log = await openTrustLog({ client, store, clock: systemClock, signal, jitter: () => 0, anchor, floor, giver });
   const warnings: string[] = [];
   const chain = createActorChain({ client, store, device: honest.device, clock: systemClock });
   const person = { ...honest.person, name: 'anna' };
@@ -152,7 +179,7 @@ async function openPam(served: Served, home?: string) {
     clock: systemClock,
     warn: (text) => warnings.push(text),
   });
-  return { folder, log, vault, warnings, client };
+  return { folder, log, vault, warnings, client, told };
 }
 
 async function readMachine(served: Served, home?: string) {
@@ -333,6 +360,30 @@ test('a trust log shorter than one seen before: refused, by its list and by the 
   const header = { [logHeadHeader]: `2:${honest.log.hashes[2]}` };
   const other = await openPam({ ...honestly(), headers: header }, first.folder);
   await expect(other.vault.item(honest.machine.uid)).rejects.toThrow(code('PAM_TRUST_SHORTENED'));
+});
+
+test('a router that lost entries is given them, once, and what it answered before is read as ever', async () => {
+  const first = await readMachine(honestly());
+  const short = shortenLog(honest.entries, 3);
+  const header = { [logHeadHeader]: `2:${honest.log.hashes[2]}` };
+  const served: Served = { ...honestly(), entries: short, headers: header, givenBack: { keeps: true, calls: 0 } };
+  const later = await openPam(served, first.folder);
+  expect((await later.vault.item(honest.machine.uid)).title).toBe('web1');
+  expect(await later.log.sync()).toMatchObject({ head: honest.log.head });
+  expect([served.entries, served.givenBack?.calls, later.told.length]).toEqual([honest.entries, 1, 1]);
+});
+
+test('a router that takes entries and forgets them again is refused, and no command works on for it', async () => {
+  const first = await readMachine(honestly());
+  const short = shortenLog(honest.entries, 3);
+  const header = { [logHeadHeader]: `2:${honest.log.hashes[2]}` };
+  const served: Served = { ...honestly(), entries: short, headers: header, givenBack: { keeps: false, calls: 0 } };
+  const later = await openPam(served, first.folder);
+  for (let asked = 0; asked < 3; asked++) {
+    await expect(later.vault.item(honest.machine.uid)).rejects.toThrow(code('PAM_TRUST_SHORTENED'));
+    await expect(later.log.sync()).rejects.toThrow(code('PAM_TRUST_SHORTENED'));
+  }
+  expect([served.givenBack?.calls, later.told]).toEqual([1, []]);
 });
 
 test('a trust log below the floor of the profile: refused even by a device without memory', async () => {

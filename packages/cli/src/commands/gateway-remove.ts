@@ -9,11 +9,19 @@ import { resolveName } from '../vault/resolve.ts';
 
 const flagsSchema = z.object({ gateway: z.string(), yes: z.boolean().default(false) });
 
-/** `pam gateway remove -g GATEWAY`: PAM_IN_USE with the titles of the PAM configurations that name it. */
+/**
+ * `pam gateway remove -g GATEWAY`, by its UID also one that only the trust log still names, after a restore: PAM_IN_USE with the titles
+ * of the PAM configurations that name it.
+ */
 export const run: Run = async (cli, _args, rawFlags) => {
   const flags = readFlags(flagsSchema, rawFlags);
   const session = await openVaultSession(cli);
-  const gateway = resolveName('gateway', flags.gateway, await listNamedGateways(session));
+  const named = await listNamedGateways(session);
+  const inLog = session.log.state().gateways.get(flags.gateway);
+  const isLost = inLog?.removed === false && !named.some((one) => one.uid === inLog.uid);
+  const gateway = isLost
+    ? { uid: inLog.uid, title: inLog.uid, view: { instances: [] } }
+    : resolveName('gateway', flags.gateway, named);
   const configurations = (await session.vault.allItems(['pamNetworkConfiguration'])).filter(
     (one) => one.facts.gateway === gateway.uid,
   );

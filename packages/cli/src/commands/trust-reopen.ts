@@ -51,7 +51,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
           )}`,
       restore.withoutSettings.length === 0
         ? ''
-        : `In the log, but without settings or keys here, since these were made after the backup: ${restore.withoutSettings.join(' ')}. Give gateways new keys (pam gateway rekey) or make them anew.\n`,
+        : `In the log, but without settings or keys here, since these were made after the backup: ${restore.withoutSettings.join(' ')}. Give a gateway that pam gateway list shows new keys (pam gateway rekey); remove the others by UID (pam gateway remove -g, then pam app remove) and make them anew.\n`,
       ...lost.map(
         ({ start, left, seen }) =>
           `Lost of the audit log: events ${left + 1} to ${seen} of start ${isoTime(start)}, as far as this device saw them.\n`,

@@ -144,15 +144,21 @@ function manageRoutes(parts: RouterParts, news: LinkNews): Binding[] {
         throw new PamError('PAM_BAD_REQUEST', 'the entry removes another gateway');
       }
       const event = await call.signed('gateway.removed', { gateway });
+      // After a restore the log may name a gateway whose settings are lost: then its entry is all there is to end.
+      const isLost = pool.view(gateway) === null;
       const head = await trust.append([entry], async (append) => {
         const nowMs = clock.nowMs();
-        const [to, , , moved] = await store.together(
+        const [to, moved] = await store.together(
           (t) =>
             [
               t.trust.appendEntries({ ...append, nowMs }),
-              t.vault.removeItem({ uid: itemUidOf(gateway), nowMs }),
-              t.pool.removeGateway({ uid: gateway, nowMs }),
               t.audit.appendEvents(audit.note(event)),
+              ...(isLost
+                ? []
+                : [
+                    t.vault.removeItem({ uid: itemUidOf(gateway), nowMs }),
+                    t.pool.removeGateway({ uid: gateway, nowMs }),
+                  ]),
             ] as const,
         );
         audit.moved(moved);

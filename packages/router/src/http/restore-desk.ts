@@ -9,7 +9,14 @@ import {
 import { digestOf, peekEntry } from '@sallyport/seal';
 import type { EventBody, NewEvent } from '../audit/index.ts';
 import type { Call, PortCalls } from '../store/index.ts';
-import { effectsOf, type EntryEffect, notBack, type RestoreMark, restoreSettings } from '../trust/index.ts';
+import {
+  checkGivenBackKinds,
+  effectsOf,
+  type EntryEffect,
+  notBack,
+  type RestoreMark,
+  restoreSettings,
+} from '../trust/index.ts';
 import type { LinkNews, RouterParts } from './router-parts.ts';
 
 /** What the router does about what it lost by a restore (docs/adr/0018-restore.md). */
@@ -90,6 +97,7 @@ export function createRestoreDesk(
   }
 
   async function giveBack(entries: readonly string[], by: EventBody): Promise<Head> {
+    checkGivenBackKinds(entries);
     const first = peekEntry(entries[0] ?? '').n;
     const effects = await trust.giveBack(entries, async (append) => {
       const found = effectsOf(entries, trust.state(), (gateway) => pool.view(gateway) !== null);

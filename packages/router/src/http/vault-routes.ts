@@ -73,14 +73,16 @@ function applicationRoutes(parts: RouterParts, news: LinkNews): Binding[] {
       if (entryOfKind(entry, 'app-removed').app !== uid)
         throw new PamError('PAM_BAD_REQUEST', 'the entry removes another application');
       const event = await call.signed('application.removed', { app: uid });
+      // After a restore the log may name an application whose facts are lost: then its entry is all there is to end.
+      const isLost = (await store.vault.getItem({ uid: itemUidSchema.parse(uid) })) === null;
       const head = await trust.append([entry], async (append) => {
         const nowMs = clock.nowMs();
-        const [to, , moved] = await store.together(
+        const [to, moved] = await store.together(
           (t) =>
             [
               t.trust.appendEntries({ ...append, nowMs }),
-              t.vault.removeItem({ uid, nowMs }),
               t.audit.appendEvents(audit.note(event)),
+              ...(isLost ? [] : [t.vault.removeItem({ uid, nowMs })]),
             ] as const,
         );
         audit.moved(moved);

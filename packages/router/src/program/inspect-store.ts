@@ -2,10 +2,13 @@ import { chmodSync, closeSync, existsSync, fsyncSync, openSync, renameSync, rmSy
 import { DatabaseSync } from 'node:sqlite';
 import { PamError } from '@sallyport/protocol';
 import { storeFiles } from '../store/index.ts';
+import { readRestoreMark, restoreSettings } from '../trust/index.ts';
 
 /** What `pam-router check` reports. */
 export interface StoreReport {
   readonly schema: string;
+  /** When it was restored, if it still refuses new entries of the trust log; Unix milliseconds. */
+  readonly closedSinceMs: number | null;
   readonly faults: readonly string[];
   /** Rows by table. */
   readonly counts: Readonly<Record<string, number>>;
@@ -41,7 +44,14 @@ export function inspectStore(dataDir: string): StoreReport {
     );
     const counts = tables.map((table) => [table, Number(texts(db, `SELECT count(*) FROM "${table}"`)[0])] as const);
     const [schema] = texts(db, 'SELECT name FROM migration ORDER BY n DESC LIMIT 1');
-    return { schema: schema ?? 'none', faults: [...integrity, ...references], counts: Object.fromEntries(counts) };
+    const [text] = texts(db, `SELECT value FROM setting WHERE key = '${restoreSettings.mark}'`);
+    const mark = readRestoreMark(text ?? null);
+    return {
+      schema: schema ?? 'none',
+      closedSinceMs: mark?.closed === true ? mark.atMs : null,
+      faults: [...integrity, ...references],
+      counts: Object.fromEntries(counts),
+    };
   } catch (reason) {
     throw PamError.from(reason, 'PAM_STORE_DAMAGED', 'the store cannot be read');
   } finally {

@@ -28,6 +28,10 @@ export async function runCheck(command: Command): Promise<number> {
   const report = inspectStore(dataDir);
   process.stdout.write(`schema ${report.schema}\n`);
   for (const [table, rows] of Object.entries(report.counts)) process.stdout.write(`${table} ${rows}\n`);
+  if (report.closedSinceMs !== null) {
+    const at = new Date(report.closedSinceMs).toISOString();
+    process.stdout.write(`restored on ${at}: no new entry of the trust log before pam trust reopen\n`);
+  }
   if (report.faults.length > 0) {
     throw new PamError('PAM_STORE_DAMAGED', `${report.faults.length} faults, the first: ${report.faults[0] ?? ''}`);
   }

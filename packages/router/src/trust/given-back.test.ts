@@ -1,8 +1,8 @@
-import { type GatewayUid, gatewayUidSchema } from '@sallyport/protocol';
-import { createLog, foldLog, type LogEntryBody, newBoxKey, newSigningKey, signEntry } from '@sallyport/seal';
+import { type GatewayUid, gatewayUidSchema, personUidSchema, rights } from '@sallyport/protocol';
+import { createLog, foldLog, type LogEntryBody, newBoxKey, newSigningKey, peekEntry, signEntry } from '@sallyport/seal';
 import { freshUid, honestInstallation } from '@sallyport/testkit';
 import { expect, test } from 'vitest';
-import { effectsOf } from './given-back.ts';
+import { checkGivenBackKinds, effectsOf } from './given-back.ts';
 
 const now = 1_800_000_000;
 const honest = await honestInstallation(now);
@@ -45,4 +45,21 @@ test('of a gateway that was made and removed after the backup there is nothing t
 
 test('what only the log says does nothing more', async () => {
   expect(effectsOf(honest.entries, createLog(honest.anchor), known)).toEqual([]);
+});
+
+test('giving back leads around no route: kinds that none takes are refused', async () => {
+  const person = { uid: personUidSchema.parse(freshUid()), name: 'eve', ...(await keys()) };
+  const commitments = { facts: 'a'.repeat(43), secrets: 'b'.repeat(43), recordings: 'c'.repeat(43) };
+  const bodies: readonly LogEntryBody[] = [
+    { kind: 'person', person, rights: [...rights] },
+    { kind: 'generation', app: honest.app, gen: 2, commitments },
+  ];
+  for (const body of bodies) {
+    const entries = await signed(body);
+    expect(() => checkGivenBackKinds(entries)).toThrow(expect.objectContaining({ code: 'PAM_TRUST_ENTRY_INVALID' }));
+  }
+  expect(() => checkGivenBackKinds(honest.entries.slice(0, 1))).toThrow(/genesis/);
+  expect(() =>
+    checkGivenBackKinds(honest.entries.slice(1).filter((one) => peekEntry(one).kind !== 'person')),
+  ).not.toThrow();
 });

@@ -1,4 +1,4 @@
-import type { ApplicationUid, GatewayUid } from '@sallyport/protocol';
+import { type ApplicationUid, type GatewayUid, PamError } from '@sallyport/protocol';
 import { type LogState, peekEntry } from '@sallyport/seal';
 
 /** What the router does when it takes an entry, beside storing it. */
@@ -7,6 +7,27 @@ export type EntryEffect =
   | { readonly kind: 'rekey'; readonly gateway: GatewayUid; readonly formerBoxKeyId: string }
   | { readonly kind: 'remove-gateway'; readonly gateway: GatewayUid }
   | { readonly kind: 'remove-item'; readonly uid: GatewayUid | ApplicationUid };
+
+/**
+ * Refuses what no route takes as a new entry: this way leads around none of them. Whoever adds a route for a kind adds it here.
+ *
+ * @throws PAM_TRUST_ENTRY_INVALID
+ */
+export function checkGivenBackKinds(entries: readonly string[]): void {
+  for (const entry of entries) {
+    const { body, n } = peekEntry(entry);
+    const isNeverNew =
+      body.kind === 'genesis' || body.kind === 'person' || (body.kind === 'generation' && body.gen > 1);
+    if (!isNeverNew) continue;
+    throw new PamError(
+      'PAM_TRUST_ENTRY_INVALID',
+      `entry ${n} of the trust log (${body.kind}) is not taken by this router`,
+      {
+        detail: { why: 'kind' },
+      },
+    );
+  }
+}
 
 /**
  * What entries that are given back do: the same as when they were new, as far as it can be done from the log alone. What came

@@ -1,4 +1,4 @@
-export { effectsOf, type EntryEffect } from './given-back.ts';
+export { checkGivenBackKinds, effectsOf, type EntryEffect } from './given-back.ts';
 export {
   markedMembers,
   notBack,

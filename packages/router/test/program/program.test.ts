@@ -199,7 +199,9 @@ test('kill -9 loses nothing that was acknowledged; backup, check and restore bri
   expect((await run(['restored', ...place])).stderr).toContain('PAM_ROUTER_RUNNING');
   old.child.kill('SIGINT');
   await old.child.exited;
+  expect((await run(['check', ...place])).stdout).toMatch(/^restored on .*: no new entry of the trust log/m);
   expect((await run(['reopen', ...place])).stdout).toBe('the trust log takes new entries\n');
+  expect((await run(['check', ...place])).stdout).not.toContain('restored on');
   expect((await run(['reopen', ...place])).stdout).toBe('the trust log was not closed\n');
   expect((await run(['restored', ...place])).stdout).toBe('marked as restored, incarnation 3\n');
   expect((await run(['reopen', ...place])).stdout).toBe('the trust log takes new entries\n');
