@@ -95,7 +95,7 @@ async function start(settings: RouterSettings, closing: Closing): Promise<Runnin
   const api = await openApi(settings, ground, services, parts, restore);
   links.use({ pool, sessions, rotation, restore });
   await pool.start();
-  await takeKeptEntries(store.identity, restore, told);
+  await takeKeptEntries(store.identity, restore, trust.state().head.n, told);
   const mark = ground.restoreMark.now();
   if (mark?.closed === true) {
     log.warn('restored from a backup: no new entry of the trust log is taken before pam trust reopen', {
