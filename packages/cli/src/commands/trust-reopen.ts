@@ -56,7 +56,7 @@ export const run: Run = async (cli, _args, rawFlags) => {
         ({ start, left, seen }) =>
           `Lost of the audit log: events ${left + 1} to ${seen} of start ${isoTime(start)}, as far as this device saw them.\n`,
       ),
-      'The same is true of devices of people that saw more: let each run any pam command first.\n',
+      'Devices of people that saw more entries count, too, and are not known here: let each run any pam command first.\n',
     ].join(''),
   );
   await confirmRemoval(cli, 'Take new entries of the trust log from here on', flags.yes);
