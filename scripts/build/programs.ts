@@ -41,7 +41,7 @@ if (Number.parseInt(process.versions.node, 10) < 24) {
   process.exit(78);
 }
 // As in packages/*/bin: no code is made in threads that process.exit() waits for.
-for (const flag of ['--no-maglev', '--no-concurrent-sparkplug']) setFlagsFromString(flag);
+setFlagsFromString('--no-concurrent-sparkplug');
 const { main } = await import('./lib/${name}/main.mjs');
 const code = await main(process.argv.slice(2));
 await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((sent) => stream.write('', sent))));

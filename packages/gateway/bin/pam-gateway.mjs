@@ -20,8 +20,7 @@ function bundledNode() {
 if (Number.parseInt(process.versions.node, 10) >= 24) {
   // A thread that compiles in the background may wait for the main thread to collect garbage, which waits for that
   // thread to end: process.exit() then never returns (nodejs/node#54918). Code is made in the main thread instead.
-  // No flag that a compilation in flight reads: it would end the program (ADR 1).
-  for (const flag of ['--no-maglev', '--no-concurrent-sparkplug']) setFlagsFromString(flag);
+  setFlagsFromString('--no-concurrent-sparkplug');
   const { main } = await import('../src/main.ts');
   const code = await main(process.argv.slice(2));
   // Not merely `exitCode`: a socket that lingers must not keep a program that has ended. What it wrote goes out first.

@@ -2,7 +2,7 @@ import { readAudit } from '@sallyport/protocol';
 import { verifyHead } from '@sallyport/seal';
 import type { Run } from '../cli.ts';
 import { openSignedIn } from '../person/signed-in.ts';
-import { showJson } from '../terminal/show.ts';
+import { isoTime, showJson } from '../terminal/show.ts';
 import { plain } from '../terminal/terminal.ts';
 import { withProgress } from '../terminal/progress.ts';
 import { beginAudit, endAudit, nextAuditEvent } from '../vault/verify-audit.ts';
@@ -53,7 +53,7 @@ export const run: Run = async (cli) => {
     }
     for (const { start, left, seen } of state.lost) {
       cli.terminal.out(
-        `lost in a restore: events ${left + 1} to ${seen} of start ${start}, as far as this profile saw them\n`,
+        `lost in a restore: events ${left + 1} to ${seen} of start ${isoTime(start)}, as far as this profile saw them\n`,
       );
     }
     for (const { device } of state.reopenings) {
