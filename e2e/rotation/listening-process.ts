@@ -51,6 +51,16 @@ function socketsOf(pid: number): readonly string[] {
   }
 }
 
+/** Its parent, and that one's, as far as they are stopped. */
+function stoppedAbove(pid: number): readonly number[] {
+  const parentOf = (one: number): number =>
+    Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${one}/status`, 'utf8'))?.[1]);
+  const isStopped = (one: number): boolean => /^State:\s+T/m.test(readFileSync(`/proc/${one}/status`, 'utf8'));
+  const stopped: number[] = [];
+  for (let one = parentOf(pid); one > 1 && isStopped(one); one = parentOf(one)) stopped.push(one);
+  return stopped;
+}
+
 export function listeningProcess(
   later: Later,
   { host, port, args: given }: Pick<AccountLab, 'host' | 'port' | 'args'>,
@@ -78,6 +88,8 @@ export function listeningProcess(
     listeners: () => listenersOf({ host, port }),
     thaw: () => {
       for (const one of pids()) if (isRunning(one)) process.kill(one, 'SIGCONT');
+      // `runuser` stops itself when what it started is stopped, and would not notice later that it died.
+      for (const one of stoppedAbove(pid)) process.kill(one, 'SIGCONT');
     },
     restart: async () => {
       await until('the target is gone', () => !isRunning(pid));
