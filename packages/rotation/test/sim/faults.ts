@@ -5,7 +5,7 @@ import { type SimulationOptions, simulate } from './simulation.ts';
  * Who lost a job asks for no permit: his lease is over before the fence, by his own clock. Only a walk of the model, which has
  * no clocks, lets him (`npm run test:model` finds it); 8,000 seeds did not.
  */
-const onlyInTheModel = 'a permit for an older epoch';
+export const onlyInTheModel = 'number: a permit for an older epoch';
 
 /** One rule turned each: those of the model that chance finds soon, and those that need times. */
 export const faults: readonly { readonly name: string; readonly options: SimulationOptions }[] = [

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { faults, findFault } from './faults.ts';
+import { mutants } from '../model/scopes.ts';
+import { faults, findFault, onlyInTheModel } from './faults.ts';
 import { simulate } from './simulation.ts';
 
 // The whole of it is `npm run test:sim`; SALLYPORT_SEED begins elsewhere.
@@ -27,3 +28,8 @@ test.each([/a run that may have written ends as failed/, /a permit does not coun
     expect(findFault(fault?.options ?? {}, 1, 100)).not.toBeNull();
   },
 );
+
+test('one turned rule of the model is left out of the simulation, by a name that the model has', () => {
+  expect(mutants.map(({ name }) => name)).toContain(onlyInTheModel);
+  expect(faults.map(({ name }) => name)).not.toContain(onlyInTheModel);
+});
