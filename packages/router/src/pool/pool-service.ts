@@ -137,7 +137,10 @@ interface WaitingHello {
   readonly reject: (error: PamError) => void;
 }
 
-/** The async edge of the pool: carries effects of `step` to the store and to links, and brings answers back. */
+/**
+ * The async edge of the pool: carries effects of `step` to the store and to links, and brings answers back. One file, because
+ * every method feeds the one state that nobody else may touch.
+ */
 export function createPoolService(deps: PoolServiceDeps): PoolService {
   const { store, clock, timing, effects } = deps;
   const state: RouterPools = createPools(timing, clock.monotonicMs());

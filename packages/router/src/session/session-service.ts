@@ -75,7 +75,7 @@ interface RouteOrder {
 }
 
 /**
- * Sessions and their streams.
+ * Sessions and their streams: what the API and the links ask of them, over one book, so it is one file.
  *
  * S1 a session is stored before it is acknowledged; a stream's decisions are written behind within a few ms.
  * S2 a session that nobody touched for 90 s ends as client-lost; only time in which this router ran, and its clock did

@@ -33,6 +33,8 @@ import { incarnationUnit, readIncarnation } from '../migrations.ts';
 import type { Database } from '../schema.ts';
 import { keepMembers, takeMembers } from './kept-members.ts';
 
+// The transactions that change a pool and its members: one file, because each that decides begins with the same lock.
+
 /** Rows of instances that left are kept for the session list, this long. */
 const goneKeptMs = 30 * 86_400_000;
 
